@@ -1,1 +1,60 @@
-//! aspen-core
+//! The words and the rules of Aspen: everything that replicas must agree on, and nothing else.
+//!
+//! Promises that the same state and the same entry give the same outcome, writes and digest on
+//! every machine: no clock, randomness, thread, float or hash-map order is used here. Time and
+//! chance arrive inside the log entry.
+//!
+//! Leaves out all I/O: storage is behind [`View`] and [`State`], functions behind [`Functions`].
+//! Start reading at [`apply()`].
+//!
+//! # Glossary
+//! key, value; **version** (writes to this key since it was created: 1, 2, ...; 0 = absent),
+//! **create revision**, **mod revision**, **revision** (a shard's counter of commits, strictly
+//! rising); **shard**, replica, leader, term; **entry** (what the log holds), **command** (what a
+//! client wants of it), **outcome** (what applying it returns); transaction, read set, write set,
+//! conflict; **component** (an uploaded WebAssembly program), **function** (one of its exports),
+//! **call**, **fuel**; **digest** (chained hash of everything applied); **session**, **request id**.
+//! An entry is committed and applied; a transaction commits or aborts; a command is proposed.
+
+pub mod limits;
+
+mod apply;
+mod codec;
+mod command;
+mod digest;
+mod functions;
+mod ids;
+mod key;
+mod message;
+mod model;
+mod outcome;
+mod route;
+mod session;
+mod signature;
+mod state;
+mod val;
+
+pub use apply::{Applied, apply};
+pub use codec::{CodecError, decode, encode};
+pub use command::{
+    Call, Command, ComponentRef, Entry, Expectation, Read, RequestId, Transact, Upload,
+    WriteCommand, WriteOp,
+};
+pub use digest::{Digest, DigestBuilder};
+pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
+pub use ids::{
+    Caller, ComponentHash, Fuel, LogIndex, Name, NameError, NodeId, Revision, SessionId, ShardId,
+    Timestamp, Version,
+};
+pub use key::{Key, KeyError, KeyRange, Value, ValueError};
+pub use message::{
+    ClusterInfo, ComponentInfo, Item, MemberInfo, Page, Refused, ReplicaStatus, Request, Response,
+    ScanRequest, ShardStatus,
+};
+pub use model::Model;
+pub use outcome::{Actual, ConflictError, GuestFault, Outcome, Refusal};
+pub use route::{ShardRouter, tag};
+pub use session::{SessionChange, SessionImage, Sessions};
+pub use signature::{Field, FunctionSignature, Manifest, Type};
+pub use state::{Alias, Fault, Header, Record, State, View};
+pub use val::{Val, ValError, decode_vals, encode_vals};

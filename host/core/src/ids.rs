@@ -1,0 +1,231 @@
+//! Small numbers with names: shards, nodes, revisions, versions, fuel, hashes.
+//!
+//! Each is its own type, so that a version cannot stand where a revision is meant, and each has
+//! one short text form used alike in logs, scripts and errors: `s3 n1 r42 v40`.
+//! Leaves out arithmetic that means nothing: there is no `Add`, no `From<u64>`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use snafu::{Snafu, ensure};
+
+use crate::limits::NAME_BYTES_MAX;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident, $inner:ty, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name($inner);
+
+        impl $name {
+            /// Wraps the number.
+            pub const fn new(number: $inner) -> Self {
+                Self(number)
+            }
+
+            /// The bare number, for storage and display.
+            pub const fn get(self) -> $inner {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    };
+}
+
+number!(
+    /// A shard of the key space, 0-based: one Raft group.
+    ShardId, u16, "s"
+);
+number!(
+    /// A node of the cluster, 1-based, never given twice.
+    NodeId, u64, "n"
+);
+number!(
+    /// A shard's counter of commits. 0 before the first one.
+    Revision, u64, "r"
+);
+number!(
+    /// Writes to a key since it was created: 1, 2, ...; 0 means absent.
+    Version, u64, "v"
+);
+number!(
+    /// Raft's position in a shard's log. Used in store and node; a transaction never sees it.
+    LogIndex, u64, "i"
+);
+number!(
+    /// The unit of work of a guest; see the cost table of `aspen-functions`.
+    Fuel, u64, ""
+);
+number!(
+    /// Entry time: milliseconds since 1970-01-01 UTC as stamped by a leader, never going back.
+    Timestamp, u64, "t"
+);
+number!(
+    /// A client's session on one shard, given by the state machine, 1-based.
+    SessionId, u64, "c"
+);
+
+impl Revision {
+    /// The revision of the next commit.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl Version {
+    /// No such key.
+    pub const ABSENT: Version = Version(0);
+
+    /// The version after one more write.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl SessionId {
+    /// The id of the session opened after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl Timestamp {
+    /// Milliseconds from `earlier` to this, 0 if `earlier` is later.
+    pub const fn since(self, earlier: Timestamp) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// Who sent a request: the ed25519 public key of the connection; all zero inside the process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Caller([u8; 32]);
+
+impl Caller {
+    /// The embedding program itself, where there is no connection.
+    pub const LOCAL: Caller = Caller([0; 32]);
+
+    /// Wraps a public key.
+    pub const fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// The public key's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Caller({self})")
+    }
+}
+
+/// The address of a component: SHA-256 of its bytes as uploaded.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ComponentHash([u8; 32]);
+
+impl ComponentHash {
+    /// Hashes a component's bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// Wraps a hash that was stored.
+    pub const fn new(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
+    /// The hash's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ComponentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for ComponentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ComponentHash({self})")
+    }
+}
+
+/// The name of a component or of a function: 1 to 64 of `a-z 0-9 - _ . /`, starting with a letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+/// Why a text is no [`Name`].
+#[derive(Debug, Snafu, PartialEq, Eq)]
+pub enum NameError {
+    /// Empty, or too long.
+    #[snafu(display("name is {bytes} bytes, allowed are 1 to {NAME_BYTES_MAX}"))]
+    Length {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A character that names do not have.
+    #[snafu(display(
+        "name {name:?} must start with a-z and hold only a-z, 0-9, '-', '_', '.' and '/'"
+    ))]
+    Character {
+        /// The text, within the allowed length.
+        name: String,
+    },
+}
+
+impl Name {
+    /// Checks the text and wraps it.
+    pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
+        let name = name.into();
+        ensure!((1..=NAME_BYTES_MAX).contains(&name.len()), LengthSnafu { bytes: name.len() });
+        let body = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_./".contains(&c);
+        let good = name.as_bytes()[0].is_ascii_lowercase() && name.bytes().all(body);
+        ensure!(good, CharacterSnafu { name });
+        Ok(Self(name))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+    fn try_from(name: String) -> Result<Self, NameError> {
+        Self::new(name)
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

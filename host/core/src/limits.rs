@@ -1,0 +1,83 @@
+//! Every bound of the replicated state machine, in one file, with its reason.
+//!
+//! These are cluster limits: they take part in replicated decisions, so changing one changes what
+//! a log entry does and is a format change. Bounds that each node may choose for itself (queues,
+//! timeouts, frames) stand in the crate that owns the queue.
+
+/// Longest key. An index page of SQLite (4 KiB) still holds several of them.
+/// Longer keys are refused when a [`crate::Key`] is made.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// Longest value: 1 MiB. Larger objects belong in an object store, with their address here.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+
+/// Reads plus writes of one transaction or one call.
+pub const TXN_OPS_MAX: usize = 1024;
+
+/// Keys and values of one transaction, or the write set of one call, together: 4 MiB.
+/// With framing it stays far below the 8 MiB frame of the network.
+pub const TXN_BYTES_MAX: usize = 4 << 20;
+
+/// Longest name of a component, and of a function: fits a line of a terminal.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Largest uploaded component. Real Rust guests measure 20 KiB to 1.2 MiB.
+pub const COMPONENT_BYTES_MAX: usize = 2 << 20;
+
+/// Components a shard keeps; one more upload is refused.
+pub const COMPONENTS_MAX: usize = 1000;
+
+/// Encoded arguments, or encoded result, of one call.
+pub const VALS_BYTES_MAX: usize = 1 << 20;
+
+/// Nesting of a typed value: a list of lists of lists ... is an attack on the decoder's stack.
+pub const VAL_DEPTH_MAX: usize = 32;
+
+/// Values in one encoded argument list, counting every element of every list.
+pub const VAL_NODES_MAX: usize = 1 << 16;
+
+/// Fuel of one call: about 10 ms of CPU at the measured 500 us per million.
+pub const CALL_FUEL_MAX: u64 = 20_000_000;
+
+/// Linear memory of one call: touching all of it first costs about 6 ms.
+pub const GUEST_MEMORY_BYTES_MAX: usize = 16 << 20;
+
+/// Elements in one table of a guest.
+pub const GUEST_TABLE_ELEMENTS_MAX: usize = 20_000;
+
+/// Stack slots of one call (8 + locals + operand height per frame, see `aspen-functions`).
+pub const GUEST_STACK_SLOTS_MAX: u32 = 65_536;
+
+/// Entries in one page of a scan.
+pub const SCAN_ENTRIES_MAX: usize = 1000;
+
+/// A page of a scan ends after the entry that passes this many bytes of keys and values, so it
+/// holds at most this much plus one entry.
+pub const SCAN_PAGE_BYTES: usize = 1 << 20;
+
+/// Outcomes a session remembers: how many requests one client may have in flight on one shard.
+pub const SESSION_WINDOW: usize = 1024;
+
+/// Bytes of outcomes a session remembers; the oldest are forgotten first.
+pub const SESSION_BYTES_MAX: usize = 4 << 20;
+
+/// Sessions of a shard; the longest idle one is closed when one more opens.
+pub const SESSIONS_MAX: usize = 10_000;
+
+/// A session idle for this long in entry time (one hour) is closed.
+pub const SESSION_IDLE_MS: u64 = 3_600_000;
+
+/// Shards of a cluster.
+pub const SHARDS_MAX: u16 = 256;
+
+/// Conflicts that one answer lists: all of them, as a transaction has no more reads than this.
+pub const CONFLICTS_MAX: usize = TXN_OPS_MAX;
+
+/// Largest encoded log entry: a transaction or a component, with its frame.
+pub const ENTRY_BYTES_MAX: usize = 6 << 20;
+
+const _: () = assert!(TXN_BYTES_MAX + TXN_OPS_MAX * 64 <= ENTRY_BYTES_MAX);
+const _: () = assert!(COMPONENT_BYTES_MAX + 4096 <= ENTRY_BYTES_MAX);
+const _: () = assert!(VALS_BYTES_MAX + 4096 <= ENTRY_BYTES_MAX);
+const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= TXN_BYTES_MAX);
+const _: () = assert!(SESSION_BYTES_MAX > VALS_BYTES_MAX + 4096);

@@ -1,0 +1,261 @@
+//! What clients and nodes say to each other on `aspen/client/1`.
+//!
+//! One [`Request`], one [`Response`], both through the codec of this crate. Any node answers what
+//! it can; what only a leader can do is answered with [`Refused::NotLeader`] and the leader's
+//! address by the others. Leaves out Raft's own messages (`aspen-node`).
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Command, RequestId};
+use crate::digest::Digest;
+use crate::ids::{ComponentHash, LogIndex, Name, NodeId, Revision, ShardId, Timestamp};
+use crate::key::{Key, KeyRange};
+use crate::signature::Manifest;
+use crate::state::Record;
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Who is in the cluster, and who leads.
+    Cluster,
+    /// Propose a command. Leader only.
+    Write {
+        /// The shard.
+        shard: ShardId,
+        /// Makes a repeat harmless; none only for [`Command::OpenSession`].
+        request: Option<RequestId>,
+        /// The command.
+        command: Command,
+    },
+    /// Read keys at one revision, linearizable. Leader only. All keys live on `shard`.
+    Get {
+        /// The shard.
+        shard: ShardId,
+        /// The keys, at most [`crate::limits::TXN_OPS_MAX`].
+        keys: Vec<Key>,
+    },
+    /// Read one page of a range, linearizable. Leader only.
+    Scan(ScanRequest),
+    /// The names and components known. Leader only.
+    Components,
+    /// The functions of the component that a name points to. Leader only.
+    Describe {
+        /// The name.
+        name: Name,
+    },
+    /// How this node and its replicas are.
+    Status,
+    /// Add a node to every shard's group. Leader of shard 0 only.
+    AddNode {
+        /// The node's key and address, `hex@ip:port`.
+        address: String,
+    },
+    /// Remove a node. Leader of shard 0 only.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+    },
+}
+
+/// One page of a range on one shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanRequest {
+    /// The shard.
+    pub shard: ShardId,
+    /// The keys.
+    pub range: KeyRange,
+    /// From the last key to the first.
+    pub reverse: bool,
+    /// Leave the values out.
+    pub keys_only: bool,
+    /// Entries wanted; at most [`crate::limits::SCAN_ENTRIES_MAX`] are given.
+    pub limit: u32,
+}
+
+/// What a node answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// To `Cluster`.
+    Cluster(ClusterInfo),
+    /// To `Write`: the encoded [`crate::Outcome`].
+    Outcome(Bytes),
+    /// To `Get`: one per key, in order.
+    Records {
+        /// The revision they were read at.
+        revision: Revision,
+        /// The records; `None` for an absent key.
+        records: Vec<Option<Record>>,
+    },
+    /// To `Scan`.
+    Page(Page),
+    /// To `Components`.
+    Components(Vec<ComponentInfo>),
+    /// To `Describe`.
+    Manifest(Manifest),
+    /// To `Status`.
+    Status(ReplicaStatus),
+    /// To `AddNode`: the id it has now.
+    NodeAdded {
+        /// The node.
+        node: NodeId,
+    },
+    /// To `RemoveNode`.
+    NodeRemoved,
+    /// The request was not done.
+    Refused(Refused),
+}
+
+/// Why a node did not do a request. Nothing was proposed, unless it says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refused {
+    /// Ask the leader.
+    NotLeader {
+        /// Its id and address (`hex@ip:port`), if this node knows it.
+        leader: Option<(NodeId, String)>,
+    },
+    /// The node is stopping or cannot reach a majority: another may do, or this one later.
+    Unavailable {
+        /// What is missing.
+        reason: String,
+    },
+    /// It was proposed, but this node lost the lead before it knew the outcome. Ask again with
+    /// the same request id.
+    OutcomeUnknown,
+    /// No such shard, node, name or component.
+    NotFound {
+        /// What.
+        what: String,
+    },
+    /// The request breaks a limit or makes no sense.
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+    /// The component cannot be a program of Aspen.
+    BadComponent {
+        /// Why, and what to do about it.
+        reason: String,
+    },
+    /// The request could not be decoded, or is of a newer version.
+    Malformed {
+        /// Why.
+        reason: String,
+    },
+    /// This node has failed and serves nothing any more.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLeader { leader: Some((node, _)) } => write!(f, "the leader is {node}"),
+            Self::NotLeader { leader: None } => write!(f, "there is no leader at the moment"),
+            Self::Unavailable { reason } => write!(f, "not available: {reason}"),
+            Self::OutcomeUnknown => write!(f, "the outcome is not known yet"),
+            Self::NotFound { what } => write!(f, "not found: {what}"),
+            Self::Invalid { reason } => write!(f, "{reason}"),
+            Self::BadComponent { reason } => write!(f, "component refused: {reason}"),
+            Self::Malformed { reason } => write!(f, "request not understood: {reason}"),
+            Self::Failed { reason } => write!(f, "the node has failed: {reason}"),
+        }
+    }
+}
+
+/// The cluster as one node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterInfo {
+    /// The cluster's id.
+    pub cluster: u128,
+    /// Its number of shards.
+    pub shards: u16,
+    /// The node that answers.
+    pub node: NodeId,
+    /// Its members.
+    pub members: Vec<MemberInfo>,
+    /// The leader of each shard, by shard, if known.
+    pub leaders: Vec<Option<NodeId>>,
+}
+
+/// One node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberInfo {
+    /// Its id.
+    pub node: NodeId,
+    /// Its key and address, `hex@ip:port`.
+    pub address: String,
+    /// Whether it votes (or is still catching up).
+    pub voter: bool,
+}
+
+/// One page of a scan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// The revision it was read at.
+    pub revision: Revision,
+    /// The entries, in the order asked for.
+    pub items: Vec<Item>,
+    /// Whether the range goes on after the last of them.
+    pub more: bool,
+}
+
+/// A key and its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// The key.
+    pub key: Key,
+    /// The record; its value is empty in a scan for keys only.
+    pub record: Record,
+}
+
+/// A name and the component it points to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentInfo {
+    /// The name.
+    pub name: Name,
+    /// The component.
+    pub component: ComponentHash,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Entry time of the upload.
+    pub uploaded: Timestamp,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// The node.
+    pub node: NodeId,
+    /// Its shards.
+    pub shards: Vec<ShardStatus>,
+}
+
+/// How one replica is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardStatus {
+    /// The shard.
+    pub shard: ShardId,
+    /// Raft's term.
+    pub term: u64,
+    /// The leader, as this replica knows.
+    pub leader: Option<NodeId>,
+    /// Last entry in the log.
+    pub last: LogIndex,
+    /// Last entry applied.
+    pub applied: LogIndex,
+    /// Last entry in the latest snapshot.
+    pub snapshot: LogIndex,
+    /// Revision after `applied`.
+    pub revision: Revision,
+    /// Digest after `applied`.
+    pub digest: Digest,
+    /// Keys stored.
+    pub keys: u64,
+    /// Why the replica stopped, if it did.
+    pub failed: Option<String>,
+}

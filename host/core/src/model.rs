@@ -1,0 +1,119 @@
+//! The state as plain maps in memory: what every other implementation must equal.
+//!
+//! Used by property tests, by the native test harness of functions and where no disk is wanted.
+//! Leaves out durability and batches: every change is visible at once.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::ids::{ComponentHash, Name};
+use crate::key::{Key, KeyRange};
+use crate::session::Sessions;
+use crate::state::{Alias, Fault, Header, Record, State, View};
+
+/// A shard's state in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    records: BTreeMap<Key, Record>,
+    components: BTreeMap<ComponentHash, Bytes>,
+    aliases: BTreeMap<Name, Alias>,
+    header: Header,
+    sessions: Sessions,
+}
+
+impl Model {
+    /// An empty shard.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Checks what must be true after every entry.
+    pub fn check(&self) {
+        for (key, record) in &self.records {
+            assert!(record.version.get() >= 1, "{key}: version of a present key");
+            assert!(record.create_revision <= record.mod_revision, "{key}: created after change");
+            assert!(record.mod_revision <= self.header.revision, "{key}: changed in the future");
+        }
+        assert_eq!(self.records.len() as u64, self.header.keys);
+        assert_eq!(self.components.len() as u64, self.header.components);
+        for (name, alias) in &self.aliases {
+            assert!(self.components.contains_key(&alias.component), "{name} points nowhere");
+        }
+    }
+}
+
+impl View for Model {
+    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+        Ok(self.records.get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        range: &KeyRange,
+        reverse: bool,
+        visit: &mut dyn FnMut(&[u8], Record) -> bool,
+    ) -> Result<(), Fault> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut records = self.records.range::<[u8], _>(range.bounds());
+        let mut next = || if reverse { records.next_back() } else { records.next() };
+        while let Some((key, record)) = next() {
+            if !visit(key.as_bytes(), record.clone()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+        Ok(self.components.get(hash).cloned())
+    }
+
+    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
+        Ok(self.aliases.get(name).cloned())
+    }
+
+    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
+        Ok(self.aliases.iter().map(|(name, alias)| (name.clone(), alias.clone())).collect())
+    }
+}
+
+impl State for Model {
+    fn set(&mut self, key: &Key, record: Record) -> Result<(), Fault> {
+        self.records.insert(key.clone(), record);
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &Key) -> Result<(), Fault> {
+        assert!(self.records.remove(key).is_some(), "only present keys are removed");
+        Ok(())
+    }
+
+    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), Fault> {
+        self.components.insert(*hash, bytes.clone());
+        Ok(())
+    }
+
+    fn set_alias(&mut self, name: &Name, alias: &Alias) -> Result<(), Fault> {
+        self.aliases.insert(name.clone(), alias.clone());
+        Ok(())
+    }
+
+    fn header(&self) -> Header {
+        self.header
+    }
+
+    fn set_header(&mut self, header: Header) {
+        self.header = header;
+    }
+
+    fn sessions(&mut self) -> &mut Sessions {
+        &mut self.sessions
+    }
+
+    fn view(&self) -> &dyn View {
+        self
+    }
+}

@@ -1,0 +1,127 @@
+//! Which shard a key lives on.
+//!
+//! Shard = jump consistent hash of the SeaHash of the key's *tag*. The tag is the part inside the
+//! first `{...}` if there is one that is not empty, else the whole key, so keys with one tag live
+//! together. Promises that the mapping never changes (golden vectors) and that growing from n to
+//! n+1 shards moves only 1/(n+1) of the tags, all of them to the new shard.
+//! Source: Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014.
+
+use snafu::{Snafu, ensure};
+
+use crate::ids::ShardId;
+use crate::limits::SHARDS_MAX;
+
+/// The part of a key that decides its shard.
+pub fn tag(key: &[u8]) -> &[u8] {
+    let Some(open) = key.iter().position(|byte| *byte == b'{') else { return key };
+    let inside = &key[open + 1..];
+    match inside.iter().position(|byte| *byte == b'}') {
+        Some(close) if close > 0 => &inside[..close],
+        _ => key,
+    }
+}
+
+/// The one place where a key becomes a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardRouter {
+    shards: u16,
+}
+
+/// A cluster cannot have this many shards.
+#[derive(Debug, Snafu)]
+#[snafu(display("a cluster has 1 to {SHARDS_MAX} shards, not {shards}"))]
+pub struct ShardCountError {
+    shards: u16,
+}
+
+impl ShardRouter {
+    /// A router over `shards` shards.
+    pub fn new(shards: u16) -> Result<Self, ShardCountError> {
+        ensure!((1..=SHARDS_MAX).contains(&shards), ShardCountSnafu { shards });
+        Ok(Self { shards })
+    }
+
+    /// Number of shards.
+    pub const fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// The shard that `key` lives on.
+    pub fn shard(&self, key: &[u8]) -> ShardId {
+        ShardId::new(jump(seahash::hash(tag(key)), self.shards))
+    }
+
+    /// Every shard, in order.
+    pub fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.shards).map(ShardId::new)
+    }
+}
+
+/// The paper's algorithm. The division is IEEE 754 double, exact to the bit on every machine.
+fn jump(mut hash: u64, buckets: u16) -> u16 {
+    let (mut bucket, mut next) = (0i64, 0i64);
+    while next < i64::from(buckets) {
+        bucket = next;
+        hash = hash.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        next = ((bucket + 1) as f64 * ((1u64 << 31) as f64 / ((hash >> 33) + 1) as f64)) as i64;
+    }
+    bucket as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tag_is_the_first_braced_part() {
+        let check =
+            |key: &str, want: &str| assert_eq!(tag(key.as_bytes()), want.as_bytes(), "{key}");
+        check("plain", "plain");
+        check("{07592}/total", "07592");
+        check("a{b}c{d}", "b");
+        check("{}x", "{}x");
+        check("{open", "{open");
+        check("}{a}", "a");
+    }
+
+    /// Data already stored is found by this mapping: it can never change.
+    #[test]
+    fn sharding_mapping_is_pinned() {
+        let of = |key: &str, shards| ShardRouter::new(shards).unwrap().shard(key.as_bytes()).get();
+        let got: Vec<[u16; 4]> = ["a", "{07592}/total", "account/1", ""]
+            .map(|key| [1, 8, 16, 256].map(|shards| of(key, shards)))
+            .to_vec();
+        assert_eq!(got, PINNED);
+    }
+    const PINNED: [[u16; 4]; 4] = [[0; 4]; 4];
+
+    #[test]
+    fn sharding_growth_moves_keys_only_to_the_new_shard() {
+        for shards in 1..32u16 {
+            let (old, new) =
+                (ShardRouter::new(shards).unwrap(), ShardRouter::new(shards + 1).unwrap());
+            let mut moved = 0;
+            for key in 0..2000u32 {
+                let key = key.to_be_bytes();
+                if old.shard(&key) != new.shard(&key) {
+                    assert_eq!(new.shard(&key).get(), shards);
+                    moved += 1;
+                }
+            }
+            let expected = 2000 / (u32::from(shards) + 1);
+            assert!(
+                moved > expected / 2 && moved < expected * 2,
+                "{shards}: {moved}, about {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn shard_count_is_bounded() {
+        assert!(ShardRouter::new(0).is_err());
+        assert_eq!(
+            ShardRouter::new(257).unwrap_err().to_string(),
+            "a cluster has 1 to 256 shards, not 257"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! What `apply` sees of a shard: [`View`] to read, [`State`] to write.
+//!
+//! Two implementations live in this repository: SQLite (`aspen-store`) and a BTreeMap
+//! ([`crate::Model`]); tests hold them equal. An error from either is a fault of this machine: the
+//! replica stops, because going on would give another answer than its peers gave.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use snafu::Snafu;
+
+use crate::digest::Digest;
+use crate::ids::{ComponentHash, Name, Revision, SessionId, Timestamp, Version};
+use crate::key::{Key, KeyRange, Value};
+use crate::session::Sessions;
+
+/// A value with its history in three numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The value.
+    pub value: Value,
+    /// Writes since the key was created.
+    pub version: Version,
+    /// The revision that created it.
+    pub create_revision: Revision,
+    /// The revision that last wrote it.
+    pub mod_revision: Revision,
+}
+
+/// What a name of a component points to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// The component.
+    pub component: ComponentHash,
+    /// Entry time of the upload that set it.
+    pub uploaded: Timestamp,
+}
+
+/// A shard's few numbers, written with every batch of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Commits so far.
+    pub revision: Revision,
+    /// Entry time: the highest stamp so far.
+    pub clock: Timestamp,
+    /// The chained digest of everything applied.
+    pub digest: Digest,
+    /// The session opened last.
+    pub last_session: SessionId,
+    /// Keys stored.
+    pub keys: u64,
+    /// Components stored.
+    pub components: u64,
+}
+
+/// This machine failed: a disk, a damaged file, a bug of ours. Never a guest's doing.
+#[derive(Debug, Snafu)]
+#[snafu(display("{what} failed"))]
+pub struct Fault {
+    /// What was tried.
+    pub what: &'static str,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Fault {
+    /// Wraps the cause.
+    pub fn new(
+        what: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { what, source: source.into() }
+    }
+}
+
+/// A shard's keys at one revision.
+pub trait View {
+    /// The record of a key.
+    fn get(&self, key: &Key) -> Result<Option<Record>, Fault>;
+
+    /// Calls `visit` with the records of `range`, in order of keys (or against it), until it says
+    /// `false` or the range ends. Nothing is collected, so the caller bounds the cost.
+    fn scan(
+        &self,
+        range: &KeyRange,
+        reverse: bool,
+        visit: &mut dyn FnMut(&[u8], Record) -> bool,
+    ) -> Result<(), Fault>;
+
+    /// A component's bytes.
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault>;
+
+    /// What a name points to.
+    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault>;
+
+    /// All names in order.
+    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault>;
+}
+
+/// A shard's state, as `apply` changes it. Changes become visible to others, and durable, all at
+/// once when the owner commits the batch.
+pub trait State: View {
+    /// Creates or replaces.
+    fn set(&mut self, key: &Key, record: Record) -> Result<(), Fault>;
+
+    /// Removes; the key exists.
+    fn remove(&mut self, key: &Key) -> Result<(), Fault>;
+
+    /// Stores a component; storing it again changes nothing.
+    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), Fault>;
+
+    /// Points a name to a component.
+    fn set_alias(&mut self, name: &Name, alias: &Alias) -> Result<(), Fault>;
+
+    /// The numbers.
+    fn header(&self) -> Header;
+
+    /// Replaces the numbers.
+    fn set_header(&mut self, header: Header);
+
+    /// The sessions, kept in memory; the implementation stores their changes with the batch.
+    fn sessions(&mut self) -> &mut Sessions;
+
+    /// As a [`View`], for a function call.
+    fn view(&self) -> &dyn View;
+}
