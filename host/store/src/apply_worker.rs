@@ -46,6 +46,9 @@ pub enum Job {
 /// Where a job's answer goes.
 pub type Done = oneshot::Sender<io::Result<()>>;
 
+/// Who waits for an entry, and its outcome.
+type Answer = (ApplyResponder<TypeConfig>, Reply);
+
 /// The worker's side of a state machine.
 pub struct ApplyWorker {
     pub shared: Arc<Shared>,
@@ -126,7 +129,7 @@ impl ApplyWorker {
     fn apply_batch(
         &mut self,
         batch: Vec<EntryResponder<TypeConfig>>,
-    ) -> Result<Vec<(ApplyResponder<TypeConfig>, Reply)>, (Option<LogId>, Fault)> {
+    ) -> Result<Vec<Answer>, (Option<LogId>, Fault)> {
         self.opened.state.begin().map_err(|fault| (None, fault))?;
         let mut answers = vec![];
         let mut last = None;

@@ -8,6 +8,7 @@
 //! Start reading at [`Log`], then [`StateMachine`].
 
 mod log;
+mod log_file;
 mod log_tail;
 mod log_writer;
 
@@ -15,6 +16,7 @@ mod apply_worker;
 mod reader;
 mod recovery;
 mod schema;
+mod session_store;
 mod snapshot;
 mod snapshot_transfer;
 mod state;

@@ -7,7 +7,6 @@
 //! Leaves out what entries mean. Dropping the last handle ends the writer and releases the file.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
@@ -16,23 +15,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aspen_core::ShardId;
-use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use openraft::errors::LeaderChanged;
 use openraft::storage::{
     IOFlushed, LeaderBoundedStreamError, LogState, RaftLogReader, RaftLogStorage,
 };
 use openraft::{LogIdOptionExt, OptionalSend, alias};
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{Database, DatabaseError, ReadableDatabase};
 use snafu::ResultExt;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::entry_codec::decode_entry;
-use crate::error::{FileSnafu, ForeignLogSnafu, Identity, LogDamagedSnafu, StoreError};
+use crate::error::{FileSnafu, Identity, LogDamagedSnafu, StoreError};
+use crate::log_file::{ENTRIES, load, open_error, unframe};
 use crate::log_tail::{Tail, cost};
-use crate::log_writer::{
-    BOUNDS, COMMITTED, ENTRIES, JOBS_MAX, Job, META, PURGED, VOTE, Writer, purge,
-};
+use crate::log_writer::{JOBS_MAX, Job, Writer};
 use crate::runtime::{Worker, spawn_worker};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -46,8 +42,6 @@ const WRITER_STACK_BYTES: usize = 2 << 20;
 /// does not bring the whole log into memory.
 const CHUNK_ENTRIES_MAX: usize = 512;
 const CHUNK_BYTES_MAX: usize = 4 << 20;
-
-const IDENTITY: &str = "identity";
 
 type LeaderId = alias::LeaderIdOf<TypeConfig>;
 type Unled = LeaderBoundedStreamError<TypeConfig>;
@@ -168,158 +162,6 @@ impl Log {
             .context(FileSnafu { what: "starting the writer of", path })?;
         let worker = Mutex::new(Some(worker));
         Ok(Log { inner: Arc::new(Inner { jobs: sender, worker, db, shards, failed }) })
-    }
-}
-
-/// Whether redb's refusal to open means damage or a machine that cannot.
-fn open_error(path: &Path, error: DatabaseError) -> StoreError {
-    let damaged = match &error {
-        DatabaseError::Storage(redb::StorageError::Io(error)) => {
-            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-        }
-        DatabaseError::Storage(redb::StorageError::Corrupted(_)) => true,
-        DatabaseError::RepairAborted | DatabaseError::UpgradeRequired(_) => true,
-        _ => false,
-    };
-    let path = path.to_path_buf();
-    match damaged {
-        true => StoreError::LogDamaged { path, source: error.into() },
-        false => StoreError::LogStorage { what: "opening", path, source: Box::new(error.into()) },
-    }
-}
-
-/// Reads what a log holds; writes the identity into a new one.
-fn load(
-    db: &Database,
-    path: &Path,
-    identity: Identity,
-) -> Result<BTreeMap<ShardId, ShardTail>, StoreError> {
-    let storage = |source: redb::Error| StoreError::LogStorage {
-        what: "reading",
-        path: path.to_path_buf(),
-        source: Box::new(source),
-    };
-    let found = prepare(db, identity).map_err(storage)?;
-    let damaged = || LogDamagedSnafu { path };
-    let found: Identity =
-        aspen_core::decode(&found).map_err(|error| error.into()).context(damaged())?;
-    snafu::ensure!(found == identity, ForeignLogSnafu { path, expected: identity, found });
-    while !finish_purges(db).map_err(storage)? {}
-    let read = || -> Result<BTreeMap<ShardId, ShardTail>, Box<dyn Error + Send + Sync>> {
-        let transaction = db.begin_read()?;
-        let entries = transaction.open_table(ENTRIES)?;
-        let bounds = transaction.open_table(BOUNDS)?;
-        let mut shards = vec![];
-        for row in bounds.iter()? {
-            shards.push(row?.0.value().0);
-        }
-        let mut at = 0;
-        while let Some(row) = entries.range((at, 0)..)?.next() {
-            let shard = row?.0.value().0;
-            shards.push(shard);
-            let Some(next) = shard.checked_add(1) else { break };
-            at = next;
-        }
-        shards.sort_unstable();
-        shards.dedup();
-        let mut stored = 0;
-        let mut tails = BTreeMap::new();
-        for shard in shards {
-            let (tail, count) = load_shard(&entries, &bounds, shard)?;
-            stored += count;
-            let shard = ShardId::new(shard);
-            tails.insert(shard, ShardTail { shard, memory: Arc::new(Mutex::new(tail)) });
-        }
-        // With every shard's first and last index known, the count alone proves that there is
-        // no gap, whatever the log's size.
-        match entries.len()? == stored {
-            true => Ok(tails),
-            false => Err("entries are missing in between".into()),
-        }
-    };
-    read().context(damaged())
-}
-
-/// Creates the tables and the identity of a new log; returns the identity that is there.
-fn prepare(db: &Database, identity: Identity) -> Result<Vec<u8>, redb::Error> {
-    let transaction = db.begin_write()?;
-    let found = {
-        transaction.open_table(ENTRIES)?;
-        transaction.open_table(BOUNDS)?;
-        let mut meta = transaction.open_table(META)?;
-        let found = meta.get(IDENTITY)?.map(|found| found.value().to_vec());
-        match found {
-            Some(found) => found,
-            None => {
-                let identity = aspen_core::encode(&identity);
-                meta.insert(IDENTITY, &identity[..])?;
-                identity.to_vec()
-            }
-        }
-    };
-    transaction.commit()?;
-    Ok(found)
-}
-
-/// Deletes a chunk of what a stop interrupted; says whether nothing is left to delete.
-fn finish_purges(db: &Database) -> Result<bool, redb::Error> {
-    let transaction = db.begin_write()?;
-    let mut finished = true;
-    {
-        let bounds = transaction.open_table(BOUNDS)?;
-        let mut entries = transaction.open_table(ENTRIES)?;
-        for row in bounds.iter()? {
-            let (key, value) = row?;
-            if let (shard, PURGED) = key.value()
-                && let Ok(upto) = aspen_core::decode::<LogId>(value.value())
-            {
-                finished &= purge(&mut entries, ShardId::new(shard), upto.index)?;
-            }
-        }
-    }
-    transaction.commit()?;
-    Ok(finished)
-}
-
-/// The bounds of a shard, and how many entries its first and last index promise.
-fn load_shard(
-    entries: &impl ReadableTable<(u16, u64), &'static [u8]>,
-    bounds: &impl ReadableTable<(u16, u8), &'static [u8]>,
-    shard: u16,
-) -> Result<(Tail, u64), Box<dyn Error + Send + Sync>> {
-    let row = |row: u8| bounds.get((shard, row));
-    let vote = row(VOTE)?.map(|vote| aspen_core::decode(vote.value())).transpose()?;
-    let committed = row(COMMITTED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
-    let purged = row(PURGED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
-    let mut range = entries.range((shard, 0)..=(shard, u64::MAX))?;
-    let first = range.next().transpose()?.map(|(key, value)| (key.value().1, value));
-    let last = range.next_back().transpose()?.map(|(key, value)| (key.value().1, value));
-    let Some(first_index) = first.as_ref().map(|(index, _)| *index) else {
-        return Ok((Tail::stored(vote, committed.flatten(), purged, None), 0));
-    };
-    let (last_index, last) = last.or(first).ok_or("a range without an end")?;
-    let last = unframe(shard, last_index, last.value())?.log_id;
-    let tail = Tail::stored(vote, committed.flatten(), purged, Some(last));
-    Ok((tail, last_index - first_index + 1))
-}
-
-/// Reads a stored entry; its checksum and its place must be right.
-fn unframe(shard: u16, index: u64, frame: &[u8]) -> io::Result<Entry> {
-    let damaged = |what: &str| {
-        io::Error::other(format!(
-            "entry i{index} of s{shard} in the raft log is damaged ({what}): remove this node \
-             from the cluster, delete its data folder and join it anew"
-        ))
-    };
-    let (checksum, bytes) = frame.split_first_chunk().ok_or_else(|| damaged("too short"))?;
-    if u64::from_le_bytes(*checksum) != seahash::hash(bytes) {
-        return Err(damaged("wrong checksum"));
-    }
-    let entry = decode_entry(&Bytes::copy_from_slice(bytes));
-    let entry = entry.map_err(|error| damaged(&error.to_string()))?;
-    match entry.log_id.index == index {
-        true => Ok(entry),
-        false => Err(damaged("at another's place")),
     }
 }
 

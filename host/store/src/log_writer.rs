@@ -20,32 +20,17 @@ use std::sync::{Arc, OnceLock};
 use aspen_core::ShardId;
 use futures::FutureExt;
 use openraft::storage::IOFlushed;
-use redb::{Database, ReadableTable, TableDefinition};
+use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::entry_codec::encode_entry;
 use crate::error::{StoreError, chain};
 use crate::log::{ShardTail, Shards, lock};
+use crate::log_file::{BOUNDS, COMMITTED, ENTRIES, PURGED, VOTE, frame, purge};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
-
-/// (shard, index) to checksum and entry.
-pub const ENTRIES: TableDefinition<(u16, u64), &[u8]> = TableDefinition::new("entries");
-/// (shard, [`VOTE`] or another) to its encoded value.
-pub const BOUNDS: TableDefinition<(u16, u8), &[u8]> = TableDefinition::new("bounds");
-/// The node's identity.
-pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-
-/// Rows of [`BOUNDS`].
-pub const VOTE: u8 = 0;
-pub const COMMITTED: u8 = 1;
-pub const PURGED: u8 = 2;
 
 /// Jobs that may wait, and that one transaction takes: far more than shards, so the bound is felt
 /// only when the disk is behind; then appends wait in openraft.
 pub const JOBS_MAX: usize = 1024;
-
-/// Entries that one transaction deletes for a shard: some milliseconds of work.
-const PURGE_ENTRIES_MAX: u64 = 4096;
 
 /// What the writer is asked to do.
 pub enum Job {
@@ -142,14 +127,14 @@ impl Writer {
         {
             let mut entries = transaction.open_table(ENTRIES)?;
             let mut bounds = transaction.open_table(BOUNDS)?;
-            let mut frame = vec![];
+            let mut stored = vec![];
             for job in jobs {
                 match job {
                     Job::Append { tail, entries: new, .. } => {
                         for entry in new {
-                            frame_entry(entry, &mut frame);
+                            frame(entry, &mut stored);
                             let key = (tail.shard.get(), entry.log_id.index);
-                            entries.insert(key, frame.as_slice())?;
+                            entries.insert(key, stored.as_slice())?;
                         }
                     }
                     Job::Vote { tail, vote, .. } => {
@@ -212,28 +197,4 @@ fn answer(job: Job, result: &Result<(), String>) {
     };
     // Whoever asked may have given up waiting.
     let _: Result<(), io::Result<()>> = done.send(result);
-}
-
-/// An entry as it is stored: its checksum, then its bytes. redb checks its pages only when it
-/// opens a file, and a flipped bit must not become another command.
-fn frame_entry(entry: &Entry, frame: &mut Vec<u8>) {
-    frame.clear();
-    frame.extend_from_slice(&[0; 8]);
-    encode_entry(entry, frame);
-    let checksum = seahash::hash(&frame[8..]);
-    frame[..8].copy_from_slice(&checksum.to_le_bytes());
-}
-
-/// Deletes a chunk of a shard's entries up to index `upto`; says whether all are gone.
-pub fn purge(
-    entries: &mut redb::Table<'_, (u16, u64), &'static [u8]>,
-    shard: ShardId,
-    upto: u64,
-) -> Result<bool, redb::Error> {
-    let shard = shard.get();
-    let first = entries.range((shard, 0)..=(shard, upto))?.next().transpose()?;
-    let Some(first) = first.map(|(key, _)| key.value().1) else { return Ok(true) };
-    let end = upto.min(first + PURGE_ENTRIES_MAX - 1);
-    entries.retain_in((shard, first)..=(shard, end), |_, _| false)?;
-    Ok(end == upto)
 }

@@ -18,8 +18,7 @@ use std::path::{Path, PathBuf};
 use snafu::{ResultExt, ensure};
 
 use crate::error::{
-    FileSnafu, ForeignStateSnafu, SnapshotDamagedSnafu, StateLostSnafu, StateStorageSnafu,
-    StoreError,
+    FileSnafu, SnapshotDamagedSnafu, StateLostSnafu, StateStorageSnafu, StoreError,
 };
 use crate::files;
 use crate::schema::{self, Owner, Unusable};
@@ -131,8 +130,10 @@ pub fn install(
     let what = "its content is not what was announced";
     ensure!(same, SnapshotDamagedSnafu { path: &snapshot.snapshot.path, what });
     let ours = (found.shard, found.identity.cluster) == (owner.shard, owner.identity.cluster);
-    ensure!(ours, foreign(path, owner, &found));
-    publish(file, &new)
+    match ours {
+        true => publish(file, &new),
+        false => Err(foreign(path, owner, &found)),
+    }
 }
 
 /// Opens `file`, or moves it aside if it is damaged and returns it as the error.
@@ -142,10 +143,10 @@ fn open_or_set_aside(
     unclean: bool,
 ) -> Result<Result<Opened, StateFile>, StoreError> {
     match SqliteState::open(&file.path, unclean) {
-        Ok((state, found)) => {
-            ensure!(found == *owner, foreign(&file.path, owner, &found));
-            Ok(Ok(Opened { state, file }))
-        }
+        Ok((state, found)) => match found == *owner {
+            true => Ok(Ok(Opened { state, file })),
+            false => Err(foreign(&file.path, owner, &found)),
+        },
         Err(error) if error.is_damage() => {
             tracing::warn!("state {} is damaged: {error}; setting it aside", file.path.display());
             set_aside(&file)?;
@@ -158,19 +159,10 @@ fn open_or_set_aside(
     }
 }
 
-fn foreign<'a>(
-    path: &'a Path,
-    owner: &Owner,
-    found: &Owner,
-) -> ForeignStateSnafu<
-    &'a Path,
-    crate::Identity,
-    aspen_core::ShardId,
-    crate::Identity,
-    aspen_core::ShardId,
-> {
-    ForeignStateSnafu {
-        path,
+/// The state at `path` belongs to `found`, which is not `owner`.
+fn foreign(path: &Path, owner: &Owner, found: &Owner) -> StoreError {
+    StoreError::ForeignState {
+        path: path.to_path_buf(),
         expected: owner.identity,
         expected_shard: owner.shard,
         found: found.identity,

@@ -4,8 +4,8 @@
 //! another name and renamed when they are complete. No fsync happens in apply: the log is the
 //! durability, and what must be durable is synced on purpose (see `state.rs`).
 //!
-//! Numbers of 64 bits are stored as SQLite's signed ones, bit by bit; where their order matters
-//! they are stored as [`ordered`].
+//! Numbers of 64 bits are stored as SQLite's signed ones, bit by bit; no query depends on the order
+//! of one that may exceed 63 bits.
 
 use std::path::Path;
 use std::time::Duration;
@@ -39,8 +39,7 @@ const TABLES: &str = "
         uploaded INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE session (id INTEGER PRIMARY KEY, owner BLOB NOT NULL, used INTEGER NOT NULL,
         floor INTEGER NOT NULL) STRICT;
-    CREATE TABLE outcome (session INTEGER NOT NULL, sequence INTEGER NOT NULL,
-        outcome BLOB NOT NULL, PRIMARY KEY (session, sequence)) STRICT, WITHOUT ROWID;
+    CREATE TABLE outcome (id INTEGER PRIMARY KEY, outcomes BLOB NOT NULL) STRICT;
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;";
 
 /// Rows of `meta`.
@@ -185,12 +184,24 @@ pub fn put<T: Serialize>(db: &Connection, name: &str, value: &T) -> Result<(), U
     Ok(())
 }
 
-/// A number so that SQLite orders it as an unsigned one.
-pub fn ordered(number: u64) -> i64 {
-    (number ^ (1 << 63)).cast_signed()
-}
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::tests::{ME, SHARD};
 
-/// The number that [`ordered`] stored.
-pub fn from_ordered(stored: i64) -> u64 {
-    stored.cast_unsigned() ^ (1 << 63)
+    pub const OWNER: Owner = Owner { identity: ME, shard: SHARD };
+
+    #[test]
+    fn storage_state_of_a_newer_program_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        create(&path, &OWNER).unwrap();
+        let db = open(&path).unwrap();
+        assert_eq!(get::<Owner>(&db, super::OWNER).unwrap(), OWNER);
+        db.pragma_update(None, "user_version", FORM + 1).unwrap();
+        close(db).unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, Unusable::Form { form } if form == FORM + 1));
+        assert!(!error.is_damage());
+    }
 }

@@ -7,29 +7,24 @@
 //! After an error the half-done batch is rolled back by dropping the state: memory (header,
 //! sessions) is then ahead of the file and must not be used again.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use aspen_core::{
-    Alias, Caller, ComponentHash, Fault, Header, Key, KeyRange, Name, Record, SessionChange,
-    SessionId, SessionImage, Sessions, State, Timestamp, View,
+    Alias, ComponentHash, Fault, Header, Key, KeyRange, Name, Record, Sessions, State, View,
 };
 use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::error::StoreError;
 use crate::files::{beside, sync_folder, sync_if_present};
-use crate::schema::{self, MEMBERSHIP, OWNER, Owner, PROGRESS, Progress, Unusable, ordered};
+use crate::schema::{self, MEMBERSHIP, OWNER, Owner, PROGRESS, Progress, Unusable};
+use crate::session_store::SessionStore;
 use crate::types::{LogId, StoredMembership};
-use crate::view::{SqliteView, number};
+use crate::view::SqliteView;
 
 /// The write-ahead log is copied into the database when it has grown by this much: an fsync of
 /// the state every 64 MiB of changes, some hundred thousand small entries.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
-
-/// Outcomes that no request can ask for any more are deleted this many at a time: deleting each
-/// alone would cost as much as writing it.
-const PRUNE_OUTCOMES: u64 = 256;
 
 const SET: &str = "INSERT INTO kv VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET
     value = excluded.value, version = excluded.version,
@@ -43,8 +38,7 @@ pub struct SqliteState {
     applied: Option<LogId>,
     membership: StoredMembership,
     sessions: Sessions,
-    /// Per session, up to which sequence number its outcomes are deleted from the table.
-    pruned: BTreeMap<SessionId, u64>,
+    session_store: SessionStore,
     /// Length of the write-ahead log at which the next checkpoint is due.
     checkpoint_at: u64,
 }
@@ -60,10 +54,10 @@ impl SqliteState {
         let owner = schema::get(&db, OWNER)?;
         let Progress { header, applied } = schema::get(&db, PROGRESS)?;
         let membership = schema::get(&db, MEMBERSHIP)?;
-        let sessions = load_sessions(&db)?;
-        let (path, pruned) = (path.to_path_buf(), BTreeMap::new());
-        let checkpoint_at = CHECKPOINT_BYTES;
-        let state = Self { db, path, header, applied, membership, sessions, pruned, checkpoint_at };
+        let (session_store, sessions) = SessionStore::load(&db)?;
+        let (path, checkpoint_at) = (path.to_path_buf(), CHECKPOINT_BYTES);
+        let state =
+            Self { db, path, header, applied, membership, sessions, session_store, checkpoint_at };
         Ok((state, owner))
     }
 
@@ -106,16 +100,12 @@ impl SqliteState {
     pub fn commit(&mut self) -> Result<(), Fault> {
         let changes = self.sessions.take_changes();
         let commit = || -> Result<(), Unusable> {
-            for change in &changes {
-                self.store_change(change)?;
-            }
+            self.session_store.store(&self.db, changes)?;
             let Self { header, applied, .. } = *self;
             schema::put(&self.db, PROGRESS, &Progress { header, applied })?;
             Ok(self.run("COMMIT")?)
         };
-        commit().map_err(|error| Fault::new("writing a batch", error))?;
-        self.prune(&changes);
-        Ok(())
+        commit().map_err(|error| Fault::new("writing a batch", error))
     }
 
     /// Gives up a batch: the file is as it was before, memory is not.
@@ -162,83 +152,6 @@ impl SqliteState {
     fn run(&self, sql: &str) -> Result<(), rusqlite::Error> {
         self.db.prepare_cached(sql)?.execute([]).map(|_| ())
     }
-
-    fn store_change(&self, change: &SessionChange) -> Result<(), rusqlite::Error> {
-        let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
-            self.db.prepare_cached(sql)?.execute(params).map(|_| ())
-        };
-        match change {
-            SessionChange::Kept { session, sequence, outcome } => run(
-                "INSERT OR REPLACE INTO outcome VALUES (?1, ?2, ?3)",
-                &[&session.get().cast_signed(), &ordered(*sequence), &&outcome[..]],
-            ),
-            SessionChange::Touched(SessionImage { session, owner, used, floor }) => {
-                let (session, used) = (session.get().cast_signed(), used.get().cast_signed());
-                run(
-                    "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4)",
-                    &[&session, owner.as_bytes(), &used, &floor.cast_signed()],
-                )?;
-                self.delete_forgotten(session, *floor)
-            }
-            SessionChange::Closed(session) => {
-                let session = session.get().cast_signed();
-                run("DELETE FROM outcome WHERE session = ?1", &[&session])?;
-                run("DELETE FROM session WHERE id = ?1", &[&session])
-            }
-        }
-    }
-
-    /// Deletes a session's outcomes up to `floor`, once there are enough of them.
-    fn delete_forgotten(&self, session: i64, floor: u64) -> Result<(), rusqlite::Error> {
-        let id = SessionId::new(session.cast_unsigned());
-        let pruned = self.pruned.get(&id).copied().unwrap_or_default();
-        if floor < pruned.saturating_add(PRUNE_OUTCOMES) {
-            return Ok(());
-        }
-        let sql = "DELETE FROM outcome WHERE session = ?1 AND sequence <= ?2";
-        self.db.prepare_cached(sql)?.execute((session, ordered(floor))).map(|_| ())
-    }
-
-    /// Remembers what [`Self::delete_forgotten`] did.
-    fn prune(&mut self, changes: &[SessionChange]) {
-        for change in changes {
-            match change {
-                SessionChange::Touched(SessionImage { session, floor, .. }) => {
-                    let pruned = self.pruned.entry(*session).or_default();
-                    if *floor >= pruned.saturating_add(PRUNE_OUTCOMES) {
-                        *pruned = *floor;
-                    }
-                }
-                SessionChange::Closed(session) => {
-                    self.pruned.remove(session);
-                }
-                SessionChange::Kept { .. } => {}
-            }
-        }
-    }
-}
-
-fn load_sessions(db: &Connection) -> Result<Sessions, rusqlite::Error> {
-    let mut sessions = Sessions::default();
-    let mut statement = db.prepare("SELECT id, owner, used, floor FROM session ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        sessions.restore(SessionImage {
-            session: SessionId::new(number(row, 0)?),
-            owner: Caller::new(row.get(1)?),
-            used: Timestamp::new(number(row, 2)?),
-            floor: number(row, 3)?,
-        });
-    }
-    let sql = "SELECT session, sequence, outcome FROM outcome ORDER BY session, sequence";
-    let mut statement = db.prepare(sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let session = SessionId::new(number(row, 0)?);
-        let sequence = schema::from_ordered(row.get(1)?);
-        sessions.restore_outcome(session, sequence, Bytes::from(row.get::<_, Vec<u8>>(2)?));
-    }
-    Ok(sessions)
 }
 
 impl View for SqliteState {
