@@ -235,3 +235,46 @@ impl State for SqliteState {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aspen_core::{Revision, Value, Version};
+
+    use super::*;
+    use crate::error::chain;
+
+    fn record(bytes: usize) -> Record {
+        Record {
+            value: Value::new(vec![1; bytes]).unwrap(),
+            version: Version::new(1),
+            create_revision: Revision::new(1),
+            mod_revision: Revision::new(1),
+        }
+    }
+
+    #[test]
+    fn storage_state_on_a_full_disk_keeps_the_last_whole_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        schema::create(&path, &schema::tests::OWNER).unwrap();
+        let (mut state, _) = SqliteState::open(&path, false).unwrap();
+        let (first, second) = (Key::try_from("first").unwrap(), Key::try_from("second").unwrap());
+        state.begin().unwrap();
+        state.set(&first, record(10)).unwrap();
+        state.commit().unwrap();
+        state.db.pragma_update(None, "max_page_count", 20).unwrap();
+        state.begin().unwrap();
+        state.set(&second, record(10)).unwrap();
+        let fault = state.set(&first, record(500_000)).unwrap_err();
+        assert!(chain(&fault).contains("database or disk is full"), "{}", chain(&fault));
+        state.roll_back();
+        state.close().unwrap();
+        let (mut state, _) = SqliteState::open(&path, true).unwrap();
+        assert_eq!(state.get(&first).unwrap(), Some(record(10)));
+        assert_eq!(state.get(&second).unwrap(), None);
+        state.begin().unwrap();
+        state.set(&first, record(500_000)).unwrap();
+        state.commit().unwrap();
+        assert_eq!(state.get(&first).unwrap(), Some(record(500_000)));
+    }
+}

@@ -6,6 +6,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use aspen_core::ShardId;
+use futures::FutureExt;
 use openraft::impls::Vote;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
 use rand::rngs::SmallRng;
@@ -24,6 +26,7 @@ struct Disk {
     /// Operations until the power fails, or the disk is full.
     budget: Option<u32>,
     powered: u32,
+    syncs: u32,
 }
 
 #[derive(Debug)]
@@ -88,6 +91,7 @@ impl redb::StorageBackend for Power {
     fn sync_data(&self) -> io::Result<()> {
         self.with(1, |disk| {
             disk.unsynced.clear();
+            disk.syncs += 1;
             disk.durable = disk.view.clone();
         })
     }
@@ -182,5 +186,30 @@ fn storage_log_on_a_full_disk_refuses_and_recovers_when_there_is_room() {
         let kept = shard.try_get_log_entries(0..=index).await.unwrap();
         assert_eq!(kept.len() as u64, index);
         assert!(shard.read_vote().await.unwrap().map_or(0, |vote| vote.leader_id.term) >= term);
+    });
+}
+
+/// While the writer is busy with one append, those of all shards wait; then one fsync serves them.
+#[test]
+fn storage_log_writes_what_waits_in_one_transaction() {
+    run(async {
+        let disk = Arc::new(Mutex::new(Disk::default()));
+        let log = Log::with_backend(Power::on(&disk), ME).unwrap();
+        let waiting = {
+            // The writer cannot touch the disk, so at most one transaction has begun. (More than
+            // 128 appends would use up what tokio lets a task do at once.)
+            let mut disk = disk.lock().unwrap();
+            disk.syncs = 0;
+            let append = |shard| {
+                let mut log = log.shard(ShardId::new(shard));
+                append(&mut log, vec![entry(1, 1, 10)]).now_or_never().unwrap()
+            };
+            (0..100).map(append).collect::<Vec<_>>()
+        };
+        for flushed in waiting {
+            flushed.await.unwrap().unwrap();
+        }
+        let syncs = disk.lock().unwrap().syncs;
+        assert!(syncs <= 4, "two transactions of one or two syncs, not {syncs}");
     });
 }
