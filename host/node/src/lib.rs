@@ -33,5 +33,5 @@ mod shard;
 pub use aspen_functions::WasmFunctions;
 pub use embedded::{Embedded, open};
 pub use error::{FolderError, NodeError};
-pub use folder::{Folder, Identity};
+pub use folder::{Folder, Identity, replace as replace_file, secret_file};
 pub use node::{Node, NodeConfig, NodeHandler, Timing};
