@@ -53,7 +53,12 @@ pub const COALESCE_BYTES_MAX: usize = 4 << 10;
 pub const UNADMITTED_WINDOW_BYTES: u32 = 16 << 10;
 
 /// Bytes an admitted peer may have under way to us: 2 MiB carry 20 MB/s over 100 ms.
+///
+/// Not larger, because QUIC closes a connection with more than 1,024 gaps in its stream, which a
+/// burst of losses makes of a large window (seen with 16 MiB). Every second packet lost, a window
+/// of packets of at least 1,200 bytes has this many gaps:
 pub const RECEIVE_WINDOW_BYTES: u32 = 2 << 20;
+const _: () = assert!(RECEIVE_WINDOW_BYTES / 1_200 / 2 < 1_024);
 
 /// Bytes QUIC keeps for retransmission per connection before a writer waits.
 pub const SEND_WINDOW_BYTES: u64 = 4 << 20;

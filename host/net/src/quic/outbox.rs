@@ -14,6 +14,7 @@ use std::{
 use iroh::endpoint::SendStream;
 use tokio_real::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
     time::timeout,
 };
 
@@ -91,6 +92,9 @@ impl Outbox {
                 return batch;
             }
             self.filled.notified().await;
+            // The scheduler runs who was woken last first: without a step back the writer would
+            // leave with one frame while a hundred tasks are about to push theirs.
+            yield_now().await;
         }
     }
 
