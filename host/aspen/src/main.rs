@@ -95,11 +95,17 @@ fn run_build(options: &Build) -> Result<(), Failure> {
     let Build { dir, output } = options;
     let message = |error: &dyn std::fmt::Display| Failure::Refused { message: error.to_string() };
     let built = build::build(dir, &build::BuildOptions::default()).map_err(|e| message(&e))?;
-    let output = output.clone().unwrap_or_else(|| dir.join(format!("{}.wasm", built.name)));
+    let output = output.clone().unwrap_or_else(|| dir.join(file_name(&built.path)));
     std::fs::write(&output, &built.component)
         .map_err(|error| message(&format!("cannot write {}: {error}", output.display())))?;
     println!("{} ({} bytes)", output.display(), built.component.len());
     Ok(())
+}
+
+/// `NAME.component.wasm` of the target folder as `NAME.wasm`.
+fn file_name(built: &std::path::Path) -> String {
+    let name = built.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_default().replace(".component.", ".")
 }
 
 fn refused(error: ServerError) -> Failure {

@@ -113,10 +113,11 @@ impl Bound {
         let Bound { folder, transport } = self;
         let identity = folder.identity()?;
         let path = folder.path().to_path_buf();
-        let (cluster, node) = (identity.cluster, identity.node);
-        let store = aspen_store::StoreIdentity { cluster, node };
-        let log = aspen_store::Log::open(&path.join("log.redb"), store)?;
-        let functions = aspen_functions::Options { cache: Some(path.join("modules")) };
+        let log = aspen_store::Log::open(folder.log_file()?, identity.store())?;
+        let functions = aspen_functions::Options {
+            cache: Some(path.join("modules")),
+            ..Default::default()
+        };
         let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
         let config = NodeConfig { identity, states: path, timing };
         let node = Node::start(config, log, transport.clone(), functions).await?;

@@ -11,7 +11,7 @@ use aspen_client::{Client, Options};
 use aspen_core::NodeId;
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, NetError, PeerAddr, Purpose, Transport};
-use aspen_store::{Log, StoreIdentity};
+use aspen_store::Log;
 use bytes::Bytes;
 use snafu::ResultExt;
 
@@ -39,9 +39,11 @@ pub async fn open(path: impl AsRef<Path>) -> Result<Embedded, NodeError> {
     }
     let identity = folder.identity()?;
     let (address, node_id) = (identity.address, identity.node);
-    let store = StoreIdentity { cluster: identity.cluster, node: node_id };
-    let log = Log::open(&folder.path().join("log.redb"), store)?;
-    let functions = aspen_functions::Options { cache: Some(folder.path().join("modules")) };
+    let log = Log::open(folder.log_file()?, identity.store())?;
+    let functions = aspen_functions::Options {
+        cache: Some(folder.path().join("modules")),
+        ..Default::default()
+    };
     let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
     let local = Arc::new(Local { address, node: OnceLock::new() });
     let timing = Timing { election: Duration::from_millis(300), ..Timing::default() };

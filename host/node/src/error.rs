@@ -55,6 +55,12 @@ pub enum FolderError {
         /// Ours.
         expected: u32,
     },
+    /// The Raft log is gone.
+    #[snafu(display("{} is missing: remove the node from the cluster and join anew with an empty folder", path.display()))]
+    LogLost {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process has the folder open.
     #[snafu(display("{} is in use by another process", path.display()))]
     InUse {

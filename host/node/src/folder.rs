@@ -23,7 +23,7 @@ use snafu::{IntoError, OptionExt, ResultExt, ensure};
 
 use crate::error::{
     BadKeySnafu, DamagedSnafu, EmptySnafu, FolderError, FormSnafu, InUseSnafu, IoSnafu,
-    OccupiedSnafu,
+    LogLostSnafu, OccupiedSnafu,
 };
 
 const FORM: u32 = 1;
@@ -65,6 +65,11 @@ impl Identity {
     /// The identity of a new node.
     pub fn new(cluster: u128, node: NodeId, shards: u16, address: PeerAddr) -> Self {
         Self { form: FORM, cluster, node, shards, address, peers: vec![], clients: vec![] }
+    }
+
+    /// As the storage's files carry it.
+    pub fn store(&self) -> aspen_store::Identity {
+        aspen_store::Identity { cluster: self.cluster, node: self.node }
     }
 }
 
@@ -124,6 +129,15 @@ impl Folder {
         let form = identity.form;
         ensure!(form == FORM, FormSnafu { path, form, expected: FORM });
         Ok(identity)
+    }
+
+    /// The file of the Raft log. A folder with states but without their log is damaged: a new log
+    /// would let the node vote twice in one term.
+    pub fn log_file(&self) -> Result<PathBuf, FolderError> {
+        let log = self.path.join("log.redb");
+        let lost = !log.exists() && self.path.join("shard-0").exists();
+        ensure!(!lost, LogLostSnafu { path: &log });
+        Ok(log)
     }
 
     /// The folder's secret key, made at the first use.

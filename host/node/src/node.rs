@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use aspen_core::{NodeId, ShardId, ShardRouter};
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
-use aspen_store::{Log, StateConfig, StateMachine, StoreIdentity, TypeConfig};
+use aspen_store::{Log, StateConfig, StateMachine};
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
@@ -88,15 +88,16 @@ impl Node {
         let raft_config = Arc::new(raft_config(&timing, identity.cluster)?);
         let mut replicas = BTreeMap::new();
         for shard in router.all() {
+            let shard_log = log.shard(shard);
             let state = StateConfig {
                 dir: states.join(format!("shard-{}", shard.get())),
                 shard,
                 router,
-                identity: StoreIdentity { cluster: identity.cluster, node: identity.node },
+                identity: identity.store(),
+                purged: shard_log.purged(),
                 stack_bytes: aspen_functions::STACK_BYTES,
             };
-            let shard_log = log.shard(shard);
-            let (machine, reader) = StateMachine::open(state, &shard_log, functions.clone())?;
+            let (machine, reader) = StateMachine::open(state, functions.clone())?;
             let (transport, cluster) = (transport.clone(), identity.cluster);
             let net = RaftNet { transport, cluster, shard };
             let id = identity.node.get();
@@ -149,9 +150,10 @@ impl Node {
         for shard in self.shards() {
             // Fails only when the group has stopped already.
             let _ = shard.raft.shutdown().await;
-            shard.reader.close().await;
+            shard.reader.closed().await;
         }
-        self.log.close().await;
+        // What was acknowledged is on disk already; a failing disk has stopped the shards.
+        let _ = self.log.clone().close().await;
         let watchers = std::mem::take(&mut *self.watchers.lock().expect("no panic under the lock"));
         for watcher in watchers {
             watcher.abort();

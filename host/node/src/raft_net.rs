@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use aspen_core::{ShardId, decode, encode};
 use aspen_net::{NetError, PeerAddr, Purpose, Transport};
-use aspen_store::{
-    LogId, RaftEntry, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote,
-};
+use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
 use bytes::Bytes;
+use openraft::EntryPayload;
 use openraft::errors::{
-    NetworkError, RPCError, RemoteError, ReplicationClosed, StreamingError, Unreachable,
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable,
 };
 use openraft::network::{RPCOption, RaftNetworkFactory, v2::RaftNetworkV2};
 use openraft::raft::{
@@ -54,8 +53,8 @@ pub struct SnapshotChunk {
     pub meta: SnapshotMeta,
     /// Size of the whole.
     pub bytes: u64,
-    /// Checksum of the whole.
-    pub checksum: u64,
+    /// SHA-256 of the whole.
+    pub checksum: [u8; 32],
     pub offset: u64,
     pub data: Bytes,
 }
@@ -149,13 +148,20 @@ impl From<Failure> for RPCError<TypeConfig> {
 }
 
 /// How many of the entries go into one message, at least one.
-fn fitting(entries: &[RaftEntry]) -> usize {
+fn fitting(entries: &[Entry]) -> usize {
     let mut bytes = 0;
-    let fits = |entry: &&RaftEntry| {
-        bytes += aspen_store::entry_bytes(entry);
+    let fits = |entry: &&Entry| {
+        bytes += match &entry.payload {
+            EntryPayload::Normal(proposal) => proposal.0.len(),
+            EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+        };
         bytes <= APPEND_BYTES_MAX
     };
     entries.iter().take_while(fits).count().max(entries.len().min(1))
+}
+
+fn unreachable<E: std::error::Error + 'static>(error: E) -> StreamingError<TypeConfig> {
+    StreamingError::Unreachable(Unreachable::new(&error))
 }
 
 impl RaftNetworkV2<TypeConfig> for Replica {
@@ -210,22 +216,19 @@ impl RaftNetworkV2<TypeConfig> for Replica {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let unreachable = |error: &(dyn std::error::Error + 'static)| {
-            StreamingError::Unreachable(Unreachable::new(&openraft::AnyError::error(error)))
-        };
         let send = async {
             let Snapshot { meta, snapshot: file } = snapshot;
             let mut offset = 0;
             loop {
                 let data = file.read_chunk(offset, SNAPSHOT_CHUNK_BYTES);
-                let data = data.map_err(|error| unreachable(&error))?;
+                let data = data.map_err(unreachable)?;
                 let sent = data.len() as u64;
                 let (vote, meta) = (vote, meta.clone());
-                let (bytes, checksum) = (file.bytes(), file.checksum());
+                let (bytes, checksum) = (file.bytes, file.checksum);
                 let chunk = SnapshotChunk { vote, meta, bytes, checksum, offset, data };
                 let message = RaftMessage::Snapshot(chunk);
                 let answer = self.ask(Purpose::Snapshot, message, SNAPSHOT_CHUNK_WAIT).await;
-                match answer.map_err(|failure| unreachable(&failure))? {
+                match answer.map_err(unreachable)? {
                     SnapshotProgress::Installed(response) => return Ok(response),
                     SnapshotProgress::More => offset += sent,
                 }

@@ -72,11 +72,15 @@ async fn receive(
         return Ok(SnapshotProgress::More);
     }
     let receiver = slot.take().ok_or("no snapshot is being received")?;
-    let snapshot = receiver.finish().map_err(|error| error.to_string())?;
+    let snapshot = receiver.finish().await.map_err(|error| error.to_string())?;
     let installed = shard.raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await;
     installed.map(SnapshotProgress::Installed).map_err(|error| error.to_string())
 }
 
-fn start(reader: &StateReader, bytes: u64, checksum: u64) -> Result<SnapshotReceiver, String> {
+fn start(
+    reader: &StateReader,
+    bytes: u64,
+    checksum: [u8; 32],
+) -> Result<SnapshotReceiver, String> {
     reader.receive_snapshot(bytes, checksum).map_err(|error| error.to_string())
 }

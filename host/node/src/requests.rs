@@ -113,11 +113,19 @@ async fn write(
 /// Checks and compiles before anything is proposed, off the async threads.
 async fn check_component(node: &Node, bytes: Bytes) -> Result<(), Refused> {
     let functions = node.functions().clone();
-    let checked = tokio::task::spawn_blocking(move || functions.check(&bytes)).await;
+    let check = move || {
+        let manifest = aspen_functions::check(&bytes).map_err(|error| error.to_string())?;
+        let compiled = functions.compile(&manifest.component, &bytes);
+        match compiled {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("it cannot be compiled".to_string()),
+            Err(fault) => Err(fault.to_string()),
+        }
+    };
+    let checked = tokio::task::spawn_blocking(check).await;
     let bad = |reason: String| Refused::BadComponent { reason };
     match checked {
-        Ok(Ok(_manifest)) => Ok(()),
-        Ok(Err(error)) => Err(bad(error.to_string())),
+        Ok(checked) => checked.map_err(bad),
         Err(_) => Err(bad("the compiler failed on it".into())),
     }
 }
@@ -191,8 +199,7 @@ async fn describe(node: &Node, name: Name) -> Result<Response, Refused> {
     let Some(bytes) = found.map_err(failed)? else {
         return Err(Refused::NotFound { what: format!("component {name}") });
     };
-    let functions = node.functions().clone();
-    let checked = tokio::task::spawn_blocking(move || functions.check(&bytes)).await;
+    let checked = tokio::task::spawn_blocking(move || aspen_functions::check(&bytes)).await;
     match checked {
         Ok(Ok(manifest)) => Ok(Response::Manifest(manifest)),
         Ok(Err(error)) => Err(Refused::BadComponent { reason: error.to_string() }),
