@@ -1,1 +1,5 @@
-//! aspen-tests
+//! What the tests of the whole system share.
+//!
+//! The tests themselves are in `tests/tests`, one file per area.
+
+pub mod guests;
