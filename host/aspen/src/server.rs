@@ -110,6 +110,13 @@ impl Bound {
 
     /// Starts the folder's node and serves it.
     pub async fn serve(self, timing: Timing) -> Result<Server, ServerError> {
+        let server = self.start(timing).await?;
+        server.serve();
+        Ok(server)
+    }
+
+    /// Starts the folder's node, which answers nobody before [`Server::serve`].
+    pub async fn start(self, timing: Timing) -> Result<Server, ServerError> {
         let Bound { folder, transport } = self;
         let identity = folder.identity()?;
         let path = folder.path().to_path_buf();
@@ -121,7 +128,6 @@ impl Bound {
         let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
         let config = NodeConfig { identity, states: path, timing };
         let node = Node::start(config, log, transport.clone(), functions).await?;
-        transport.serve(Arc::new(NodeHandler(node.clone())));
         Ok(Server { folder, transport, node })
     }
 
@@ -132,6 +138,11 @@ impl Bound {
 }
 
 impl Server {
+    /// Lets others in. Once.
+    pub fn serve(&self) {
+        self.transport.serve(Arc::new(NodeHandler(self.node.clone())));
+    }
+
     /// The node.
     pub fn node(&self) -> &Arc<Node> {
         &self.node
