@@ -64,6 +64,11 @@ impl DevCluster {
         &self.servers
     }
 
+    /// The nodes, to be stopped one by one.
+    pub fn into_servers(self) -> Vec<Server> {
+        self.servers
+    }
+
     /// Stops all nodes gracefully, at the same time.
     pub async fn stop(self) {
         let mut stops = tokio_real::task::JoinSet::new();
