@@ -46,7 +46,10 @@ async fn cluster_serves_reads_writes_and_scans() {
     let options = ScanOptions { reverse: true, keys_only: true, limit: 1500 };
     let last = client.scan(KeyRange::prefix("k"), options).await.unwrap();
     assert_eq!(last.len(), 1500);
-    assert_eq!((last[0].key.to_string(), last[1499].key.to_string()), ("k2499".into(), "k1000".into()));
+    assert_eq!(
+        (last[0].key.to_string(), last[1499].key.to_string()),
+        ("k2499".into(), "k1000".into())
+    );
     assert!(last[0].record.value.as_bytes().is_empty());
     cluster.equal_digests().await;
     client.close().await;
@@ -245,7 +248,8 @@ async fn cluster_calls_are_typed_and_wrong_ones_do_nothing() {
     let cluster = Cluster::start(3).await;
     let client = cluster.client().await;
     client.upload("bank", guests::component("bank")).await.unwrap();
-    let call = async |function: &str, args: &[Val]| client.call("bank", function, "bank", args).await;
+    let call =
+        async |function: &str, args: &[Val]| client.call("bank", function, "bank", args).await;
     call("open", &["ada".into(), 100u64.into()]).await.unwrap();
     call("open", &["ben".into(), 0u64.into()]).await.unwrap();
     let receipt = call("transfer", &["ada".into(), "ben".into(), 30u64.into()]).await.unwrap();
@@ -285,7 +289,10 @@ async fn cluster_function_that_never_ends_is_stopped_on_all_replicas_alike() {
     client.upload("endless", endless.unwrap()).await.unwrap();
     for _ in 0..3 {
         let fault = client.call("endless", "spin", "k", &[]).await.unwrap_err();
-        assert!(matches!(fault, CallError::Faulted { fault: GuestFault::OutOfFuel, .. }), "{fault}");
+        assert!(
+            matches!(fault, CallError::Faulted { fault: GuestFault::OutOfFuel, .. }),
+            "{fault}"
+        );
     }
     client.put("k", "v").await.unwrap();
     cluster.equal_digests().await;

@@ -123,9 +123,8 @@ async fn storage_files_of_another_cluster_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_development_cluster_keeps_its_shape() {
     let dir = tempfile::tempdir().unwrap();
-    let start = async |nodes, shards| {
-        DevCluster::start(dir.path(), nodes, shards, Timing::default()).await
-    };
+    let start =
+        async |nodes, shards| DevCluster::start(dir.path(), nodes, shards, Timing::default()).await;
     start(Some(2), Some(1)).await.unwrap().stop().await;
     let nodes = start(Some(3), None).await.err().unwrap().to_string();
     assert!(nodes.ends_with("has 2 nodes, not 3"), "{nodes}");

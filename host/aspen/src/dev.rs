@@ -99,10 +99,8 @@ async fn create(dir: &Path, nodes: u16, shards: u16) -> Result<Vec<Bound>, Serve
     let (cluster, peers) = (random_cluster(), bound.iter().map(Bound::address));
     let peers: Vec<PeerAddr> = peers.collect();
     for (at, bound) in bound.iter().enumerate() {
-        let interrupted = format!(
-            "{} was left half made; delete it and start again",
-            dir.display()
-        );
+        let interrupted =
+            format!("{} was left half made; delete it and start again", dir.display());
         ensure!(!bound.folder().is_occupied(), MismatchSnafu { reason: interrupted });
         let node = NodeId::new(at as u64 + 1);
         let mut identity = Identity::new(cluster, node, shards, bound.address());

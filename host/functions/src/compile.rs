@@ -12,8 +12,8 @@ use std::{fs, io};
 
 use aspen_core::{ComponentHash, Fault, FunctionSignature, Type};
 use sha2::{Digest, Sha256};
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::Engine;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::check::check;
 use crate::host::Host;

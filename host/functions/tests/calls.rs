@@ -191,7 +191,10 @@ fn functions_upload_check_names_the_thing() {
     let wasi = r#"(component (import "wasi:random/random@0.2.0"
         (instance (export "get-random-u64" (func (result u64))))))"#;
     has(&wasm(wasi), &["wasi:random/random@0.2.0", "wasm32-unknown-unknown"]);
-    has(&wasm(r#"(component (import "host" (func)))"#), &["\"host\"", "aspen:function/store@0.1.0"]);
+    has(
+        &wasm(r#"(component (import "host" (func)))"#),
+        &["\"host\"", "aspen:function/store@0.1.0"],
+    );
     let wrong = r#"(component (import "aspen:function/context@0.1.0"
         (instance (export "seed" (func (result u32))))))"#;
     has(&wasm(wrong), &["seed: func() -> u32", "wit/aspen.wit"]);
@@ -221,7 +224,8 @@ fn functions_upload_check_bounds_what_is_compiled() {
     has(&format!("{} {}", run(""), "(global i32 (i32.const 0)) ".repeat(1001)), "globals");
     has(&format!("(memory 1) (memory 1) {}", run("")), "memories");
     let four = "(core instance (instantiate $m)) ".repeat(4);
-    let many = r#"(component (core module $m (func (export "run"))) (core instance $i (instantiate $m)) "#;
+    let many =
+        r#"(component (core module $m (func (export "run"))) (core instance $i (instantiate $m)) "#;
     let many = wasm(&format!("{many} {four})"));
     assert!(matches!(check(&many), Err(ComponentError::TooMuch { found: 5, .. })));
 }

@@ -49,7 +49,12 @@ fn functions_endless_recursion_is_stopped() {
 #[test]
 fn functions_recursion_with_hoisted_values_is_stopped_before_the_native_stack() {
     let uses: String = (0..7000)
-        .map(|at| format!("(local.set 1 (i64.xor (local.get 1) (i64.mul (local.get 0) (i64.const {}))))", at * 2 + 3))
+        .map(|at| {
+            format!(
+                "(local.set 1 (i64.xor (local.get 1) (i64.mul (local.get 0) (i64.const {}))))",
+                at * 2 + 3
+            )
+        })
         .collect();
     let body = format!(
         r#"(global $n (mut i64) (i64.const 5))
@@ -153,7 +158,8 @@ fn functions_garbage_results_break_the_interface() {
 #[test]
 fn functions_large_result_is_refused() {
     let check = |bytes: u32, ty: &str| {
-        let length: String = bytes.to_le_bytes().iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let length: String =
+            bytes.to_le_bytes().iter().map(|byte| format!("\\{byte:02x}")).collect();
         let body = format!(
             r#"(memory (export "m") 256) (data (i32.const 4) "{length}")
             (func (export "run") (result i32) (i32.const 0))"#
