@@ -1,1 +1,46 @@
-//! aspen-store
+//! A node's disk: the Raft log of all its shards in redb, the state of each shard in SQLite.
+//!
+//! Promises that what was acknowledged is on disk, that a state file that is lost or damaged is
+//! rebuilt or refused with a remedy but never guessed, and that everything runs unchanged in
+//! production and in the simulation (`--cfg madsim`: no threads, simulated time).
+//!
+//! Leaves out consensus (openraft), the rules of commands (`aspen-core`) and how functions run.
+//! Start reading at [`Log`], then [`StateMachine`].
+
+mod log;
+mod log_tail;
+mod log_writer;
+
+mod state_machine;
+mod apply_worker;
+mod reader;
+mod recovery;
+mod snapshot;
+mod snapshot_transfer;
+mod state;
+mod view;
+mod schema;
+
+mod entry_codec;
+mod error;
+mod files;
+mod runtime;
+#[cfg(madsim)]
+mod sim_runtime;
+#[cfg(madsim)]
+mod sim_watch;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use entry_codec::{EntryError, decode_entry, encode_entry};
+pub use error::{Identity, StoreError};
+pub use log::{Log, ShardLog};
+pub use reader::{StateReader, Status};
+pub use runtime::{Runtime, Worker, spawn_worker};
+pub use snapshot_transfer::{SnapshotFile, SnapshotReceiver};
+pub use state_machine::{SnapshotBuilder, StateConfig, StateMachine};
+pub use types::{
+    Entry, LogId, Proposal, Raft, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Vote,
+};

@@ -1,0 +1,71 @@
+//! Files whose changes survive a power cut: rename, delete and sync with their folder.
+//!
+//! Each error names the file and what was tried. Leaves out what is in the files.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use snafu::ResultExt;
+
+use crate::error::{FileSnafu, StoreError};
+
+/// Writes everything in `path` to disk.
+pub fn sync(path: &Path) -> Result<(), StoreError> {
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.context(FileSnafu { what: "syncing", path })
+}
+
+/// As [`sync`]; a file that does not exist has nothing to write.
+pub fn sync_if_present(path: &Path) -> Result<(), StoreError> {
+    if path.exists() { sync(path) } else { Ok(()) }
+}
+
+/// Gives a synced file its final name, durably.
+pub fn publish(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).context(FileSnafu { what: "renaming", path: from })?;
+    sync_folder(to)
+}
+
+/// Makes the names in the folder of `path` durable.
+pub fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    path.parent().map_or(Ok(()), sync)
+}
+
+/// Deletes `path` if it exists.
+pub fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).context(FileSnafu { what: "deleting", path })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `path` with `suffix` added to its name: how SQLite names its side files.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Deletes a SQLite database and its side files. The write-ahead log goes first: alone it would
+/// be taken for that of the next database of this name.
+pub fn remove_database(path: &Path) -> Result<(), StoreError> {
+    remove(&beside(path, "-wal"))?;
+    remove(&beside(path, "-shm"))?;
+    remove(path)
+}
+
+/// The names of the files in folder `dir`, sorted.
+pub fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let read = || -> io::Result<Vec<String>> {
+        let mut names = vec![];
+        for file in fs::read_dir(dir)? {
+            names.extend(file?.file_name().into_string().ok());
+        }
+        names.sort();
+        Ok(names)
+    };
+    read().context(FileSnafu { what: "listing", path: dir })
+}

@@ -1,0 +1,560 @@
+//! The Raft log of a node: all its shards in one redb database.
+//!
+//! Promises that an answered append or vote is on disk, that entries are readable from the moment
+//! they are appended, and that a log which is damaged, another node's or failing is refused with a
+//! remedy. One file, so that one fsync serves all shards (see `log_writer.rs`).
+//!
+//! Leaves out what entries mean. Dropping the last handle ends the writer and releases the file.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, Range, RangeBounds};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use aspen_core::ShardId;
+use bytes::Bytes;
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use openraft::errors::LeaderChanged;
+use openraft::storage::{
+    IOFlushed, LeaderBoundedStreamError, LogState, RaftLogReader, RaftLogStorage,
+};
+use openraft::{LogIdOptionExt, OptionalSend, alias};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use snafu::ResultExt;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::entry_codec::decode_entry;
+use crate::error::{
+    FileSnafu, ForeignLogSnafu, Identity, LogDamagedSnafu, StoreError,
+};
+use crate::log_tail::{Tail, cost};
+use crate::log_writer::{
+    BOUNDS, COMMITTED, ENTRIES, Job, JOBS_MAX, META, PURGED, VOTE, Writer, purge,
+};
+use crate::runtime::{Worker, spawn_worker};
+use crate::types::{Entry, LogId, TypeConfig, Vote};
+
+/// redb's own cache of pages. Recent entries are cached per shard, so this serves the writer.
+const PAGE_CACHE_BYTES: usize = 64 << 20;
+
+/// Stack of the writer: it recurses no deeper than a B-tree.
+const WRITER_STACK_BYTES: usize = 2 << 20;
+
+/// Entries and bytes that a reader takes at once, so that a far behind follower, or a long apply,
+/// does not bring the whole log into memory.
+const CHUNK_ENTRIES_MAX: usize = 512;
+const CHUNK_BYTES_MAX: usize = 4 << 20;
+
+const IDENTITY: &str = "identity";
+
+type LeaderId = alias::LeaderIdOf<TypeConfig>;
+type Unled = LeaderBoundedStreamError<TypeConfig>;
+type Led = (Vec<Entry>, Range<u64>);
+
+/// The log of a node. A clone is another handle to the same log.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // In this order they are dropped: without senders the writer ends, then it is waited for.
+    jobs: mpsc::Sender<Job>,
+    worker: Mutex<Option<Worker>>,
+    db: Arc<Database>,
+    shards: Shards,
+    failed: Arc<OnceLock<String>>,
+}
+
+/// The shards of a log, as handles and writer share them.
+pub type Shards = Arc<Mutex<BTreeMap<ShardId, ShardTail>>>;
+
+/// A shard's number and what its log keeps in memory.
+#[derive(Clone)]
+pub struct ShardTail {
+    pub shard: ShardId,
+    pub memory: Arc<Mutex<Tail>>,
+}
+
+/// The log of one shard, as openraft uses it.
+#[derive(Clone)]
+pub struct ShardLog {
+    log: Arc<Inner>,
+    tail: ShardTail,
+}
+
+/// Locks; a thread that panicked while holding the lock has stopped its replica by other means.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log {
+    /// Opens the log of node `identity` in file `path`, creating it if there is none. Reads and
+    /// verifies the whole file.
+    pub fn open(path: impl AsRef<Path>, identity: Identity) -> Result<Log, StoreError> {
+        let path = path.as_ref().to_path_buf();
+        Self::start(path.clone(), identity, |builder| builder.create(&path))
+    }
+
+    /// As [`Self::open`], on a disk of the caller's: the simulation's.
+    pub fn with_backend(
+        backend: impl redb::StorageBackend,
+        identity: Identity,
+    ) -> Result<Log, StoreError> {
+        let path = PathBuf::from("(simulated)");
+        Self::start(path, identity, |builder| builder.create_with_backend(backend))
+    }
+
+    /// The log of `shard`, empty if it has none yet.
+    pub fn shard(&self, shard: ShardId) -> ShardLog {
+        let mut shards = lock(&self.inner.shards);
+        let fresh = || ShardTail { shard, memory: Arc::default() };
+        let tail = shards.entry(shard).or_insert_with(fresh).clone();
+        ShardLog { log: self.inner.clone(), tail }
+    }
+
+    /// The shards that have a log here.
+    pub fn shards(&self) -> Vec<ShardId> {
+        lock(&self.inner.shards).keys().copied().collect()
+    }
+
+    /// Why the log refuses everything, if it does.
+    pub fn failed(&self) -> Option<String> {
+        self.inner.failed.get().cloned()
+    }
+
+    /// Writes down what is only in memory and ends the writer. Other handles stay readable, and
+    /// are refused what they would write.
+    pub async fn close(self) -> io::Result<()> {
+        let closed = self.inner.request(|done| Job::Close { done }).await;
+        let worker = lock(&self.inner.worker).take();
+        if let Some(worker) = worker {
+            worker.join().await;
+        }
+        closed
+    }
+
+    fn start(
+        path: PathBuf,
+        identity: Identity,
+        create: impl FnOnce(&redb::Builder) -> Result<Database, DatabaseError>,
+    ) -> Result<Log, StoreError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(PAGE_CACHE_BYTES).set_check_integrity_on_open(true);
+        // redb may panic on a damaged file instead of saying so.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let db = create(&builder).map_err(|error| open_error(&path, error))?;
+            let shards = load(&db, &path, identity)?;
+            Ok((db, shards))
+        }));
+        let (db, shards) = opened.unwrap_or_else(|_| {
+            Err("redb panicked reading it".into()).context(LogDamagedSnafu { path: &path })
+        })?;
+        let (db, shards) = (Arc::new(db), Arc::new(Mutex::new(shards)));
+        let failed = Arc::default();
+        let (sender, jobs) = mpsc::channel(JOBS_MAX);
+        let (purging, failed_too) = (BTreeMap::new(), Arc::clone(&failed));
+        let writer = Writer {
+            db: db.clone(),
+            path: path.clone(),
+            shards: shards.clone(),
+            jobs,
+            failed: failed_too,
+            purging,
+        };
+        let worker = spawn_worker("aspen-log", WRITER_STACK_BYTES, writer.run())
+            .context(FileSnafu { what: "starting the writer of", path })?;
+        let worker = Mutex::new(Some(worker));
+        Ok(Log { inner: Arc::new(Inner { jobs: sender, worker, db, shards, failed }) })
+    }
+}
+
+/// Whether redb's refusal to open means damage or a machine that cannot.
+fn open_error(path: &Path, error: DatabaseError) -> StoreError {
+    let damaged = match &error {
+        DatabaseError::Storage(redb::StorageError::Io(error)) => {
+            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+        }
+        DatabaseError::Storage(redb::StorageError::Corrupted(_)) => true,
+        DatabaseError::RepairAborted | DatabaseError::UpgradeRequired(_) => true,
+        _ => false,
+    };
+    let path = path.to_path_buf();
+    match damaged {
+        true => StoreError::LogDamaged { path, source: error.into() },
+        false => {
+            StoreError::LogStorage { what: "opening", path, source: Box::new(error.into()) }
+        }
+    }
+}
+
+/// Reads what a log holds; writes the identity into a new one.
+fn load(
+    db: &Database,
+    path: &Path,
+    identity: Identity,
+) -> Result<BTreeMap<ShardId, ShardTail>, StoreError> {
+    let storage = |source: redb::Error| StoreError::LogStorage {
+        what: "reading",
+        path: path.to_path_buf(),
+        source: Box::new(source),
+    };
+    let found = prepare(db, identity).map_err(storage)?;
+    let damaged = || LogDamagedSnafu { path };
+    let found: Identity =
+        aspen_core::decode(&found).map_err(|error| error.into()).context(damaged())?;
+    snafu::ensure!(found == identity, ForeignLogSnafu { path, expected: identity, found });
+    while !finish_purges(db).map_err(storage)? {}
+    let read = || -> Result<BTreeMap<ShardId, ShardTail>, Box<dyn Error + Send + Sync>> {
+        let transaction = db.begin_read()?;
+        let entries = transaction.open_table(ENTRIES)?;
+        let bounds = transaction.open_table(BOUNDS)?;
+        let mut shards = vec![];
+        for row in bounds.iter()? {
+            shards.push(row?.0.value().0);
+        }
+        let mut at = 0;
+        while let Some(row) = entries.range((at, 0)..)?.next() {
+            let shard = row?.0.value().0;
+            shards.push(shard);
+            let Some(next) = shard.checked_add(1) else { break };
+            at = next;
+        }
+        shards.sort_unstable();
+        shards.dedup();
+        let mut stored = 0;
+        let mut tails = BTreeMap::new();
+        for shard in shards {
+            let (tail, count) = load_shard(&entries, &bounds, shard)?;
+            stored += count;
+            let shard = ShardId::new(shard);
+            tails.insert(shard, ShardTail { shard, memory: Arc::new(Mutex::new(tail)) });
+        }
+        // With every shard's first and last index known, the count alone proves that there is
+        // no gap, whatever the log's size.
+        match entries.len()? == stored {
+            true => Ok(tails),
+            false => Err("entries are missing in between".into()),
+        }
+    };
+    read().context(damaged())
+}
+
+/// Creates the tables and the identity of a new log; returns the identity that is there.
+fn prepare(db: &Database, identity: Identity) -> Result<Vec<u8>, redb::Error> {
+    let transaction = db.begin_write()?;
+    let found = {
+        transaction.open_table(ENTRIES)?;
+        transaction.open_table(BOUNDS)?;
+        let mut meta = transaction.open_table(META)?;
+        let found = meta.get(IDENTITY)?.map(|found| found.value().to_vec());
+        match found {
+            Some(found) => found,
+            None => {
+                let identity = aspen_core::encode(&identity);
+                meta.insert(IDENTITY, &identity[..])?;
+                identity.to_vec()
+            }
+        }
+    };
+    transaction.commit()?;
+    Ok(found)
+}
+
+/// Deletes a chunk of what a stop interrupted; says whether nothing is left to delete.
+fn finish_purges(db: &Database) -> Result<bool, redb::Error> {
+    let transaction = db.begin_write()?;
+    let mut finished = true;
+    {
+        let bounds = transaction.open_table(BOUNDS)?;
+        let mut entries = transaction.open_table(ENTRIES)?;
+        for row in bounds.iter()? {
+            let (key, value) = row?;
+            if let (shard, PURGED) = key.value()
+                && let Ok(upto) = aspen_core::decode::<LogId>(value.value())
+            {
+                finished &= purge(&mut entries, ShardId::new(shard), upto.index)?;
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(finished)
+}
+
+/// The bounds of a shard, and how many entries its first and last index promise.
+fn load_shard(
+    entries: &impl ReadableTable<(u16, u64), &'static [u8]>,
+    bounds: &impl ReadableTable<(u16, u8), &'static [u8]>,
+    shard: u16,
+) -> Result<(Tail, u64), Box<dyn Error + Send + Sync>> {
+    let row = |row: u8| bounds.get((shard, row));
+    let vote = row(VOTE)?.map(|vote| aspen_core::decode(vote.value())).transpose()?;
+    let committed = row(COMMITTED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
+    let purged = row(PURGED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
+    let mut range = entries.range((shard, 0)..=(shard, u64::MAX))?;
+    let first = range.next().transpose()?.map(|(key, value)| (key.value().1, value));
+    let last = range.next_back().transpose()?.map(|(key, value)| (key.value().1, value));
+    let Some(first_index) = first.as_ref().map(|(index, _)| *index) else {
+        return Ok((Tail::stored(vote, committed.flatten(), purged, None), 0));
+    };
+    let (last_index, last) = last.or(first).ok_or("a range without an end")?;
+    let last = unframe(shard, last_index, last.value())?.log_id;
+    let tail = Tail::stored(vote, committed.flatten(), purged, Some(last));
+    Ok((tail, last_index - first_index + 1))
+}
+
+/// Reads a stored entry; its checksum and its place must be right.
+fn unframe(shard: u16, index: u64, frame: &[u8]) -> io::Result<Entry> {
+    let damaged = |what: &str| {
+        io::Error::other(format!(
+            "entry i{index} of s{shard} in the raft log is damaged ({what}): remove this node \
+             from the cluster, delete its data folder and join it anew"
+        ))
+    };
+    let (checksum, bytes) = frame.split_first_chunk().ok_or_else(|| damaged("too short"))?;
+    if u64::from_le_bytes(*checksum) != seahash::hash(bytes) {
+        return Err(damaged("wrong checksum"));
+    }
+    let entry = decode_entry(&Bytes::copy_from_slice(bytes));
+    let entry = entry.map_err(|error| damaged(&error.to_string()))?;
+    match entry.log_id.index == index {
+        true => Ok(entry),
+        false => Err(damaged("at another's place")),
+    }
+}
+
+impl Inner {
+    async fn send(&self, job: Job) -> io::Result<()> {
+        if let Some(failed) = self.failed.get() {
+            return Err(io::Error::other(failed.clone()));
+        }
+        self.jobs.send(job).await.map_err(|_| io::Error::other("the raft log is closed"))
+    }
+
+    /// Sends a job and waits until it is done.
+    async fn request(&self, job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.send(job(done)).await?;
+        answer.await.unwrap_or_else(|_| Err(io::Error::other("the raft log is closed")))
+    }
+}
+
+impl ShardLog {
+    /// Up to where the log is deleted.
+    pub fn purged(&self) -> Option<LogId> {
+        lock(&self.tail.memory).purged
+    }
+
+    /// The entries of `range` in order, at least one if there is any, and no more than fit in
+    /// `bytes_max` bytes and `entries_max` entries.
+    fn read(&self, range: Range<u64>, entries_max: usize, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        // Memory and the view of the disk are taken together: in between, the writer could drop
+        // from memory what the view does not show yet.
+        let (stored, view, cached) = {
+            let memory = lock(&self.tail.memory);
+            let range = memory.clip(range);
+            let split = memory.cached_from().clamp(range.start, range.end.max(range.start));
+            let stored = range.start..split;
+            let view = (!stored.is_empty()).then(|| self.log.db.begin_read());
+            let cached = memory.cached(split..range.end).take(entries_max).cloned();
+            (stored, view.transpose().map_err(io::Error::other)?, cached.collect::<Vec<_>>())
+        };
+        let mut room = Room { entries: entries_max, bytes: bytes_max, next: None };
+        let mut entries = vec![];
+        if let Some(view) = view {
+            let shard = self.tail.shard.get();
+            let table = view.open_table(ENTRIES).map_err(io::Error::other)?;
+            let rows = table.range((shard, stored.start)..(shard, stored.end));
+            for row in rows.map_err(io::Error::other)? {
+                let (key, frame) = row.map_err(io::Error::other)?;
+                let entry = unframe(shard, key.value().1, frame.value())?;
+                if !room.take(&entry)? {
+                    return Ok(entries);
+                }
+                entries.push(entry);
+            }
+        }
+        for entry in cached {
+            if !room.take(&entry)? {
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// A chunk of `range` and the rest of it, if `leader` leads before and after: then all of it was
+    /// read under this leader.
+    fn read_led(&self, leader: LeaderId, range: Range<u64>) -> Result<Option<Led>, Unled> {
+        self.check_led(leader)?;
+        let chunk = self.read(range.clone(), CHUNK_ENTRIES_MAX, CHUNK_BYTES_MAX)?;
+        self.check_led(leader)?;
+        let Some(last) = chunk.last() else { return Ok(None) };
+        let rest = last.log_id.index + 1..range.end;
+        Ok(Some((chunk, rest)))
+    }
+
+    fn check_led(&self, leader: LeaderId) -> Result<(), Unled> {
+        let vote = lock(&self.tail.memory).vote;
+        match vote.is_some_and(|vote| vote.leader_id == leader && vote.committed) {
+            true => Ok(()),
+            false => Err(LeaderChanged::new(leader, vote).into()),
+        }
+    }
+
+    /// The entries of `range`, a bounded chunk at a time.
+    fn stream(&self, range: Range<u64>) -> impl Stream<Item = io::Result<Entry>> + Send + use<> {
+        let log = self.clone();
+        let chunks = stream::try_unfold(range, move |range| {
+            let chunk = log.read(range.clone(), CHUNK_ENTRIES_MAX, CHUNK_BYTES_MAX);
+            std::future::ready(chunk.map(|chunk| {
+                let next = chunk.last()?.log_id.index + 1;
+                Some((stream::iter(chunk.into_iter().map(Ok)), next..range.end))
+            }))
+        });
+        chunks.try_flatten()
+    }
+}
+
+/// What still fits into an answer, and which index must come next.
+struct Room {
+    entries: usize,
+    bytes: usize,
+    next: Option<u64>,
+}
+
+impl Room {
+    fn take(&mut self, entry: &Entry) -> io::Result<bool> {
+        let index = entry.log_id.index;
+        if self.next.is_some_and(|next| next != index) {
+            return Err(io::Error::other(format!("the raft log has a gap before entry i{index}")));
+        }
+        let bytes = cost(entry);
+        let first = self.next.is_none();
+        if !first && (self.entries == 0 || self.bytes < bytes) {
+            return Ok(false);
+        }
+        self.entries = self.entries.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.next = Some(index + 1);
+        Ok(true)
+    }
+}
+
+fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
+    let start = match range.start_bound() {
+        Bound::Included(start) => *start,
+        Bound::Excluded(start) => start.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(end) => end.saturating_add(1),
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => u64::MAX,
+    };
+    start..end
+}
+
+impl RaftLogReader<TypeConfig> for ShardLog {
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        self.read(half_open(&range), usize::MAX, usize::MAX)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.read(start..end, CHUNK_ENTRIES_MAX, CHUNK_BYTES_MAX)
+    }
+
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        self.stream(half_open(&range)).boxed()
+    }
+
+    async fn leader_bounded_stream<RB>(
+        &mut self,
+        leader: LeaderId,
+        range: RB,
+    ) -> impl Stream<Item = Result<Entry, Unled>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let reader = self.clone();
+        let chunks = stream::try_unfold(half_open(&range), move |range| {
+            let chunk = reader.read_led(leader, range);
+            std::future::ready(chunk.map(|chunk| {
+                let (chunk, rest) = chunk?;
+                Some((stream::iter(chunk.into_iter().map(Ok)), rest))
+            }))
+        });
+        chunks.try_flatten().boxed()
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(lock(&self.tail.memory).vote)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for ShardLog {
+    type LogReader = ShardLog;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let memory = lock(&self.tail.memory);
+        Ok(LogState { last_purged_log_id: memory.purged, last_log_id: memory.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> ShardLog {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let (tail, vote) = (self.tail.clone(), *vote);
+        self.log.request(|done| Job::Vote { tail, vote, done }).await
+    }
+
+    /// Kept in memory and written with the next transaction: losing it costs a restarted replica
+    /// a moment until the leader tells it again, never an entry.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        let mut memory = lock(&self.tail.memory);
+        memory.committed = committed;
+        memory.committed_unsaved = true;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(lock(&self.tail.memory).committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, done: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        let append = lock(&self.tail.memory).append(&entries);
+        let tail = self.tail.clone();
+        self.log.send(Job::Append { tail, entries, append, done }).await
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        lock(&self.tail.memory).truncate(last);
+        let (shard, from) = (self.tail.shard, last.next_index());
+        self.log.request(|done| Job::Truncate { shard, from, done }).await
+    }
+
+    /// Returns before the entries are deleted: a crash in between only leaves more than needed.
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        lock(&self.tail.memory).purge(upto);
+        self.log.send(Job::Purge { shard: self.tail.shard, upto }).await
+    }
+}

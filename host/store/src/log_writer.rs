@@ -1,0 +1,221 @@
+//! The one writer of a node's log: everything waiting, of all shards, in one durable transaction.
+//!
+//! ```text
+//! s0 append 7,8 --+
+//! s3 vote         +--> one redb transaction, one fsync --> answers to all three
+//! s0 truncate 6 --+
+//! ```
+//!
+//! Promises that jobs of one shard take effect in the order in which they were sent, that nothing
+//! is answered with success before it is on disk, and that after the first failure everything is
+//! refused: what a failing disk holds is not known. Deleting old entries is done in bounded chunks,
+//! between other jobs, and is not waited for.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use aspen_core::ShardId;
+use futures::FutureExt;
+use openraft::storage::IOFlushed;
+use redb::{Database, ReadableTable, TableDefinition};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::entry_codec::encode_entry;
+use crate::error::{StoreError, chain};
+use crate::log::{ShardTail, Shards, lock};
+use crate::types::{Entry, LogId, TypeConfig, Vote};
+
+/// (shard, index) to checksum and entry.
+pub const ENTRIES: TableDefinition<(u16, u64), &[u8]> = TableDefinition::new("entries");
+/// (shard, [`VOTE`] or another) to its encoded value.
+pub const BOUNDS: TableDefinition<(u16, u8), &[u8]> = TableDefinition::new("bounds");
+/// The node's identity.
+pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+
+/// Rows of [`BOUNDS`].
+pub const VOTE: u8 = 0;
+pub const COMMITTED: u8 = 1;
+pub const PURGED: u8 = 2;
+
+/// Jobs that may wait, and that one transaction takes: far more than shards, so the bound is felt
+/// only when the disk is behind; then appends wait in openraft.
+pub const JOBS_MAX: usize = 1024;
+
+/// Entries that one transaction deletes for a shard: some milliseconds of work.
+const PURGE_ENTRIES_MAX: u64 = 4096;
+
+/// What the writer is asked to do.
+pub enum Job {
+    Append { tail: ShardTail, entries: Vec<Entry>, append: u64, done: IOFlushed<TypeConfig> },
+    Vote { tail: ShardTail, vote: Vote, done: Done },
+    Truncate { shard: ShardId, from: u64, done: Done },
+    Purge { shard: ShardId, upto: LogId },
+    /// Write down what is only in memory; nothing comes after.
+    Close { done: Done },
+}
+
+/// Where a job's answer goes.
+pub type Done = oneshot::Sender<io::Result<()>>;
+
+/// Why the log refuses everything, once it does.
+pub type Failed = Arc<OnceLock<String>>;
+
+/// The writer's side of a log.
+pub struct Writer {
+    pub db: Arc<Database>,
+    pub path: PathBuf,
+    pub shards: Shards,
+    pub jobs: mpsc::Receiver<Job>,
+    pub failed: Failed,
+    /// Deletions not finished: shard to the last index to delete.
+    pub purging: BTreeMap<ShardId, u64>,
+}
+
+impl Writer {
+    /// Serves jobs until the log is closed or every handle is gone.
+    pub async fn run(mut self) {
+        let mut jobs = Vec::with_capacity(JOBS_MAX);
+        let mut open = true;
+        while open {
+            open = self.receive(&mut jobs).await;
+            open &= !jobs.iter().any(|job| matches!(job, Job::Close { .. }));
+            let result = self.commit_guarded(&jobs);
+            jobs.drain(..).for_each(|job| answer(job, &result));
+        }
+    }
+
+    /// Takes all waiting jobs, waiting for one if there is nothing else to do. `false` means that
+    /// no more can come.
+    async fn receive(&mut self, jobs: &mut Vec<Job>) -> bool {
+        let receive = self.jobs.recv_many(jobs, JOBS_MAX);
+        if self.purging.is_empty() {
+            return receive.await > 0;
+        }
+        receive.now_or_never().is_none_or(|received| received > 0)
+    }
+
+    /// As [`Self::commit`], remembering a failure for good. redb may panic on damaged pages: that
+    /// is a failure like any other.
+    fn commit_guarded(&mut self, jobs: &[Job]) -> Result<(), String> {
+        if let Some(failed) = self.failed.get() {
+            self.purging.clear();
+            return Err(failed.clone());
+        }
+        let committed = catch_unwind(AssertUnwindSafe(|| self.commit(jobs)));
+        let error = match committed {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(source)) => {
+                let (what, path) = ("writing", self.path.clone());
+                chain(&StoreError::LogStorage { what, path, source: Box::new(source) })
+            }
+            Err(_) => format!("raft log {}: redb panicked, see above", self.path.display()),
+        };
+        let error = format!("{error}; the log takes nothing more until this node restarts");
+        tracing::error!("{error}");
+        self.purging.clear();
+        Err(self.failed.get_or_init(|| error).clone())
+    }
+
+    fn commit(&mut self, jobs: &[Job]) -> Result<(), redb::Error> {
+        let transaction = self.db.begin_write()?;
+        {
+            let mut entries = transaction.open_table(ENTRIES)?;
+            let mut bounds = transaction.open_table(BOUNDS)?;
+            let mut frame = vec![];
+            for job in jobs {
+                match job {
+                    Job::Append { tail, entries: new, .. } => {
+                        for entry in new {
+                            frame_entry(entry, &mut frame);
+                            let key = (tail.shard.get(), entry.log_id.index);
+                            entries.insert(key, frame.as_slice())?;
+                        }
+                    }
+                    Job::Vote { tail, vote, .. } => {
+                        let vote = aspen_core::encode(vote);
+                        bounds.insert((tail.shard.get(), VOTE), &vote[..])?;
+                    }
+                    Job::Truncate { shard, from, .. } => {
+                        let shard = shard.get();
+                        entries.retain_in((shard, *from)..=(shard, u64::MAX), |_, _| false)?;
+                    }
+                    Job::Purge { shard, upto } => {
+                        bounds.insert((shard.get(), PURGED), &aspen_core::encode(upto)[..])?;
+                        let last = self.purging.entry(*shard).or_default();
+                        *last = upto.index.max(*last);
+                    }
+                    Job::Close { .. } => {}
+                }
+            }
+            for (shard, upto) in std::mem::take(&mut self.purging) {
+                if !purge(&mut entries, shard, upto)? {
+                    self.purging.insert(shard, upto);
+                }
+            }
+            for (shard, committed) in self.unsaved_committed() {
+                bounds.insert((shard.get(), COMMITTED), &aspen_core::encode(&committed)[..])?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// What is committed but only in memory. Should the transaction fail, the log is dead anyway.
+    fn unsaved_committed(&self) -> Vec<(ShardId, Option<LogId>)> {
+        let unsaved = |tail: &ShardTail| {
+            let mut memory = lock(&tail.memory);
+            let unsaved = std::mem::take(&mut memory.committed_unsaved);
+            unsaved.then_some((tail.shard, memory.committed))
+        };
+        lock(&self.shards).values().filter_map(unsaved).collect()
+    }
+}
+
+fn answer(job: Job, result: &Result<(), String>) {
+    let result = result.clone().map_err(io::Error::other);
+    let done = match job {
+        Job::Append { tail, append, done, .. } => {
+            if result.is_ok() {
+                lock(&tail.memory).flushed(append);
+            }
+            return done.io_completed(result);
+        }
+        Job::Vote { tail, vote, done } => {
+            if result.is_ok() {
+                lock(&tail.memory).vote = Some(vote);
+            }
+            done
+        }
+        Job::Truncate { done, .. } | Job::Close { done } => done,
+        Job::Purge { .. } => return,
+    };
+    // Whoever asked may have given up waiting.
+    let _: Result<(), io::Result<()>> = done.send(result);
+}
+
+/// An entry as it is stored: its checksum, then its bytes. redb checks its pages only when it
+/// opens a file, and a flipped bit must not become another command.
+fn frame_entry(entry: &Entry, frame: &mut Vec<u8>) {
+    frame.clear();
+    frame.extend_from_slice(&[0; 8]);
+    encode_entry(entry, frame);
+    let checksum = seahash::hash(&frame[8..]);
+    frame[..8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Deletes a chunk of a shard's entries up to index `upto`; says whether all are gone.
+pub fn purge(
+    entries: &mut redb::Table<'_, (u16, u64), &'static [u8]>,
+    shard: ShardId,
+    upto: u64,
+) -> Result<bool, redb::Error> {
+    let shard = shard.get();
+    let first = entries.range((shard, 0)..=(shard, upto))?.next().transpose()?;
+    let Some(first) = first.map(|(key, _)| key.value().1) else { return Ok(true) };
+    let end = upto.min(first + PURGE_ENTRIES_MAX - 1);
+    entries.retain_in((shard, first)..=(shard, end), |_, _| false)?;
+    Ok(end == upto)
+}

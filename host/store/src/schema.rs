@@ -1,0 +1,196 @@
+//! The SQLite database of a shard's state: its tables, its settings, its few single values.
+//!
+//! Promises that a file is either a complete state of this shard or refused: files are made under
+//! another name and renamed when they are complete. No fsync happens in apply: the log is the
+//! durability, and what must be durable is synced on purpose (see `state.rs`).
+//!
+//! Numbers of 64 bits are stored as SQLite's signed ones, bit by bit; where their order matters
+//! they are stored as [`ordered`].
+
+use std::path::Path;
+use std::time::Duration;
+
+use aspen_core::{Header, ShardId};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use snafu::{ResultExt, Snafu};
+
+use crate::error::Identity;
+use crate::types::{LogId, StoredMembership};
+
+/// "ASPN": tells `file` and the curious what this database is.
+const APPLICATION_ID: i32 = 0x4153_504e;
+
+/// Form of the tables; a newer program may read older ones.
+const FORM: i32 = 1;
+
+/// SQLite's page cache of the writing connection.
+const PAGE_CACHE_KIB: i32 = 16 << 10;
+
+/// Statements a connection keeps prepared: more than there are.
+const STATEMENTS_MAX: usize = 64;
+
+const TABLES: &str = "
+    CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL,
+        create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE component (hash BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+    CREATE TABLE alias (name TEXT PRIMARY KEY, component BLOB NOT NULL,
+        uploaded INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE session (id INTEGER PRIMARY KEY, owner BLOB NOT NULL, used INTEGER NOT NULL,
+        floor INTEGER NOT NULL) STRICT;
+    CREATE TABLE outcome (session INTEGER NOT NULL, sequence INTEGER NOT NULL,
+        outcome BLOB NOT NULL, PRIMARY KEY (session, sequence)) STRICT, WITHOUT ROWID;
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;";
+
+/// Rows of `meta`.
+pub const OWNER: &str = "owner";
+pub const PROGRESS: &str = "progress";
+pub const MEMBERSHIP: &str = "membership";
+
+/// Whose state a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub identity: Identity,
+    pub shard: ShardId,
+}
+
+/// How far a state got; changes with every batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub header: Header,
+    pub applied: Option<LogId>,
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, Snafu)]
+pub enum Unusable {
+    /// SQLite's answer.
+    #[snafu(display("{source}"))]
+    Sqlite { source: rusqlite::Error },
+    /// What SQLite returned is not what Aspen wrote.
+    #[snafu(display("{what} cannot be read"))]
+    Content { what: &'static str },
+    /// Pages or rows are wrong.
+    #[snafu(display("{report}"))]
+    Check { report: String },
+    /// Written by a newer program.
+    #[snafu(display("it has form {form}, this program reads form {FORM}"))]
+    Form { form: i32 },
+}
+
+impl From<rusqlite::Error> for Unusable {
+    fn from(source: rusqlite::Error) -> Self {
+        Unusable::Sqlite { source }
+    }
+}
+
+impl Unusable {
+    /// The file is damaged; otherwise the machine could not read it, or must not.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Unusable::Content { .. } | Unusable::Check { .. } => true,
+            Unusable::Form { .. } => false,
+            Unusable::Sqlite { source } => {
+                let code = source.sqlite_error_code();
+                let damage = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+                // No code: a column of another type. Unknown: a table or column that is missing.
+                code.is_none_or(|code| damage.contains(&code) || code == ErrorCode::Unknown)
+            }
+        }
+    }
+
+    /// As an error of SQLite, for those who can tell no more.
+    pub fn into_sqlite(self) -> rusqlite::Error {
+        match self {
+            Unusable::Sqlite { source } => source,
+            other => rusqlite::Error::ToSqlConversionFailure(Box::new(other)),
+        }
+    }
+}
+
+/// Makes a new, empty state in file `path`, which does not exist.
+pub fn create(path: &Path, owner: &Owner) -> Result<(), Unusable> {
+    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    db.execute_batch("BEGIN")?;
+    db.execute_batch(TABLES)?;
+    db.pragma_update(None, "application_id", APPLICATION_ID)?;
+    db.pragma_update(None, "user_version", FORM)?;
+    put(&db, OWNER, owner)?;
+    put(&db, PROGRESS, &Progress::default())?;
+    put(&db, MEMBERSHIP, &StoredMembership::default())?;
+    db.execute_batch("COMMIT")?;
+    close(db)
+}
+
+/// Opens a state for writing.
+pub fn open(path: &Path) -> Result<Connection, Unusable> {
+    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let form: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if form > FORM {
+        return Err(Unusable::Form { form });
+    }
+    // A file that shrank and grew again, or was emptied, is an empty database to SQLite.
+    if form == 0 {
+        return Err(Unusable::Content { what: "its form" });
+    }
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "normal")?;
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // A write-ahead log that a checkpoint emptied is cut, so that its length tells how much waits.
+    db.pragma_update(None, "journal_size_limit", 0)?;
+    db.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
+    Ok(db)
+}
+
+/// Opens a state for reading.
+pub fn open_read_only(path: &Path) -> Result<Connection, Unusable> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Closes, so that an error while doing so is seen.
+pub fn close(db: Connection) -> Result<(), Unusable> {
+    db.flush_prepared_statement_cache();
+    db.close().map_err(|(_, source)| Unusable::Sqlite { source })
+}
+
+/// Lets SQLite look for damaged pages and rows: reads the whole file.
+pub fn check(db: &Connection) -> Result<(), Unusable> {
+    let report: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if report == "ok" { Ok(()) } else { CheckSnafu { report }.fail() }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Unusable> {
+    let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Nobody waits for a lock: one connection writes, and in WAL mode readers are never in its way.
+    db.busy_timeout(Duration::ZERO)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    db.pragma_update(None, "temp_store", "memory")?;
+    Ok(db)
+}
+
+/// Reads a row of `meta`; every state has all of them.
+pub fn get<T: DeserializeOwned>(db: &Connection, name: &'static str) -> Result<T, Unusable> {
+    let mut statement = db.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
+    let value: Option<Vec<u8>> = statement.query_row([name], |row| row.get(0)).optional()?;
+    let value = value.ok_or(Unusable::Content { what: name })?;
+    aspen_core::decode(&value).ok().ok_or(Unusable::Content { what: name })
+}
+
+/// Writes a row of `meta`.
+pub fn put<T: Serialize>(db: &Connection, name: &str, value: &T) -> Result<(), Unusable> {
+    let mut statement = db.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
+    let value = aspen_core::encode(value);
+    statement.execute((name, &value[..])).context(SqliteSnafu)?;
+    Ok(())
+}
+
+/// A number so that SQLite orders it as an unsigned one.
+pub fn ordered(number: u64) -> i64 {
+    (number ^ (1 << 63)).cast_signed()
+}
+
+/// The number that [`ordered`] stored.
+pub fn from_ordered(stored: i64) -> u64 {
+    stored.cast_unsigned() ^ (1 << 63)
+}

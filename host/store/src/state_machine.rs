@@ -1,0 +1,184 @@
+//! A shard's state machine as openraft uses it: entries in, replies out, snapshots both ways.
+//!
+//! Promises not to block the tasks that call it: it collects what is ready into batches and leaves
+//! the work to the apply worker (`apply_worker.rs`), snapshots to a blocking task. A snapshot counts
+//! as built only when both it and the live state up to it are on disk, for openraft deletes the log
+//! up to it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aspen_core::{Functions, ShardId, ShardRouter};
+use futures::{FutureExt, Stream, TryStreamExt};
+use openraft::OptionalSend;
+use openraft::async_runtime::AsyncRuntime;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use snafu::ResultExt;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::apply_worker::{ApplyWorker, JOBS_MAX, Job};
+use crate::error::{FileSnafu, Identity, StoreError};
+use crate::log::lock;
+use crate::log_tail::cost;
+use crate::reader::{Shared, StateReader, Status};
+use crate::recovery::{Opened, recover};
+use crate::runtime::{Runtime, Worker, spawn_worker};
+use crate::schema::Owner;
+use crate::snapshot::Snapshots;
+use crate::snapshot_transfer::SnapshotFile;
+use crate::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+
+/// Entries and bytes of one batch, and so of one SQLite transaction. Large enough that its
+/// overhead (tens of microseconds) vanishes, small enough that a batch takes some milliseconds.
+const BATCH_ENTRIES_MAX: usize = 512;
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// What a state machine is opened with.
+#[derive(Clone, Debug)]
+pub struct StateConfig {
+    /// Its folder, made if it is missing; nothing else may be in it.
+    pub dir: PathBuf,
+    /// The shard.
+    pub shard: ShardId,
+    /// The map of all shards.
+    pub router: ShardRouter,
+    /// The node and its cluster.
+    pub identity: Identity,
+    /// Up to where the shard's log is deleted ([`crate::ShardLog::purged`]): a state that reaches
+    /// less far is lost.
+    pub purged: Option<LogId>,
+    /// Stack of the apply thread: functions run on it.
+    pub stack_bytes: usize,
+}
+
+/// The state machine of one shard.
+pub struct StateMachine {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    // In this order they are dropped: without senders the worker ends, then it is waited for.
+    jobs: mpsc::Sender<Job>,
+    _worker: Worker,
+    shared: Arc<Shared>,
+}
+
+impl StateMachine {
+    /// Opens the state in a folder, creating it if there is none, rebuilding it if it is damaged.
+    pub fn open(
+        config: StateConfig,
+        functions: Arc<dyn Functions>,
+    ) -> Result<(StateMachine, StateReader), StoreError> {
+        let StateConfig { dir, shard, router, identity, purged, stack_bytes } = config;
+        let what = "creating folder";
+        std::fs::create_dir_all(&dir).context(FileSnafu { what, path: &dir })?;
+        let owner = Owner { identity, shard };
+        let snapshots = Snapshots::open(&dir)?;
+        let opened = recover(&dir, &owner, purged, &snapshots)?;
+        let (alive_sender, alive) = mpsc::channel(1);
+        let (jobs_sender, jobs) = mpsc::channel(JOBS_MAX);
+        let shared = Arc::new(share(dir, owner, snapshots, &opened));
+        let worker = ApplyWorker { shared: shared.clone(), opened, functions, router, jobs, alive };
+        let worker = spawn_worker(&format!("aspen-apply-{shard}"), stack_bytes, worker.run());
+        let worker = worker.context(FileSnafu { what: "starting the worker of", path: &shared.dir })?;
+        let reader = StateReader { shared: shared.clone(), worker: alive_sender };
+        let handle = Handle { jobs: jobs_sender, _worker: worker, shared };
+        Ok((StateMachine { handle: Arc::new(handle) }, reader))
+    }
+}
+
+fn share(dir: PathBuf, owner: Owner, snapshots: Snapshots, opened: &Opened) -> Shared {
+    let status = Status {
+        header: aspen_core::State::header(&opened.state),
+        applied: opened.state.applied(),
+        snapshot: snapshots.last(),
+        failed: None,
+    };
+    let (status, live) = (status.into(), opened.file.clone().into());
+    Shared { dir, owner, snapshots, status, live, idle: Default::default() }
+}
+
+impl Handle {
+    /// Sends a job and waits until it is done. A worker that is gone has panicked: a bug of ours,
+    /// remembered like any other failure.
+    async fn request<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> io::Result<T> {
+        let (done, answer) = oneshot::channel();
+        let sent = self.jobs.send(job(done)).await;
+        if sent.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return Ok(answer);
+        }
+        let failed = || "the apply worker panicked".to_string();
+        let failed = lock(&self.shared.status).failed.get_or_insert_with(failed).clone();
+        Err(io::Error::other(failed))
+    }
+}
+
+/// Builds a snapshot of one shard.
+pub struct SnapshotBuilder {
+    handle: Arc<Handle>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let shared = self.handle.shared.clone();
+        let built = Runtime::spawn_blocking(move || {
+            let file = lock(&shared.live).clone();
+            shared.snapshots.build(&file.path)
+        });
+        let built = built.await??;
+        self.handle.request(|done| Job::Sync { done }).await??;
+        let shared = self.handle.shared.clone();
+        let adopted = Runtime::spawn_blocking(move || {
+            let current = shared.snapshots.adopt(built)?;
+            lock(&shared.status).snapshot = current.meta.last_log_id;
+            Ok::<_, StoreError>(current)
+        });
+        Ok(adopted.await??)
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        self.handle.request(|done| Job::Applied { done }).await
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        while let Some(first) = entries.try_next().await? {
+            let mut bytes = cost(&first.0);
+            let mut batch = vec![first];
+            while batch.len() < BATCH_ENTRIES_MAX
+                && bytes < BATCH_BYTES_MAX
+                && let Some(Some(next)) = entries.try_next().now_or_never().transpose()?
+            {
+                bytes += cost(&next.0);
+                batch.push(next);
+            }
+            self.handle.request(|done| Job::Apply { batch, done }).await??;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder { handle: self.handle.clone() }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> io::Result<()> {
+        let snapshot = Snapshot { meta: meta.clone(), snapshot: file };
+        self.handle.request(|done| Job::Install { snapshot, done }).await?
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        Ok(self.handle.shared.snapshots.current())
+    }
+}

@@ -1,0 +1,134 @@
+//! Reading a shard's state through one SQLite connection.
+//!
+//! Promises the order and the content that [`aspen_core::Model`] has. Whoever owns the connection
+//! holds a transaction, so that all reads are of one revision.
+
+use aspen_core::{
+    Alias, ComponentHash, Fault, Key, KeyRange, Name, Record, Revision, Timestamp, Value, Version,
+    View,
+};
+use bytes::Bytes;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+const GET: &str =
+    "SELECT key, value, version, create_revision, mod_revision FROM kv WHERE key = ?1";
+
+/// Every key is greater than the empty one, so a range without a start begins there.
+const SCANS: [[&str; 2]; 2] = [
+    [
+        "SELECT key, value, version, create_revision, mod_revision FROM kv
+         WHERE key >= ?1 ORDER BY key",
+        "SELECT key, value, version, create_revision, mod_revision FROM kv
+         WHERE key >= ?1 ORDER BY key DESC",
+    ],
+    [
+        "SELECT key, value, version, create_revision, mod_revision FROM kv
+         WHERE key >= ?1 AND key < ?2 ORDER BY key",
+        "SELECT key, value, version, create_revision, mod_revision FROM kv
+         WHERE key >= ?1 AND key < ?2 ORDER BY key DESC",
+    ],
+];
+
+/// A view through a connection.
+pub struct SqliteView<'a>(pub &'a Connection);
+
+/// What reading a row comes to.
+type Read<T> = Result<T, rusqlite::Error>;
+
+impl View for SqliteView<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+        let get = || -> Read<Option<Record>> {
+            let mut statement = self.0.prepare_cached(GET)?;
+            let mut rows = statement.query([key.as_bytes()])?;
+            rows.next()?.map(record).transpose()
+        };
+        get().map_err(|error| Fault::new("reading a key", error))
+    }
+
+    fn scan(
+        &self,
+        range: &KeyRange,
+        reverse: bool,
+        visit: &mut dyn FnMut(&[u8], Record) -> bool,
+    ) -> Result<(), Fault> {
+        let mut scan = || -> Read<()> {
+            let sql = SCANS[usize::from(range.end.is_some())][usize::from(reverse)];
+            let mut statement = self.0.prepare_cached(sql)?;
+            let mut rows = match &range.end {
+                Some(end) => statement.query((&range.start[..], &end[..]))?,
+                None => statement.query([&range.start[..]])?,
+            };
+            while let Some(row) = rows.next()? {
+                let record = record(row)?;
+                if !visit(row.get_ref(0)?.as_blob()?, record) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        scan().map_err(|error| Fault::new("scanning keys", error))
+    }
+
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+        let get = || -> Read<Option<Vec<u8>>> {
+            let mut statement = self.0.prepare_cached("SELECT bytes FROM component WHERE hash = ?1")?;
+            statement.query_row([hash.as_bytes()], |row| row.get(0)).optional()
+        };
+        let bytes = get().map_err(|error| Fault::new("reading a component", error))?;
+        Ok(bytes.map(Bytes::from))
+    }
+
+    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
+        let get = || -> Read<Option<Alias>> {
+            let sql = "SELECT component, uploaded FROM alias WHERE name = ?1";
+            let mut statement = self.0.prepare_cached(sql)?;
+            statement.query_row([name.as_str()], |row| alias(row, 0)).optional()
+        };
+        get().map_err(|error| Fault::new("reading a name", error))
+    }
+
+    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
+        let list = || -> Read<Vec<(Name, Alias)>> {
+            let sql = "SELECT name, component, uploaded FROM alias ORDER BY name";
+            let mut statement = self.0.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| {
+                let name = Name::new(row.get::<_, String>(0)?);
+                Ok((name.map_err(|error| damaged(0, error))?, alias(row, 1)?))
+            })?;
+            rows.collect()
+        };
+        list().map_err(|error| Fault::new("listing names", error))
+    }
+}
+
+/// A row of [`GET`] and [`SCANS`], without its key.
+fn record(row: &Row<'_>) -> Read<Record> {
+    let value = Bytes::copy_from_slice(blob(row.get_ref(1)?)?);
+    Ok(Record {
+        value: Value::new(value).map_err(|error| damaged(1, error))?,
+        version: Version::new(number(row, 2)?),
+        create_revision: Revision::new(number(row, 3)?),
+        mod_revision: Revision::new(number(row, 4)?),
+    })
+}
+
+fn blob(value: ValueRef<'_>) -> Read<&[u8]> {
+    Ok(value.as_blob()?)
+}
+
+fn alias(row: &Row<'_>, at: usize) -> Read<Alias> {
+    let component = ComponentHash::new(row.get(at)?);
+    Ok(Alias { component, uploaded: Timestamp::new(number(row, at + 1)?) })
+}
+
+/// A number of 64 bits, stored bit by bit.
+pub fn number(row: &Row<'_>, at: usize) -> Read<u64> {
+    Ok(row.get::<_, i64>(at)?.cast_unsigned())
+}
+
+/// A column holds what was never written.
+pub fn damaged(at: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    let kind = rusqlite::types::Type::Blob;
+    rusqlite::Error::FromSqlConversionFailure(at, kind, Box::new(error))
+}
