@@ -36,7 +36,8 @@ pub enum WaveError {
         /// What was given.
         text: String,
         /// What the parser says.
-        source: wasm_wave::parser::ParserError,
+        #[snafu(source(from(wasm_wave::parser::ParserError, Box::new)))]
+        source: Box<wasm_wave::parser::ParserError>,
     },
     /// A type that has no text form (an empty record or the like).
     #[snafu(display("argument {name} of type {ty} has no text form"))]
