@@ -1,1 +1,7 @@
-//! aspen-tests
+//! What the tests of the whole system share.
+//!
+//! The tests themselves are in `tests/tests`, one file per area.
+
+#[cfg(not(madsim))]
+pub mod cluster;
+pub mod guests;

@@ -1,1 +1,146 @@
-fn main() {}
+//! The `aspen` binary: reads the command line, runs the command, gives the exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use aspen::cli::{Build, Cli, Command, Dev, Node};
+use aspen::failure::Failure;
+use aspen::server::{Server, ServerError};
+use aspen::{build, commands, dev, join, scaffold};
+use aspen_node::Timing;
+use clap::Parser;
+use tokio_real as tokio;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ASPEN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(&cli)),
+        Err(error) => Err(Failure::Refused { message: format!("cannot start threads: {error}") }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("aspen: {}", failure.message());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Dev(options) => run_dev(options).await,
+        Command::Node(options) => run_node(options).await,
+        Command::New { name } => scaffold::create(name),
+        Command::Build(options) => run_build(options),
+        _ => commands::run(cli).await,
+    }
+}
+
+async fn run_dev(options: &Dev) -> Result<(), Failure> {
+    let Dev { dir, nodes, shards } = options;
+    let cluster = dev::DevCluster::start(dir, *nodes, *shards, Timing::default()).await;
+    let cluster = cluster.map_err(refused)?;
+    let first = cluster.servers().first();
+    let shards = first.map_or(0, |server| server.node().router().shards());
+    ready(&format!(
+        "ready {} ({} nodes, {shards} shards)",
+        cluster.ticket().display(),
+        cluster.servers().len()
+    ));
+    stop_signal().await;
+    cluster.stop().await;
+    Ok(())
+}
+
+async fn run_node(options: &Node) -> Result<(), Failure> {
+    let Node { data, init, join, listen, shards } = options;
+    let started = match (init, join) {
+        (true, _) => join::init(data, *listen, *shards).await,
+        (false, Some(ticket)) => join::join(data, *listen, &commands::read_ticket(ticket)?).await,
+        (false, None) => join::restart(data).await,
+    };
+    serve_until_stopped(started.map_err(refused)?, data).await
+}
+
+async fn serve_until_stopped(server: Server, data: &std::path::Path) -> Result<(), Failure> {
+    let path = data.join("ticket");
+    let id = server.node().id();
+    ready(&format!("ready {} (node {id} at {})", path.display(), server.address().addr));
+    // A node made by `aspen dev` has no ticket of its own and votes already.
+    let ticket = path.to_str().and_then(|path| commands::read_ticket(path).ok());
+    let vote = async {
+        match &ticket {
+            Some(ticket) => join::ask_for_vote(ticket, id).await,
+            None => Ok(()),
+        }
+    };
+    tokio::select! {
+        () = stop_signal() => {}
+        asked = vote => {
+            if let Err(error) = asked {
+                eprintln!("aspen: this node has no vote yet: {error}");
+            }
+            stop_signal().await;
+        }
+    }
+    server.stop().await;
+    Ok(())
+}
+
+fn run_build(options: &Build) -> Result<(), Failure> {
+    let Build { dir, output } = options;
+    let message = |error: &dyn std::fmt::Display| Failure::Refused { message: error.to_string() };
+    let built = build::build(dir, &build::BuildOptions::default()).map_err(|e| message(&e))?;
+    let output = output.clone().unwrap_or_else(|| dir.join(file_name(&built.path)));
+    std::fs::write(&output, &built.component)
+        .map_err(|error| message(&format!("cannot write {}: {error}", output.display())))?;
+    println!("{} ({} bytes)", output.display(), built.component.len());
+    Ok(())
+}
+
+/// `NAME.component.wasm` of the target folder as `NAME.wasm`.
+fn file_name(built: &std::path::Path) -> String {
+    let name = built.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_default().replace(".component.", ".")
+}
+
+fn refused(error: ServerError) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    Failure::Refused { message }
+}
+
+/// Says that requests are answered now. Whoever started the process may wait for this line.
+fn ready(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody need listen.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Waits for Ctrl-C or a termination signal.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without a handler the signal ends the process at once, which loses nothing.
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

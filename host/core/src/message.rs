@@ -48,10 +48,15 @@ pub enum Request {
     },
     /// How this node and its replicas are.
     Status,
-    /// Add a node to every shard's group. Leader of shard 0 only.
+    /// Add a node to every shard's group, without a vote. Leader of shard 0 only.
     AddNode {
         /// The node's key and address, `hex@ip:port`.
         address: String,
+    },
+    /// Give an added node its vote, once it has caught up. Leader of shard 0 only.
+    PromoteNode {
+        /// The node.
+        node: NodeId,
     },
     /// Remove a node. Leader of shard 0 only.
     RemoveNode {
@@ -97,7 +102,7 @@ pub enum Response {
     Manifest(Manifest),
     /// To `Status`.
     Status(ReplicaStatus),
-    /// To `AddNode`: the id it has now.
+    /// To `AddNode` and `PromoteNode`: the id it has.
     NodeAdded {
         /// The node.
         node: NodeId,

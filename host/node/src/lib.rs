@@ -1,1 +1,37 @@
-//! aspen-node
+//! A node: the replicas it hosts, the requests it answers, the cluster it belongs to.
+//!
+//! Joins the storage (`aspen-store`) and the functions (`aspen-functions`) under Raft, and knows
+//! the network only as `aspen-net`'s traits: the same code runs on iroh, inside one process
+//! ([`open`]) and in the simulator.
+//!
+//! Promises: a write is answered after a majority has it on disk and it is applied; a read is
+//! linearizable; a node that has failed answers nothing but that it has failed.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = aspen_node::open("data").await?;
+//! let client = store.client();
+//! client.put("greeting", "hello").await?;
+//! let record = client.get("greeting").await?.expect("just written");
+//! assert_eq!(record.value.as_bytes(), b"hello");
+//! store.close().await;
+//! # Ok(()) }
+//! ```
+
+mod access;
+mod embedded;
+mod error;
+mod folder;
+mod limits;
+mod members;
+mod node;
+mod raft_net;
+mod raft_serve;
+mod requests;
+mod shard;
+
+pub use aspen_functions::WasmFunctions;
+pub use embedded::{Embedded, open};
+pub use error::{FolderError, NodeError};
+pub use folder::{Folder, Identity, replace as replace_file, secret_file};
+pub use node::{Node, NodeConfig, NodeHandler, Timing};

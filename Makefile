@@ -1,0 +1,47 @@
+# Everything a person or the CI does with this repository. Needs rustup (or nix); the rest is
+# installed by the targets that need it.
+
+CARGO ?= cargo
+SEED ?= 1
+
+.PHONY: demo test check bench sim guest-toolchain
+
+## demo: the main job on real input: three nodes, a function, 69,659 purchases, a killed leader
+demo: guest-toolchain
+	$(CARGO) build --release --workspace --bins
+	target/release/aspen-demo
+
+## test: every test
+test: guest-toolchain
+	@if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run --workspace; else $(CARGO) test --workspace --all-targets; fi
+	$(CARGO) test --workspace --doc
+	$(MAKE) sim
+
+## check: formatting, lints, documentation
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	@if [ -x "$$(command -v nix-instantiate)" ]; then nix-instantiate --parse flake.nix >/dev/null; fi
+
+## bench: every figure that the README quotes (release build)
+bench: guest-toolchain
+	$(CARGO) build --release --workspace --bins
+	target/release/aspen-bench
+
+## sim: the same node code in the deterministic simulator; SEED=7 chooses the seed
+sim: guest-toolchain
+	ASPEN_SIM_SEED=$(SEED) $(CARGO) sim --workspace --test simulation -- --nocapture
+
+# Functions are built for wasm32-unknown-unknown. Where rustup cannot add that target, Debian's
+# packages can build it from source (see host/aspen/src/build.rs).
+guest-toolchain:
+	@rustup target list --installed 2>/dev/null | grep -q wasm32-unknown-unknown \
+	|| dpkg -s rustc-web rust-web-src cargo-web lld-22 >/dev/null 2>&1 \
+	|| rustup target add wasm32-unknown-unknown 2>/dev/null \
+	|| { echo "installing Debian's toolchain for WebAssembly guests"; \
+	     apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+	       rustc-web rust-web-src cargo-web lld-22; } \
+	|| { echo "cannot install a toolchain for wasm32-unknown-unknown; run as root, or:"; \
+	     echo "  rustup target add wasm32-unknown-unknown"; exit 1; }

@@ -1,0 +1,105 @@
+//! What one function call costs in apply, above the cost of its reads and writes.
+
+use std::time::{Duration, Instant};
+
+use aspen_core::{
+    CallInput, Caller, ComponentHash, Functions, Key, Model, Record, Revision, ShardId,
+    ShardRouter, State, Timestamp, Val, Value, Version, View, encode_vals,
+};
+use aspen_functions::{STACK_BYTES, WasmFunctions};
+use bytes::Bytes;
+
+use crate::Failure;
+
+const ACCOUNTS: u64 = 10_000;
+const CALLS: u64 = 20_000;
+const ROUNDS: usize = 9;
+
+/// Measures calls of `bank` over the state in memory, on one thread, as apply makes them.
+pub fn measure(bank: &[u8]) -> Result<(), Failure> {
+    println!("\none call in apply (state in memory, one thread, a fresh instance each)");
+    let bank = Bytes::copy_from_slice(bank);
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let measured = thread.spawn(move || run(&bank).map_err(|error| error.to_string()))?;
+    Ok(measured.join().map_err(|_| "the measuring thread failed")??)
+}
+
+fn run(bank: &Bytes) -> Result<(), Failure> {
+    let functions = WasmFunctions::new(Default::default())?;
+    let mut model = Model::new();
+    let component = ComponentHash::of(bank);
+    model.set_component(&component, bank)?;
+    let one = Revision::new(1);
+    for n in 0..ACCOUNTS {
+        let value = Value::new((1u64 << 40).to_le_bytes().to_vec())?;
+        let version = Version::new(1);
+        let record = Record { value, version, create_revision: one, mod_revision: one };
+        model.set(&account(n)?, record)?;
+    }
+    let touch = encode_vals(&[])?;
+    let empty = median(|_| call(&functions, &model, component, "touch", &touch).map(drop))?;
+    let name = |n: u64| format!("{:08}", n % ACCOUNTS);
+    let mut fuel = 0;
+    let transfer = median(|n| {
+        let args: [Val; 3] = [name(n).into(), name(n * 7 + 1).into(), 1u64.into()];
+        let used = call(&functions, &model, component, "transfer", &encode_vals(&args)?)?;
+        fuel = used;
+        Ok(())
+    })?;
+    let native = median(|n| {
+        for key in [account(n % ACCOUNTS)?, account((n * 7 + 1) % ACCOUNTS)?] {
+            let record = model.get(&key)?.ok_or("the account is there")?;
+            std::hint::black_box(Value::new(record.value.as_bytes().to_vec())?);
+        }
+        Ok(())
+    })?;
+    let us = |time: Duration| time.as_secs_f64() * 1e6;
+    println!("  function that does nothing       {:>6.1} us", us(empty));
+    println!("  two-key transfer                 {:>6.1} us, {fuel} fuel", us(transfer));
+    println!("  its reads and writes natively    {:>6.1} us", us(native));
+    println!("  overhead of the call             {:>6.1} us", us(transfer) - us(native));
+    Ok(())
+}
+
+fn account(n: u64) -> Result<Key, Failure> {
+    Ok(Key::try_from(format!("account/{n:08}").as_str())?)
+}
+
+fn call(
+    functions: &WasmFunctions,
+    view: &Model,
+    component: ComponentHash,
+    function: &str,
+    args: &Bytes,
+) -> Result<u64, Failure> {
+    let input = CallInput {
+        component,
+        function,
+        args,
+        shard: ShardId::new(0),
+        router: ShardRouter::new(1)?,
+        revision: Revision::new(2),
+        time: Timestamp::new(0),
+        seed: 0,
+        caller: Caller::LOCAL,
+    };
+    let result = functions.call(view, &input)?;
+    match result.end {
+        aspen_core::CallEnd::Returned(_) => Ok(result.fuel.get()),
+        end => Err(format!("{function} ended with {end:?}").into()),
+    }
+}
+
+/// The median over rounds of the mean time of one call.
+fn median(mut work: impl FnMut(u64) -> Result<(), Failure>) -> Result<Duration, Failure> {
+    let mut rounds = vec![];
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for n in 0..CALLS {
+            work(n)?;
+        }
+        rounds.push(start.elapsed() / CALLS as u32);
+    }
+    rounds.sort();
+    Ok(rounds[ROUNDS / 2])
+}

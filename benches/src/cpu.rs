@@ -1,0 +1,29 @@
+//! CPU time by thread, from Linux's `/proc`: in ticks of 10 ms.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+/// Seconds of CPU time that each thread of this process has used, with its name, by thread id.
+pub fn threads() -> BTreeMap<u64, (String, f64)> {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
+    let ids = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse::<u64>().ok());
+    ids.filter_map(|id| Some((id, stat(&format!("/proc/self/task/{id}/stat"))?))).collect()
+}
+
+/// Name and seconds of CPU time, from a `stat` file; see proc_pid_stat(5), fields 2, 14 and 15.
+pub fn stat(path: &str) -> Option<(String, f64)> {
+    let text = fs::read_to_string(path).ok()?;
+    let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    Some((name.to_string(), ticks / 100.0))
+}
+
+/// What the machine is.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} cores, {}, Linux {}", model.map_or("", |(_, model)| model), kernel.trim())
+}

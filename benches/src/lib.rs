@@ -1,1 +1,0 @@
-//! aspen-benches

@@ -1,0 +1,74 @@
+//! Every figure that the README quotes, measured: `make bench`.
+//!
+//! Each line says what was asked for, how many were in flight, on how many nodes, and whether the
+//! answer waited for the disk. All of it runs on this machine, clients included, so the figures are
+//! those of the whole: compare them as ratios, in one run. Nothing here is a test.
+
+mod call;
+mod cluster;
+mod cpu;
+mod idle;
+mod load;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Anything that stops a benchmark.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Measures Aspen on this machine.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Seconds that each load runs.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Only these.
+    #[arg(value_enum)]
+    only: Vec<Part>,
+}
+
+/// A group of figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// What one call costs in apply.
+    Call,
+    /// Puts, gets and calls on three nodes, and where their CPU time goes.
+    Cluster,
+    /// Calls on one embedded node.
+    Embedded,
+    /// An idle cluster of three nodes.
+    Idle,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aspen-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    let time = Duration::from_secs(options.seconds);
+    println!("machine   {}", cpu::machine());
+    let bank = aspen::build::build("examples/bank".as_ref(), &Default::default())?.component;
+    if wanted(Part::Call) {
+        call::measure(&bank)?;
+    }
+    if wanted(Part::Embedded) {
+        load::embedded(&bank, time)?;
+    }
+    if wanted(Part::Cluster) {
+        load::three_nodes(&bank, time)?;
+    }
+    if wanted(Part::Idle) {
+        idle::measure()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! A shard in memory, to test functions natively with `cargo test`.
+//!
+//! Promises the rules of a real call: the function sees its own writes; `Ok` applies them at one new
+//! revision with versions as the state machine counts them, `Err` or a panic throws them away; the
+//! limits on keys, values and the write set hold (a real call ends where this panics).
+//! Leaves out fuel, memory limits and sharding: for those run the component on a node.
+//!
+//! ```
+//! use aspen_guest::{store, testing::Harness};
+//!
+//! let mut shard = Harness::new().with("name", "ada");
+//! let greet = || store::get("name").ok_or("nobody").map(|name| store::put("greeted", name));
+//! shard.call(greet).unwrap();
+//! assert_eq!(shard.get("greeted"), Some(b"ada".to_vec()));
+//! ```
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::mem;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::store::{Entry, Page, Versioned, prefix_end};
+
+const KEY_BYTES_MAX: usize = 1024;
+const VALUE_BYTES_MAX: usize = 1 << 20;
+const WRITES_MAX: usize = 1024;
+const WRITES_BYTES_MAX: usize = 4 << 20;
+const KEYS_ASKED_MAX: usize = 1024;
+const PAGE_ENTRIES_MAX: usize = 1000;
+const PAGE_BYTES: usize = 1 << 20;
+const LOG_LINES_MAX: usize = 64;
+const LOG_LINE_BYTES_MAX: usize = 256;
+
+/// A shard in memory.
+#[derive(Default)]
+pub struct Harness {
+    world: World,
+}
+
+/// What the functions of `store` and `context` see.
+#[derive(Default)]
+struct World {
+    records: BTreeMap<Vec<u8>, Versioned>,
+    /// This call's writes; `None` is a delete.
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    revision: u64,
+    time_ms: u64,
+    seed: u64,
+    caller: [u8; 32],
+    log: Vec<String>,
+}
+
+thread_local! {
+    /// The world of the call that runs on this thread.
+    static RUNNING: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+impl Harness {
+    /// An empty shard: revision 0, time 0, seed 0, an all-zero caller.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The shard after one more commit that wrote `value` to `key`.
+    pub fn with(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.run(|| crate::store::put(key, value));
+        self
+    }
+
+    /// Calls a function that returns a `result`: an `Err` throws its writes away.
+    pub fn call<T, E>(&mut self, function: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.enter(function, Result::is_ok)
+    }
+
+    /// Calls a function that returns anything else: its writes are applied unless it panics.
+    pub fn run<T>(&mut self, function: impl FnOnce() -> T) -> T {
+        self.enter(function, |_| true)
+    }
+
+    fn enter<T>(&mut self, function: impl FnOnce() -> T, is_ok: impl FnOnce(&T) -> bool) -> T {
+        self.world.log.clear();
+        let world = mem::take(&mut self.world);
+        let nested = RUNNING.with_borrow_mut(|running| running.replace(world)).is_some();
+        assert!(!nested, "a function cannot call another one");
+        let result = catch_unwind(AssertUnwindSafe(function));
+        let world = RUNNING.with_borrow_mut(Option::take);
+        self.world = world.expect("the world was put there before the call");
+        let writes = mem::take(&mut self.world.writes);
+        match result {
+            Ok(value) => {
+                if is_ok(&value) {
+                    self.world.commit(writes);
+                }
+                value
+            }
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        self.get_versioned(key).map(|found| found.value)
+    }
+
+    /// The value of a key with its history.
+    pub fn get_versioned(&self, key: impl AsRef<[u8]>) -> Option<Versioned> {
+        self.world.records.get(key.as_ref()).cloned()
+    }
+
+    /// All keys that begin with `prefix`, in order.
+    pub fn scan(&self, prefix: impl AsRef<[u8]>) -> Vec<Entry> {
+        let end = prefix_end(prefix.as_ref());
+        self.world.range(prefix.as_ref(), end.as_deref()).collect()
+    }
+
+    /// The revision of the last commit.
+    pub fn revision(&self) -> u64 {
+        self.world.revision
+    }
+
+    /// Sets what `context::time_ms` says from now on.
+    pub fn set_time(&mut self, time_ms: u64) -> &mut Self {
+        self.world.time_ms = time_ms;
+        self
+    }
+
+    /// Sets what `context::seed` says from now on.
+    pub fn set_seed(&mut self, seed: u64) -> &mut Self {
+        self.world.seed = seed;
+        self
+    }
+
+    /// Sets what `context::caller` says from now on.
+    pub fn set_caller(&mut self, caller: [u8; 32]) -> &mut Self {
+        self.world.caller = caller;
+        self
+    }
+
+    /// What the last call logged.
+    pub fn log_lines(&self) -> &[String] {
+        &self.world.log
+    }
+}
+
+impl World {
+    fn commit(&mut self, writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+        if writes.is_empty() {
+            return;
+        }
+        self.writes = writes;
+        for key in self.writes.keys().cloned().collect::<Vec<_>>() {
+            match self.get(&key) {
+                Some(record) => self.records.insert(key, record),
+                None => self.records.remove(&key),
+            };
+        }
+        self.writes.clear();
+        self.revision += 1;
+    }
+
+    /// A key as the running call sees it.
+    fn get(&self, key: &[u8]) -> Option<Versioned> {
+        let stored = self.records.get(key);
+        let Some(write) = self.writes.get(key) else { return stored.cloned() };
+        let value = write.clone()?;
+        let mod_revision = self.revision + 1;
+        let (version, create_revision) = match stored {
+            Some(stored) => (stored.version + 1, stored.create_revision),
+            None => (1, mod_revision),
+        };
+        Some(Versioned { value, version, create_revision, mod_revision })
+    }
+
+    fn range(&self, start: &[u8], end: Option<&[u8]>) -> impl DoubleEndedIterator<Item = Entry> {
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let bounds = (Bound::Included(start), end);
+        let is_empty = matches!(end, Bound::Excluded(end) if end <= start);
+        let mut keys = Vec::new();
+        if !is_empty {
+            keys.extend(self.records.range::<[u8], _>(bounds).map(|(key, _)| key.clone()));
+            keys.extend(self.writes.range::<[u8], _>(bounds).map(|(key, _)| key.clone()));
+            keys.sort();
+            keys.dedup();
+        }
+        keys.into_iter().filter_map(|key| self.get(&key).map(|item| Entry { key, item }))
+    }
+
+    fn scan(&self, start: &[u8], end: Option<&[u8]>, reverse: bool, limit: u32) -> Page {
+        let limit = PAGE_ENTRIES_MAX.min(limit as usize);
+        let mut range = self.range(start, end);
+        let mut page = Page { entries: vec![], more: false };
+        let mut bytes = 0;
+        while let Some(entry) = if reverse { range.next_back() } else { range.next() } {
+            if page.entries.len() == limit || bytes > PAGE_BYTES {
+                page.more = true;
+                break;
+            }
+            bytes += entry.key.len() + entry.item.value.len();
+            page.entries.push(entry);
+        }
+        page
+    }
+
+    fn write(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        self.writes.insert(key.to_vec(), value);
+        let size = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| {
+            key.len() + value.as_ref().map_or(0, Vec::len)
+        };
+        let bytes: usize = self.writes.iter().map(size).sum();
+        assert!(self.writes.len() <= WRITES_MAX, "a call writes at most {WRITES_MAX} keys");
+        assert!(bytes <= WRITES_BYTES_MAX, "a call writes at most {WRITES_BYTES_MAX} bytes");
+    }
+}
+
+fn with<T>(use_world: impl FnOnce(&mut World) -> T) -> T {
+    RUNNING.with_borrow_mut(|running| {
+        use_world(running.as_mut().expect("store and context work inside Harness::call and run"))
+    })
+}
+
+fn check_key(key: &[u8]) {
+    let bytes = key.len();
+    let is_good = (1..=KEY_BYTES_MAX).contains(&bytes);
+    assert!(is_good, "key is {bytes} bytes, allowed are 1 to {KEY_BYTES_MAX}");
+}
+
+pub(crate) fn get(key: &[u8]) -> Option<Versioned> {
+    check_key(key);
+    with(|world| world.get(key))
+}
+
+pub(crate) fn get_many(keys: &[Vec<u8>]) -> Vec<Option<Versioned>> {
+    assert!(keys.len() <= KEYS_ASKED_MAX, "at most {KEYS_ASKED_MAX} keys are read at once");
+    keys.iter().map(|key| get(key)).collect()
+}
+
+pub(crate) fn exists(key: &[u8]) -> bool {
+    get(key).is_some()
+}
+
+pub(crate) fn scan(start: &[u8], end: Option<&[u8]>, reverse: bool, limit: u32) -> Page {
+    with(|world| world.scan(start, end, reverse, limit))
+}
+
+pub(crate) fn put(key: &[u8], value: &[u8]) {
+    check_key(key);
+    let bytes = value.len();
+    assert!(bytes <= VALUE_BYTES_MAX, "value is {bytes} bytes, limit is {VALUE_BYTES_MAX}");
+    with(|world| world.write(key, Some(value.to_vec())));
+}
+
+pub(crate) fn delete(key: &[u8]) -> bool {
+    let existed = exists(key);
+    with(|world| match world.records.contains_key(key) {
+        true => world.write(key, None),
+        // Nothing was stored before this call: there is nothing left to write.
+        false => drop(world.writes.remove(key)),
+    });
+    existed
+}
+
+pub(crate) fn revision() -> u64 {
+    with(|world| world.revision + 1)
+}
+
+pub(crate) fn time_ms() -> u64 {
+    with(|world| world.time_ms)
+}
+
+pub(crate) fn seed() -> u64 {
+    with(|world| world.seed)
+}
+
+pub(crate) fn caller() -> Vec<u8> {
+    with(|world| world.caller.to_vec())
+}
+
+pub(crate) fn log(line: &str) {
+    with(|world| {
+        if world.log.len() < LOG_LINES_MAX {
+            world.log.push(line[..line.floor_char_boundary(LOG_LINE_BYTES_MAX)].to_string());
+        }
+    });
+}

@@ -1,0 +1,278 @@
+//! Builds a function: a Rust crate in, a WebAssembly component out.
+//!
+//! Promises that a crate needs no settings of its own: crate type, profile, target and linker
+//! arguments are given here, and nothing leaks in from a cargo that happens to run this program.
+//! Finds a toolchain by itself: the usual one if it has the target `wasm32-unknown-unknown`, else
+//! Debian's with the standard library from source.
+//! Leaves out the check of what was built: an upload is checked by `aspen-functions`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs, io};
+
+use snafu::{OptionExt, ResultExt, Snafu, ensure};
+use wit_component::ComponentEncoder;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Stack of a guest. Rust's own default, 1 MiB, doubles the cost of a call; a function that
+/// recurses deeper meets the limit on call depth first.
+pub const GUEST_STACK_BYTES: usize = 64 << 10;
+
+/// Heap that a guest starts with: a usual call never has to grow its memory.
+pub const GUEST_HEAP_BYTES: usize = 128 << 10;
+
+/// How to build. The default fits a crate of its own and a member of a workspace alike.
+#[derive(Clone, Debug, Default)]
+pub struct BuildOptions {
+    /// Cargo's target folder; `target/guests` of the workspace if not given.
+    pub target_dir: Option<PathBuf>,
+}
+
+/// A component, ready to upload.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The component.
+    pub component: Vec<u8>,
+    /// Where it was written: beside the core module, as `NAME.component.wasm`.
+    pub path: PathBuf,
+    /// Size of the core module in bytes.
+    pub core_bytes: usize,
+}
+
+/// Why a function could not be built.
+#[derive(Debug, Snafu)]
+pub enum BuildError {
+    /// No toolchain can build for the target.
+    #[snafu(display(
+        "no toolchain for {TARGET}: run `rustup target add {TARGET}`, or on Debian \
+         `apt-get install --no-install-recommends rustc-web rust-web-src cargo-web lld-22`"
+    ))]
+    NoToolchain,
+    /// A program could not be started.
+    #[snafu(display("cannot run {program}"))]
+    Run {
+        /// The program.
+        program: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Cargo ended with an error, which it printed.
+    #[snafu(display("cargo could not build {}", dir.display()))]
+    Cargo {
+        /// The crate.
+        dir: PathBuf,
+    },
+    /// Cargo succeeded without making a library of this crate.
+    #[snafu(display("{} has no library to build", dir.display()))]
+    NoLibrary {
+        /// The crate.
+        dir: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[snafu(display("cannot use {}", path.display()))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The core module does not fit its world.
+    #[snafu(display("{} cannot become a component", path.display()))]
+    Component {
+        /// The core module.
+        path: PathBuf,
+        /// What wit-component says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Builds the crate in `dir`. Cargo's messages go to this process's error output.
+pub fn build(dir: &Path, options: &BuildOptions) -> Result<Built, BuildError> {
+    let dir = dir.canonicalize().context(FileSnafu { path: dir })?;
+    let toolchain = Toolchain::find(&dir)?;
+    let root = toolchain.workspace(&dir)?;
+    let target_dir = options.target_dir.clone().unwrap_or_else(|| root.join("target/guests"));
+    let core = toolchain.compile(&dir, &root, &target_dir)?;
+    let module = fs::read(&core).context(FileSnafu { path: &core })?;
+    let component = encode(&module).context(ComponentSnafu { path: &core })?;
+    let path = core.with_extension("component.wasm");
+    fs::write(&path, &component).context(FileSnafu { path: &path })?;
+    Ok(Built { component, path, core_bytes: module.len() })
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(ComponentEncoder::default().validate(true).module(module)?.encode()?)
+}
+
+/// A cargo that can build for the target.
+#[derive(Debug, PartialEq, Eq)]
+enum Toolchain {
+    /// The one of the search path; it has the target's standard library.
+    Usual,
+    /// Debian's packages, which have the standard library as source, and a linker of LLVM.
+    Debian { linker: PathBuf },
+}
+
+impl Toolchain {
+    fn find(dir: &Path) -> Result<Self, BuildError> {
+        let mut rustc = clean(Command::new("rustc"), dir);
+        let libraries = rustc.args(["--print", "target-libdir", "--target", TARGET]);
+        // A machine with Debian's packages alone may have no other rustc: not an error.
+        if let Ok(Some(found)) = text_of(libraries)
+            && Path::new(&found).is_dir()
+        {
+            return Ok(Self::Usual);
+        }
+        let mut rustc = clean(Command::new("/usr/bin/rustc"), dir);
+        let sysroot = text_of(rustc.args(["--print", "sysroot"])).ok().flatten();
+        let source = sysroot.map(|root| Path::new(&root).join("lib/rustlib/src/rust/library"));
+        let has_source = source.is_some_and(|library| library.is_dir());
+        let linker = linker().filter(|_| has_source && Path::new("/usr/bin/cargo").exists());
+        linker.map(|linker| Self::Debian { linker }).context(NoToolchainSnafu)
+    }
+
+    fn cargo(&self, dir: &Path) -> Command {
+        match self {
+            Self::Usual => clean(Command::new("cargo"), dir),
+            Self::Debian { linker } => {
+                let mut cargo = clean(Command::new("/usr/bin/cargo"), dir);
+                cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+                cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+                cargo
+            }
+        }
+    }
+
+    /// The folder of the workspace that the crate belongs to, or of the crate itself.
+    fn workspace(&self, dir: &Path) -> Result<PathBuf, BuildError> {
+        let mut cargo = self.cargo(dir);
+        cargo.args(["locate-project", "--workspace", "--message-format", "plain"]);
+        let manifest = text_of(&mut cargo)?.context(CargoSnafu { dir })?;
+        let root = Path::new(&manifest).parent().map(Path::to_path_buf);
+        root.context(CargoSnafu { dir })
+    }
+
+    /// Compiles to a core module; its path.
+    fn compile(&self, dir: &Path, root: &Path, target: &Path) -> Result<PathBuf, BuildError> {
+        let mut cargo = self.cargo(dir);
+        cargo.args(["rustc", "--lib", "--crate-type", "cdylib", "--release", "--target", TARGET]);
+        cargo.arg("--message-format=json-render-diagnostics").arg("--target-dir").arg(target);
+        if matches!(self, Self::Debian { .. }) {
+            cargo.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features="]);
+        }
+        cargo.args(["--", "-C", &format!("link-arg=-zstack-size={GUEST_STACK_BYTES}")]);
+        cargo.args(["-C", &format!("link-arg=--initial-heap={GUEST_HEAP_BYTES}")]);
+        for (setting, value) in PROFILE {
+            cargo.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
+        }
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", same_paths(root));
+        cargo.stderr(Stdio::inherit());
+        let output = cargo.output().context(RunSnafu { program: "cargo" })?;
+        ensure!(output.status.success(), CargoSnafu { dir });
+        let messages = String::from_utf8_lossy(&output.stdout);
+        let mut modules = messages.lines().filter_map(|line| module_of(line, dir));
+        modules.next_back().context(NoLibrarySnafu { dir })
+    }
+}
+
+/// Measured on the examples: speed costs 15% in size over `s`, and fuel follows speed.
+const PROFILE: [(&str, &str); 5] = [
+    ("OPT_LEVEL", "3"),
+    ("LTO", "fat"),
+    ("CODEGEN_UNITS", "1"),
+    ("PANIC", "abort"),
+    ("STRIP", "symbols"),
+];
+
+/// Compiler flags that keep this machine's folders out of panic messages, so that the same source
+/// gives the same component, and the same hash, in every folder.
+fn same_paths(root: &Path) -> OsString {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let remap = |from: &Path, to: &str| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push(to);
+        flag
+    };
+    let mut flags = remap(root, "=.");
+    if let Some(home) = home {
+        flags.push("\x1f");
+        flags.push(remap(&home, "=cargo"));
+    }
+    flags
+}
+
+/// The core module that one message of cargo announces, if it is the one of the crate in `dir`.
+fn module_of(message: &str, dir: &Path) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let manifest = message.get("manifest_path")?.as_str()?;
+    if message.get("reason")? != "compiler-artifact" || Path::new(manifest).parent()? != dir {
+        return None;
+    }
+    let mut files = message.get("filenames")?.as_array()?.iter().filter_map(|file| file.as_str());
+    files.find(|file| file.ends_with(".wasm")).map(PathBuf::from)
+}
+
+/// The command in `dir`, without what an outer cargo, rustup or user set for another target.
+fn clean(mut command: Command, dir: &Path) -> Command {
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        let is_foreign = (name.starts_with("CARGO") && name != "CARGO_HOME")
+            || name.starts_with("RUSTC")
+            || name.starts_with("RUSTDOC")
+            || ["RUSTFLAGS", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"].contains(&&*name);
+        if is_foreign {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(dir);
+    command
+}
+
+/// What a command prints, in one line; `None` if it fails.
+fn text_of(command: &mut Command) -> Result<Option<String>, BuildError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stderr(Stdio::null()).output().context(RunSnafu { program })?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_string();
+    Ok(output.status.success().then_some(text))
+}
+
+/// Debian's newest LLVM linker for WebAssembly.
+fn linker() -> Option<PathBuf> {
+    let version = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix("wasm-ld-")?.parse::<u32>().ok()
+    };
+    let files = fs::read_dir("/usr/bin").ok()?.filter_map(Result::ok).map(|file| file.path());
+    files.filter(|path| version(path).is_some()).max_by_key(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn module_is_found_in_the_messages_of_cargo() {
+        let check = |message: &str, want: Option<&str>| {
+            assert_eq!(module_of(message, Path::new("/w/bank")), want.map(PathBuf::from));
+        };
+        let artifact = |manifest: &str, file: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}","filenames":["{file}"]}}"#
+            )
+        };
+        check(&artifact("/w/bank/Cargo.toml", "/t/bank.wasm"), Some("/t/bank.wasm"));
+        check(&artifact("/w/sdk/Cargo.toml", "/t/sdk.wasm"), None);
+        check(&artifact("/w/bank/Cargo.toml", "/t/libbank.rlib"), None);
+        check(r#"{"reason":"build-finished","success":true}"#, None);
+        check("not json", None);
+    }
+
+    #[test]
+    fn core_module_without_a_world_is_no_component() {
+        assert!(encode(b"\0asm\x01\0\0\0garbage").is_err());
+    }
+}

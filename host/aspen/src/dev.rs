@@ -1,0 +1,136 @@
+//! `aspen dev`: a cluster of several nodes in one process, for development and demonstration.
+//!
+//! ```text
+//! DIR/ticket       how to connect; written when the cluster is made
+//! DIR/client.key   the key that the ticket carries
+//! DIR/node-N/      the nodes' folders, as `aspen node` uses them
+//! ```
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use aspen_core::NodeId;
+use aspen_net::{PeerAddr, Ticket};
+use aspen_node::{Identity, Timing, secret_file};
+use snafu::ensure;
+
+use crate::server::{
+    Bound, MismatchSnafu, Server, ServerError, check_shards, random_cluster, write_ticket,
+};
+
+/// The most nodes of a development cluster.
+pub const DEV_NODES_MAX: u16 = 7;
+
+/// A running development cluster.
+pub struct DevCluster {
+    servers: Vec<Server>,
+    ticket: PathBuf,
+}
+
+impl DevCluster {
+    /// Starts the cluster in `dir`, making it first if there is none. `nodes` and `shards` must be
+    /// those it was made with, if given.
+    pub async fn start(
+        dir: &Path,
+        nodes: Option<u16>,
+        shards: Option<u16>,
+        timing: Timing,
+    ) -> Result<DevCluster, ServerError> {
+        let ticket = dir.join("ticket");
+        let bound = match ticket.exists() {
+            true => reopen(dir, nodes, shards).await?,
+            false => create(dir, nodes.unwrap_or(1), shards.unwrap_or(1)).await?,
+        };
+        let mut servers: Vec<Server> = vec![];
+        for bound in bound {
+            servers.push(bound.serve(timing).await?);
+        }
+        let member = |server: &Server| (server.node().id(), server.address());
+        let members: Vec<(NodeId, PeerAddr)> = servers.iter().map(member).collect();
+        // The first start may have ended before this; later ones find it done.
+        if let Some(first) = servers.first() {
+            first.node().initialize(&members).await?;
+        }
+        Ok(DevCluster { servers, ticket })
+    }
+
+    /// The file that holds the ticket.
+    pub fn ticket(&self) -> &Path {
+        &self.ticket
+    }
+
+    /// The nodes.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The nodes, to be stopped one by one.
+    pub fn into_servers(self) -> Vec<Server> {
+        self.servers
+    }
+
+    /// Stops all nodes gracefully, at the same time.
+    pub async fn stop(self) {
+        let mut stops = tokio_real::task::JoinSet::new();
+        for server in self.servers {
+            stops.spawn(server.stop());
+        }
+        while stops.join_next().await.is_some() {}
+    }
+}
+
+fn folder(dir: &Path, node: usize) -> PathBuf {
+    dir.join(format!("node-{node}"))
+}
+
+fn any_port() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+async fn create(dir: &Path, nodes: u16, shards: u16) -> Result<Vec<Bound>, ServerError> {
+    check_shards(shards)?;
+    let count = format!("a development cluster has 1 to {DEV_NODES_MAX} nodes, not {nodes}");
+    ensure!((1..=DEV_NODES_MAX).contains(&nodes), MismatchSnafu { reason: count });
+    let mut bound = vec![];
+    for node in 1..=usize::from(nodes) {
+        bound.push(Bound::open(&folder(dir, node), any_port()).await?);
+    }
+    let client = secret_file(&dir.join("client.key"))?;
+    let (cluster, peers) = (random_cluster(), bound.iter().map(Bound::address));
+    let peers: Vec<PeerAddr> = peers.collect();
+    for (at, bound) in bound.iter().enumerate() {
+        let interrupted =
+            format!("{} was left half made; delete it and start again", dir.display());
+        ensure!(!bound.folder().is_occupied(), MismatchSnafu { reason: interrupted });
+        let node = NodeId::new(at as u64 + 1);
+        let mut identity = Identity::new(cluster, node, shards, bound.address());
+        identity.peers.clone_from(&peers);
+        identity.clients.push(client.public());
+        bound.folder().create(&identity)?;
+    }
+    let ticket = Ticket::new(cluster, peers, Some(client))?;
+    write_ticket(&dir.join("ticket"), &ticket)?;
+    Ok(bound)
+}
+
+async fn reopen(
+    dir: &Path,
+    nodes: Option<u16>,
+    shards: Option<u16>,
+) -> Result<Vec<Bound>, ServerError> {
+    let mut bound = vec![];
+    while folder(dir, bound.len() + 1).exists() {
+        bound.push(Bound::open(&folder(dir, bound.len() + 1), any_port()).await?);
+    }
+    let has = bound.len();
+    if let Some(wanted) = nodes.filter(|wanted| usize::from(*wanted) != has) {
+        let reason = format!("{} has {has} nodes, not {wanted}", dir.display());
+        return MismatchSnafu { reason }.fail();
+    }
+    let made = bound[0].folder().identity()?.shards;
+    if let Some(wanted) = shards.filter(|wanted| *wanted != made) {
+        let reason = format!("{} was made with {made} shards, not {wanted}", dir.display());
+        return MismatchSnafu { reason }.fail();
+    }
+    Ok(bound)
+}

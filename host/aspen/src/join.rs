@@ -1,0 +1,83 @@
+//! `aspen node`: one node per process, founding a cluster, joining one, or starting again.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use aspen_client::{Client, Options, RequestError};
+use aspen_core::NodeId;
+use aspen_net::{PeerAddr, Ticket};
+use aspen_node::{Identity, Timing, secret_file};
+use snafu::ResultExt;
+
+use crate::server::{Bound, JoinSnafu, Server, ServerError, found, write_ticket};
+
+/// How long a joining node goes on asking for its vote: as long as a large state takes to copy.
+const JOIN_LIMIT: Duration = Duration::from_secs(3600);
+
+/// Founds a cluster with this one node and serves it.
+pub async fn init(dir: &Path, listen: SocketAddr, shards: u16) -> Result<Server, ServerError> {
+    let bound = Bound::open(dir, listen).await?;
+    let client = secret_file(&dir.join("client.key"))?;
+    let identity = found(&bound, shards, &client)?;
+    let ticket = Ticket::new(identity.cluster, vec![bound.address()], Some(client))?;
+    write_ticket(&dir.join("ticket"), &ticket)?;
+    serve(bound).await
+}
+
+/// Joins the cluster of `ticket` as a new node and serves it. The vote comes later: see
+/// [`ask_for_vote`].
+pub async fn join(dir: &Path, listen: SocketAddr, ticket: &Ticket) -> Result<Server, ServerError> {
+    let bound = Bound::open(dir, listen).await?;
+    if bound.folder().is_occupied() {
+        return serve(bound).await;
+    }
+    let client = Client::connect_with(ticket, Options::default()).await?;
+    let joined = enter(&bound, &client, ticket).await;
+    client.close().await;
+    joined?;
+    let mut nodes = vec![bound.address()];
+    let room = aspen_net::limits::TICKET_NODES_MAX - 1;
+    nodes.extend(ticket.nodes().iter().copied().take(room));
+    let own = Ticket::new(ticket.cluster(), nodes, ticket.secret().cloned())?;
+    write_ticket(&dir.join("ticket"), &own)?;
+    serve(bound).await
+}
+
+async fn enter(bound: &Bound, client: &Client, ticket: &Ticket) -> Result<(), ServerError> {
+    let info = client.cluster().await.context(JoinSnafu)?;
+    let node = client.add_node(&bound.address()).await.context(JoinSnafu)?;
+    let mut identity = Identity::new(info.cluster, node, info.shards, bound.address());
+    let members = info.members.iter().filter_map(|member| member.address.parse().ok());
+    identity.peers = members.collect::<Vec<PeerAddr>>();
+    identity.clients.extend(ticket.secret().map(|secret| secret.public()));
+    bound.folder().create(&identity)?;
+    Ok(())
+}
+
+/// Starts the node of a folder again.
+pub async fn restart(dir: &Path) -> Result<Server, ServerError> {
+    let unused = SocketAddr::from(([127, 0, 0, 1], 0));
+    let bound = Bound::open(dir, unused).await?;
+    serve(bound).await
+}
+
+async fn serve(bound: Bound) -> Result<Server, ServerError> {
+    let identity = bound.folder().identity()?;
+    let founder = identity.node == NodeId::new(1);
+    let server = bound.serve(Timing::default()).await?;
+    // The first start may have ended before this; later ones find it done.
+    if founder {
+        server.node().initialize(&[(identity.node, identity.address)]).await?;
+    }
+    Ok(server)
+}
+
+/// Asks for the node's vote until it has it. Harmless for a node that votes already.
+pub async fn ask_for_vote(ticket: &Ticket, node: NodeId) -> Result<(), RequestError> {
+    let options = Options { limit: JOIN_LIMIT, ..Options::default() };
+    let Ok(client) = Client::connect_with(ticket, options).await else { return Ok(()) };
+    let promoted = client.promote_node(node).await;
+    client.close().await;
+    promoted
+}

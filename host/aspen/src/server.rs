@@ -1,0 +1,194 @@
+//! A node that serves on a socket: folder, iroh, storage, functions and node, joined.
+//!
+//! Promises that a server that reports ready answers requests, that stopping it leaves nothing
+//! running, and that whatever was interrupted can be started again from its folder.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use aspen_core::NodeId;
+use aspen_net::{IrohConfig, IrohTransport, NetError, PeerAddr, Secret, Ticket, Transport};
+use aspen_node::{Folder, FolderError, Identity, Node, NodeConfig, NodeError, NodeHandler};
+use aspen_node::{Timing, WasmFunctions};
+use snafu::{ResultExt, Snafu};
+
+/// Why a server does not start.
+#[derive(Debug, Snafu)]
+#[snafu(visibility(pub(crate)))]
+pub enum ServerError {
+    /// Its folder.
+    #[snafu(display("{source}"), context(false))]
+    Folder {
+        /// What is wrong.
+        source: FolderError,
+    },
+    /// Its socket. A node keeps its address for life: the port must be free at every start.
+    #[snafu(display("{source}"), context(false))]
+    Net {
+        /// What is wrong.
+        source: NetError,
+    },
+    /// The node.
+    #[snafu(display("{source}"), context(false))]
+    Node {
+        /// What is wrong.
+        source: NodeError,
+    },
+    /// The storage.
+    #[snafu(display("{source}"), context(false))]
+    Store {
+        /// What is wrong.
+        source: aspen_store::StoreError,
+    },
+    /// The functions' engine.
+    #[snafu(display("the function engine does not start"))]
+    Engine {
+        /// Why.
+        source: aspen_functions::EngineError,
+    },
+    /// The ticket to join by.
+    #[snafu(display("the ticket cannot be used: {source}"), context(false))]
+    Ticket {
+        /// Why.
+        source: aspen_net::TicketError,
+    },
+    /// The cluster to join.
+    #[snafu(display("cannot join: {source}"), context(false))]
+    Connect {
+        /// Why.
+        source: aspen_client::ConnectError,
+    },
+    /// The cluster to join, once connected.
+    #[snafu(display("cannot join: {source}"))]
+    Join {
+        /// Why.
+        source: aspen_client::RequestError,
+    },
+    /// The folder does not fit what is asked of it.
+    #[snafu(display("{reason}"))]
+    Mismatch {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A socket that a node will serve on, bound before the node exists: its address is part of what
+/// the cluster agrees on.
+pub struct Bound {
+    folder: Folder,
+    transport: Arc<IrohTransport>,
+}
+
+/// A serving node.
+pub struct Server {
+    folder: Folder,
+    transport: Arc<IrohTransport>,
+    node: Arc<Node>,
+}
+
+impl Bound {
+    /// Opens the folder and binds its socket: on `listen` if there is no node yet, else on the
+    /// address that the node has.
+    pub async fn open(dir: &Path, listen: SocketAddr) -> Result<Bound, ServerError> {
+        let folder = Folder::open(dir)?;
+        let bind = if folder.is_occupied() { folder.identity()?.address.addr } else { listen };
+        let secret = folder.secret()?;
+        let transport = IrohTransport::bind(IrohConfig { secret, bind }).await?;
+        Ok(Bound { folder, transport })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The key and address that others reach it by.
+    pub fn address(&self) -> PeerAddr {
+        self.transport.local()
+    }
+
+    /// Starts the folder's node and serves it.
+    pub async fn serve(self, timing: Timing) -> Result<Server, ServerError> {
+        let server = self.start(timing).await?;
+        server.serve();
+        Ok(server)
+    }
+
+    /// Starts the folder's node, which answers nobody before [`Server::serve`].
+    pub async fn start(self, timing: Timing) -> Result<Server, ServerError> {
+        let Bound { folder, transport } = self;
+        let identity = folder.identity()?;
+        let path = folder.path().to_path_buf();
+        let log = aspen_store::Log::open(folder.log_file()?, identity.store())?;
+        let functions =
+            aspen_functions::Options { cache: Some(path.join("modules")), ..Default::default() };
+        let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
+        let config = NodeConfig { identity, states: path, timing };
+        let node = Node::start(config, log, transport.clone(), functions).await?;
+        Ok(Server { folder, transport, node })
+    }
+
+    /// Gives the socket up.
+    pub async fn close(self) {
+        self.transport.close().await;
+    }
+}
+
+impl Server {
+    /// Lets others in. Once.
+    pub fn serve(&self) {
+        self.transport.serve(Arc::new(NodeHandler(self.node.clone())));
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Its key and address.
+    pub fn address(&self) -> PeerAddr {
+        self.transport.local()
+    }
+
+    /// Stops gracefully.
+    pub async fn stop(self) {
+        self.node.stop().await;
+        self.transport.close().await;
+    }
+}
+
+/// Makes the first node of a new cluster in a bound folder; `client` is the key that tickets carry.
+pub fn found(bound: &Bound, shards: u16, client: &Secret) -> Result<Identity, ServerError> {
+    check_shards(shards)?;
+    let cluster = random_cluster();
+    let mut identity = Identity::new(cluster, NodeId::new(1), shards, bound.address());
+    identity.peers.push(bound.address());
+    identity.clients.push(client.public());
+    bound.folder.create(&identity)?;
+    Ok(identity)
+}
+
+/// A cluster has 1 to 256 shards.
+pub fn check_shards(shards: u16) -> Result<(), ServerError> {
+    match aspen_core::ShardRouter::new(shards) {
+        Ok(_) => Ok(()),
+        Err(error) => MismatchSnafu { reason: error.to_string() }.fail(),
+    }
+}
+
+/// A new cluster's id: chance, so that no two clusters have the same.
+pub fn random_cluster() -> u128 {
+    let bytes = Secret::generate().to_bytes();
+    u128::from_be_bytes(bytes[..16].try_into().expect("a secret has 32 bytes"))
+}
+
+/// Writes a ticket to `path`, readable by its owner alone.
+pub fn write_ticket(path: &Path, ticket: &Ticket) -> Result<(), ServerError> {
+    Ok(aspen_node::replace_file(path, ticket.to_string().as_bytes())?)
+}

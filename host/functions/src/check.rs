@@ -1,0 +1,274 @@
+//! The upload check: what a component must be before anything compiles it.
+//!
+//! Promises that a component which passes can be compiled in bounded time, fits the pool, imports
+//! nothing but `aspen:function`, and exports functions whose values Aspen can carry; and that the
+//! answer depends on the bytes alone, so every replica gives the same one.
+//! Nothing is compiled here. Errors name the thing and, where there is one, the remedy.
+
+use aspen_core::limits::{
+    COMPONENT_BYTES_MAX, GUEST_MEMORY_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX, NAME_BYTES_MAX,
+};
+use aspen_core::{ComponentHash, FunctionSignature, Manifest};
+use snafu::{OptionExt, ResultExt, Snafu, ensure};
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::types::TypesRef;
+use wasmparser::{
+    BinaryReaderError, ComponentTypeRef, Instance, Parser, Payload, TypeBounds, Validator,
+};
+
+use crate::imports::offered;
+use crate::instrument::facts;
+use crate::profile::{
+    BODY_BYTES_MAX, CANONICALS_MAX, CORE_INSTANCES_MAX, FUNCTIONS_MAX, GLOBALS_MAX, LOCALS_MAX,
+    MEMORIES_MAX, NESTING_MAX, TABLES_MAX, features,
+};
+use crate::signature::signature;
+
+const WASM_PAGE_BYTES: u64 = 64 << 10;
+
+/// Why a component cannot be uploaded.
+#[derive(Debug, Snafu)]
+pub enum ComponentError {
+    /// Not WebAssembly at all.
+    #[snafu(display("this is no WebAssembly component: `aspen build` makes one"))]
+    NotWasm,
+    /// A core module, which has no types.
+    #[snafu(display(
+        "this is a core WebAssembly module, not a component: build it with `aspen build`"
+    ))]
+    CoreModule,
+    /// Something above its limit.
+    #[snafu(display("component has {found} {what}, limit is {limit}"))]
+    TooMuch {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        found: u64,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// Not valid, or valid only with proposals that are switched off.
+    #[snafu(display("component is not valid: {source}"))]
+    Invalid {
+        /// What wasmparser says, with the offset.
+        source: BinaryReaderError,
+    },
+    /// A component inside the component.
+    #[snafu(display(
+        "component holds another component: export functions from the world itself, not from an \
+         interface"
+    ))]
+    Nested,
+    /// An import that Aspen does not offer.
+    #[snafu(display("component imports {name:?}, which Aspen does not offer; {remedy}"))]
+    ForeignImport {
+        /// The import.
+        name: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An import of the right name and the wrong type.
+    #[snafu(display("component imports {function:?} of {name}, which is not in wit/aspen.wit so"))]
+    ImportType {
+        /// The interface.
+        name: String,
+        /// The function as the component wants it, or its name.
+        function: String,
+    },
+    /// It has nothing to call.
+    #[snafu(display("component exports no function"))]
+    NoFunction,
+    /// A function that cannot be called.
+    #[snafu(display("function {function:?} cannot be called: {why}"))]
+    Unsupported {
+        /// The function.
+        function: String,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// Checks a component; what it offers.
+pub fn check(bytes: &[u8]) -> Result<Manifest, ComponentError> {
+    at_most("bytes", bytes.len() as u64, COMPONENT_BYTES_MAX)?;
+    ensure!(!Parser::is_core_wasm(bytes), CoreModuleSnafu);
+    ensure!(Parser::is_component(bytes), NotWasmSnafu);
+    let counts = count(bytes)?;
+    counts.check()?;
+    let types = Validator::new_with_features(features()).validate_all(bytes);
+    let types = types.context(InvalidSnafu)?;
+    for module in &counts.modules {
+        check_module(module, counts.modules.len())?;
+    }
+    for name in &counts.imports {
+        check_import(types.as_ref(), name)?;
+    }
+    let functions = exports(types.as_ref(), &counts.exports)?;
+    ensure!(!functions.is_empty(), NoFunctionSnafu);
+    let (component, bytes) = (ComponentHash::of(bytes), bytes.len() as u64);
+    Ok(Manifest { component, bytes, functions })
+}
+
+fn at_most(what: &'static str, found: u64, limit: usize) -> Result<(), ComponentError> {
+    let limit = limit as u64;
+    ensure!(found <= limit, TooMuchSnafu { what, found, limit });
+    Ok(())
+}
+
+/// What a component holds, from its sections alone.
+#[derive(Default)]
+struct Counts<'a> {
+    modules: Vec<&'a [u8]>,
+    /// Names of imports and exports that are more than types.
+    imports: Vec<String>,
+    exports: Vec<String>,
+    instances: u64,
+    canonicals: u64,
+    functions: u64,
+    memories: u64,
+    tables: u64,
+    globals: u64,
+}
+
+impl Counts<'_> {
+    fn check(&self) -> Result<(), ComponentError> {
+        at_most("core modules", self.modules.len() as u64, CORE_INSTANCES_MAX)?;
+        at_most("core instances", self.instances, CORE_INSTANCES_MAX)?;
+        at_most("imports and exports of functions", self.canonicals, CANONICALS_MAX)?;
+        at_most("functions", self.functions, FUNCTIONS_MAX)?;
+        at_most("memories", self.memories, MEMORIES_MAX)?;
+        at_most("tables", self.tables, TABLES_MAX)?;
+        at_most("globals", self.globals, GLOBALS_MAX)
+    }
+}
+
+fn count(bytes: &[u8]) -> Result<Counts<'_>, ComponentError> {
+    let mut counts = Counts::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        count_payload(&mut counts, payload.context(InvalidSnafu)?, bytes)?;
+    }
+    Ok(counts)
+}
+
+fn count_payload<'a>(
+    counts: &mut Counts<'a>,
+    payload: Payload<'a>,
+    bytes: &'a [u8],
+) -> Result<(), ComponentError> {
+    match payload {
+        Payload::ComponentSection { .. } => return NestedSnafu.fail(),
+        Payload::ModuleSection { unchecked_range, .. } => {
+            let module = bytes.get(unchecked_range).context(NotWasmSnafu)?;
+            counts.modules.push(module);
+        }
+        Payload::InstanceSection(section) => {
+            for instance in section {
+                let instance = instance.context(InvalidSnafu)?;
+                counts.instances += u64::from(matches!(instance, Instance::Instantiate { .. }));
+            }
+        }
+        Payload::ComponentCanonicalSection(section) => {
+            counts.canonicals += u64::from(section.count());
+        }
+        Payload::ComponentImportSection(section) => {
+            for import in section {
+                let import = import.context(InvalidSnafu)?;
+                // `use types.{...}` imports an equal type: a name, no capability.
+                if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                    counts.imports.push(import.name.name.to_string());
+                }
+            }
+        }
+        Payload::ComponentExportSection(section) => {
+            for export in section {
+                counts.exports.push(export.context(InvalidSnafu)?.name.name.to_string());
+            }
+        }
+        Payload::FunctionSection(section) => counts.functions += u64::from(section.count()),
+        Payload::MemorySection(section) => counts.memories += u64::from(section.count()),
+        Payload::TableSection(section) => counts.tables += u64::from(section.count()),
+        Payload::GlobalSection(section) => counts.globals += u64::from(section.count()),
+        Payload::CodeSectionEntry(body) => {
+            at_most("bytes in one function", body.range().len() as u64, BODY_BYTES_MAX)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Limits of one core module, whose validity is known.
+fn check_module(module: &[u8], modules: usize) -> Result<(), ComponentError> {
+    let facts = facts(module).context(InvalidSnafu)?;
+    // Each module may have its share of the imports, so that all together stay bounded.
+    at_most("imported functions", facts.imports as u64, FUNCTIONS_MAX / modules.max(1))?;
+    at_most("globals", u64::from(facts.globals), GLOBALS_MAX)?;
+    for function in &facts.functions {
+        at_most("locals in one function", function.locals as u64, LOCALS_MAX)?;
+        at_most("nested blocks in one function", function.nesting as u64, NESTING_MAX)?;
+    }
+    for payload in Parser::new(0).parse_all(module) {
+        match payload.context(InvalidSnafu)? {
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    let pages = memory.context(InvalidSnafu)?.initial;
+                    let bytes = pages.saturating_mul(WASM_PAGE_BYTES);
+                    at_most("bytes of memory at the start", bytes, GUEST_MEMORY_BYTES_MAX)?;
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    let elements = table.context(InvalidSnafu)?.ty.initial;
+                    at_most("elements in one table", elements, GUEST_TABLE_ELEMENTS_MAX)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_import(types: TypesRef<'_>, name: &str) -> Result<(), ComponentError> {
+    let offered = offered(name);
+    let remedy = match name.starts_with("wasi:") {
+        true => {
+            "a function has no clock, files or randomness of its own: build for \
+             wasm32-unknown-unknown, not wasm32-wasip2, and use aspen:function/context"
+        }
+        false => "offered are aspen:function/store@0.1.0 and aspen:function/context@0.1.0",
+    };
+    let item = types.component_item_for_import(name);
+    let offered = offered.context(ForeignImportSnafu { name, remedy })?;
+    let Some(ComponentEntityType::Instance(id)) = item.map(|item| item.ty) else {
+        return ForeignImportSnafu { name, remedy }.fail();
+    };
+    for (function, item) in &types[id].exports {
+        match item.ty {
+            ComponentEntityType::Type { .. } => {}
+            ComponentEntityType::Func(id) => {
+                let wanted = signature(types, function, id);
+                let wanted = wanted.map_or_else(|_| function.clone(), |wanted| wanted.to_string());
+                let is_offered = offered.contains(&&*wanted);
+                ensure!(is_offered, ImportTypeSnafu { name, function: wanted });
+            }
+            _ => return ImportTypeSnafu { name, function }.fail(),
+        }
+    }
+    Ok(())
+}
+
+fn exports(
+    types: TypesRef<'_>,
+    names: &[String],
+) -> Result<Vec<FunctionSignature>, ComponentError> {
+    let mut functions = vec![];
+    for name in names {
+        let item = types.component_item_for_export(name);
+        let Some(ComponentEntityType::Func(id)) = item.map(|item| item.ty) else { continue };
+        at_most("bytes in the name of a function", name.len() as u64, NAME_BYTES_MAX)?;
+        let found = signature(types, name, id);
+        let function = found.map_err(|why| UnsupportedSnafu { function: name, why }.build())?;
+        functions.push(function);
+    }
+    functions.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(functions)
+}

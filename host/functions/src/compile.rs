@@ -1,0 +1,201 @@
+//! From a component's bytes to code that runs, once per component and process.
+//!
+//! Promises that only what passes the upload check is compiled, and that compiled code from disk is
+//! used only if its checksum, and everything that its meaning depends on, is what this process would
+//! have made: wasmtime, profile, engine settings, component. Anything else on disk is replaced.
+//! Compiled code is never taken from another machine.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use aspen_core::{ComponentHash, Fault, FunctionSignature, Type};
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+
+use crate::check::check;
+use crate::host::Host;
+use crate::instrument;
+use crate::profile::{PROFILE_VERSION, WASMTIME_VERSION};
+
+const MAGIC: &[u8; 16] = b"aspen compiled 1";
+const CHECKSUM_BYTES: usize = 32;
+
+/// A component that can be called.
+pub(crate) struct Prepared {
+    /// To make instances of.
+    pub instance: InstancePre<Host>,
+    /// What it exports.
+    pub functions: BTreeMap<String, Function>,
+}
+
+/// An exported function.
+pub(crate) struct Function {
+    /// Where the component has it.
+    pub index: ComponentExportIndex,
+    /// Its type.
+    pub signature: FunctionSignature,
+    /// It is `func(list<u8>) -> result<list<u8>, string>`, which has a faster way in.
+    pub is_raw: bool,
+}
+
+/// Makes [`Prepared`] components.
+pub(crate) struct Compiler {
+    /// The engine, whose settings are the profile.
+    pub engine: Engine,
+    /// The host functions.
+    pub linker: Linker<Host>,
+    /// Where compiled code is kept between runs.
+    pub dir: Option<PathBuf>,
+}
+
+impl Compiler {
+    /// Compiles a component; `None` if its bytes are none that can run, which every replica finds.
+    pub(crate) fn prepare(
+        &self,
+        hash: &ComponentHash,
+        bytes: &[u8],
+    ) -> Result<Option<Prepared>, Fault> {
+        let manifest = match check(bytes) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                tracing::warn!(component = %hash, %error, "component cannot run");
+                return Ok(None);
+            }
+        };
+        let component = match self.load(hash) {
+            Some(component) => component,
+            None => match self.compile(hash, bytes)? {
+                Some(component) => component,
+                None => return Ok(None),
+            },
+        };
+        let instance = self.linker.instantiate_pre(&component);
+        let instance = instance.map_err(|error| fault("linking a component", error))?;
+        let function = |signature: FunctionSignature| {
+            let index = component.get_export_index(None, &signature.name)?;
+            let name = signature.name.clone();
+            Some((name, Function { index, is_raw: is_raw(&signature), signature }))
+        };
+        let functions = manifest.functions.into_iter().filter_map(function).collect();
+        Ok(Some(Prepared { instance, functions }))
+    }
+
+    fn compile(&self, hash: &ComponentHash, bytes: &[u8]) -> Result<Option<Component>, Fault> {
+        let instrumented = instrument::component(bytes);
+        let instrumented =
+            instrumented.map_err(|error| Fault::new("instrumenting a component", error))?;
+        let code = match self.engine.precompile_component(&instrumented) {
+            Ok(code) => code,
+            // A limit of the compiler that the check does not know: the bytes decide it.
+            Err(error) => {
+                tracing::warn!(component = %hash, %error, "component cannot be compiled");
+                return Ok(None);
+            }
+        };
+        self.store(hash, &code);
+        // SAFETY: this process has just compiled it.
+        let component = unsafe { Component::deserialize(&self.engine, &code) };
+        component.map(Some).map_err(|error| fault("loading compiled code", error))
+    }
+
+    /// The file of a component's code: its name depends on everything the code depends on.
+    fn file(&self, dir: &Path, hash: &ComponentHash) -> PathBuf {
+        let mut key = KeyHasher(Sha256::new());
+        key.write(WASMTIME_VERSION.as_bytes());
+        key.write(&PROFILE_VERSION.to_le_bytes());
+        self.engine.precompile_compatibility_hash().hash(&mut key);
+        key.write(hash.as_bytes());
+        let key = ComponentHash::new(key.0.finalize().into());
+        dir.join(format!("{key}.compiled"))
+    }
+
+    /// Code from disk, if there is good code.
+    fn load(&self, hash: &ComponentHash) -> Option<Component> {
+        let path = self.file(self.dir.as_deref()?, hash);
+        let bytes = fs::read(&path).ok()?;
+        let Some(code) = verify(&bytes) else {
+            tracing::warn!(path = %path.display(), "compiled code is damaged, compiling again");
+            return None;
+        };
+        // SAFETY: the folder is this node's own, the checksum holds, and the name says that this
+        // engine made it.
+        match unsafe { Component::deserialize(&self.engine, code) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "compiled code does not load");
+                None
+            }
+        }
+    }
+
+    /// Keeps code on disk. Failing costs a compilation at the next start, nothing else.
+    fn store(&self, hash: &ComponentHash, code: &[u8]) {
+        let Some(dir) = self.dir.as_deref() else { return };
+        let path = self.file(dir, hash);
+        if let Err(error) = write(dir, &path, code) {
+            tracing::warn!(path = %path.display(), %error, "compiled code cannot be kept");
+        }
+    }
+}
+
+/// Written beside its place and renamed: a reader sees all of it or nothing.
+fn write(dir: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let part = path.with_extension(format!("{}.part", std::process::id()));
+    let checksum = Sha256::digest(code);
+    fs::write(&part, [MAGIC, &checksum[..], code].concat())?;
+    fs::rename(part, path)
+}
+
+/// The code in a file's bytes, if they are whole.
+fn verify(bytes: &[u8]) -> Option<&[u8]> {
+    let (checksum, code) = bytes.strip_prefix(MAGIC)?.split_at_checked(CHECKSUM_BYTES)?;
+    (Sha256::digest(code)[..] == *checksum).then_some(code)
+}
+
+fn is_raw(signature: &FunctionSignature) -> bool {
+    let [param] = &signature.params[..] else { return false };
+    let Some(Type::Result(Some(ok), Some(err))) = &signature.result else { return false };
+    param.ty.is_bytes() && ok.is_bytes() && **err == Type::String
+}
+
+fn fault(what: &'static str, error: wasmtime::Error) -> Fault {
+    Fault::new(what, error.into_boxed_dyn_error())
+}
+
+/// SHA-256 where the standard library wants a hasher.
+struct KeyHasher(Sha256);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let hash = self.0.clone().finalize();
+        u64::from_le_bytes(hash[..8].try_into().expect("a hash has 32 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_code_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        write(dir.path(), &path, b"code").unwrap();
+        let good = fs::read(&path).unwrap();
+        assert_eq!(verify(&good), Some(&b"code"[..]));
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert_eq!(verify(&bad), None, "byte {at}");
+            assert_eq!(verify(&good[..at]), None, "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The execution profile: every setting that decides what a call does, in one place.
+//!
+//! Promises that replicas with the same profile compute the same outcome, writes and fuel for the
+//! same call, whatever their processor, operating system and load. [`PROFILE_VERSION`] changes with
+//! any line of this file or of `instrument.rs` that can change an outcome.
+//! What may differ between nodes (optimisation level, allocator) is chosen in `Options` and proven
+//! harmless by tests.
+
+use std::num::NonZeroUsize;
+
+use aspen_core::limits::{
+    GUEST_MEMORY_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX, KEY_BYTES_MAX, TXN_OPS_MAX,
+};
+use wasmtime::{
+    Config, Enabled, Inlining, InstanceAllocationStrategy, OperatorCost, OptLevel,
+    PoolingAllocationConfig, Strategy,
+};
+
+/// Changes whenever an outcome or the instrumented code may change.
+pub const PROFILE_VERSION: u32 = 1;
+
+/// Wasmtime, as pinned in the workspace: part of the key of compiled code.
+pub const WASMTIME_VERSION: &str = "48.0.8";
+
+/// Native stack of WebAssembly frames: 64 bytes for every slot that a guest can have on all its
+/// core instances together. Frames stay far below that: see `instrument.rs`.
+pub(crate) const WASM_STACK_BYTES: usize = 16 << 20;
+
+/// Stack that a thread needs to run [`crate::WasmFunctions`]: the guest's, and 2 MiB for the host
+/// functions and the state's code above it. Untouched pages cost nothing.
+pub const STACK_BYTES: usize = WASM_STACK_BYTES + (2 << 20);
+
+/// Core instances of one component: wit-component makes three (module, shim, fix-up).
+pub(crate) const CORE_INSTANCES_MAX: usize = 4;
+
+/// Memories of one component: its module's. The shims have none.
+pub(crate) const MEMORIES_MAX: usize = 1;
+
+/// Tables of one component.
+pub(crate) const TABLES_MAX: usize = 4;
+
+/// Functions of a component, imported ones included. Large real guests measure 5,000.
+pub(crate) const FUNCTIONS_MAX: usize = 10_000;
+
+/// Globals of a component. Real guests have under ten; instance data must fit its pool slot.
+pub(crate) const GLOBALS_MAX: usize = 1000;
+
+/// Bytes of one function's body. Compile time of hostile code grows with its square: 64 KiB is above
+/// the largest body measured in real guests (55 KiB).
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Locals of one function, parameters included. Largest measured in real guests: 549.
+pub(crate) const LOCALS_MAX: usize = 1000;
+
+/// Nested blocks of one function.
+pub(crate) const NESTING_MAX: usize = 250;
+
+/// Adapters between component and core: one per import and export.
+pub(crate) const CANONICALS_MAX: usize = 1000;
+
+/// Values that a call may copy out of the guest at once, as wasmtime counts it: all its memory.
+pub(crate) const COPY_OUT_MAX: usize = GUEST_MEMORY_BYTES_MAX;
+
+/// Keys in one `get-many`: as many as a call may write.
+pub(crate) const KEYS_ASKED_MAX: usize = TXN_OPS_MAX;
+
+/// Fuel of every host call: measured at 0.2 us, 500 us of CPU per million fuel.
+pub(crate) const HOST_CALL_FUEL: u64 = 1_000;
+
+/// Fuel per byte that goes into or out of the guest.
+pub(crate) const BYTE_FUEL: u64 = 4;
+
+/// Fuel of starting a scan.
+pub(crate) const SCAN_FUEL: u64 = 3_000;
+
+/// Fuel of every key that a scan passes.
+pub(crate) const SCAN_ENTRY_FUEL: u64 = 1_500;
+
+/// Lines that a call may log; more are dropped. Logs are for one node's operator, not replicated.
+pub const LOG_LINES_MAX: usize = 64;
+
+/// Bytes of one logged line; the rest is dropped.
+pub const LOG_LINE_BYTES_MAX: usize = 256;
+
+/// Calls that run at once in this process; others wait. It bounds the pool: 32 x 16 MiB.
+pub const CALLS_AT_ONCE_MAX: usize = 32;
+
+/// Memory of a pool slot that stays resident between calls: a lean guest fits, so that a call costs
+/// 8 us instead of 27.
+const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+
+/// The same where the kernel cannot say which pages were written: clearing it all costs more.
+const KEEP_RESIDENT_BLIND_BYTES: usize = 128 << 10;
+
+const _: () = assert!(BYTE_FUEL * KEY_BYTES_MAX as u64 > HOST_CALL_FUEL);
+
+/// WebAssembly that functions may use: nothing whose result may differ between machines.
+/// Written for wasmparser and wasmtime alike, whose versions of the type differ.
+macro_rules! features {
+    ($features:ty) => {
+        <$features>::MUTABLE_GLOBAL
+            | <$features>::SATURATING_FLOAT_TO_INT
+            | <$features>::SIGN_EXTENSION
+            | <$features>::MULTI_VALUE
+            | <$features>::BULK_MEMORY
+            | <$features>::REFERENCE_TYPES
+            | <$features>::FLOATS
+            | <$features>::EXTENDED_CONST
+            | <$features>::COMPONENT_MODEL
+    };
+}
+
+/// What the upload check allows.
+pub(crate) fn features() -> wasmparser::WasmFeatures {
+    features!(wasmparser::WasmFeatures)
+}
+
+/// Settings of an engine. `level` and `pool` change speed, never an outcome.
+pub(crate) fn config(level: OptLevel, pool: bool) -> Config {
+    let mut config = Config::new();
+    config.strategy(Strategy::Cranelift);
+    config.cranelift_opt_level(level);
+    config.compiler_inlining(Inlining::No);
+    config.wasm_features(wasmtime::WasmFeatures::all(), false);
+    config.wasm_features(features!(wasmtime::WasmFeatures), true);
+    config.cranelift_nan_canonicalization(true);
+    config.relaxed_simd_deterministic(true);
+    config.shared_memory(false);
+    config.concurrency_support(false);
+    config.consume_fuel(true);
+    config.operator_cost(operator_cost());
+    config.epoch_interruption(false);
+    config.max_wasm_stack(WASM_STACK_BYTES);
+    config.async_stack_size(STACK_BYTES);
+    // Copy-on-write initialisation skips the fuel of data segments, on some systems only.
+    config.memory_init_cow(false);
+    // Texts for people, made of addresses: no outcome holds them.
+    config.wasm_backtrace_max_frames(None::<NonZeroUsize>);
+    config.generate_address_map(false);
+    config.native_unwind_info(false);
+    // The simulation has no threads.
+    config.parallel_compilation(!cfg!(madsim));
+    config.allocation_strategy(match pool {
+        true => InstanceAllocationStrategy::Pooling(pooling()),
+        false => InstanceAllocationStrategy::OnDemand,
+    });
+    config
+}
+
+fn pooling() -> PoolingAllocationConfig {
+    let slots = CALLS_AT_ONCE_MAX as u32;
+    let sees_written_pages = PoolingAllocationConfig::is_pagemap_scan_available();
+    let keep = if sees_written_pages { KEEP_RESIDENT_BYTES } else { KEEP_RESIDENT_BLIND_BYTES };
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots * CORE_INSTANCES_MAX as u32)
+        .total_memories(slots * MEMORIES_MAX as u32)
+        .total_tables(slots * TABLES_MAX as u32)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX as u32)
+        .max_memories_per_component(MEMORIES_MAX as u32)
+        .max_tables_per_component(TABLES_MAX as u32)
+        .max_memory_size(GUEST_MEMORY_BYTES_MAX)
+        .table_elements(GUEST_TABLE_ELEMENTS_MAX)
+        .linear_memory_keep_resident(keep)
+        .table_keep_resident(keep)
+        .max_unused_warm_slots(slots)
+        .pagemap_scan(if sees_written_pages { Enabled::Yes } else { Enabled::No });
+    pool
+}
+
+/// Fuel per instruction, so that a million buys about 500 us of CPU whatever the guest does.
+fn operator_cost() -> OperatorCost {
+    let mut cost = OperatorCost::new();
+    macro_rules! set {
+        ($fuel:literal: $($operator:ident)*) => { $( cost.$operator = $fuel; )* };
+    }
+    set!(4: I32Load I64Load F32Load F64Load I32Load8S I32Load8U I32Load16S I32Load16U);
+    set!(4: I64Load8S I64Load8U I64Load16S I64Load16U I64Load32S I64Load32U);
+    set!(3: I32Store I64Store F32Store F64Store I32Store8 I32Store16);
+    set!(3: I64Store8 I64Store16 I64Store32);
+    set!(6: I32DivS I32DivU I32RemS I32RemU I64DivS I64DivU I64RemS I64RemU);
+    set!(12: F32Add F32Sub F32Mul F32Min F32Max F32Nearest F32Ceil F32Floor F32Trunc);
+    set!(12: F64Add F64Sub F64Mul F64Min F64Max F64Nearest F64Ceil F64Floor F64Trunc);
+    set!(12: F64PromoteF32 F32DemoteF64);
+    set!(20: F32Div F64Div F32Sqrt F64Sqrt);
+    set!(4: Call CallIndirect TableGet);
+    set!(100: RefFunc TableSet MemoryGrow TableGrow);
+    set!(20: MemoryFill MemoryCopy MemoryInit TableFill TableCopy TableInit);
+    cost.variable.memory_grow_per_page = 255;
+    cost.variable.table_fill_per_element = 4;
+    cost.variable.table_copy_per_element = 8;
+    cost.variable.table_init_per_element = 8;
+    cost.variable.table_grow_per_element = 8;
+    cost
+}

@@ -1,0 +1,166 @@
+//! Letting peers in: handshake, hello, admission, and then `serve`.
+//!
+//! A peer is unknown until it is admitted: until then it gets one small window, one hello and a few
+//! seconds. Connections of nodes and of clients are counted apart, so that neither can use up the
+//! places of the other.
+
+use std::sync::Arc;
+
+use iroh::{
+    Endpoint,
+    endpoint::{Connection, Incoming, RecvStream, VarInt},
+};
+use snafu::{OptionExt, ensure};
+use tokio_real::{
+    io::AsyncReadExt,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::timeout,
+};
+use tracing::debug;
+
+use super::{HandlerSlot, close::CloseCode, serve};
+use crate::{
+    Frame, FrameDecoder, FrameError, FrameKind, Handler, PeerId, Purpose, encode_frames,
+    frame::{OutOfPlaceSnafu, PurposeSnafu},
+    limits::{
+        CLIENT_CONNECTIONS_MAX, FRAME_BYTES_MAX, HANDSHAKES_MAX, HELLO_BYTES_MAX, HELLO_TIMEOUT,
+        NODE_CONNECTIONS_MAX, REASON_BYTES_MAX, RECEIVE_WINDOW_BYTES,
+    },
+};
+
+/// Free places.
+#[derive(Debug)]
+struct Places {
+    handshakes: Arc<Semaphore>,
+    nodes: Arc<Semaphore>,
+    clients: Arc<Semaphore>,
+}
+
+/// A connection we turn away, and how.
+struct TurnedAway(CloseCode, String);
+
+/// Accepts until the endpoint closes or the task is aborted; connections end with it.
+pub(super) async fn run(endpoint: Endpoint, handler: Arc<HandlerSlot>) {
+    let places = Arc::new(Places::new());
+    let mut connections = JoinSet::new();
+    while let Some(incoming) = endpoint.accept().await {
+        while connections.try_join_next().is_some() {}
+        let place = places.handshakes.clone().try_acquire_owned();
+        match (handler.get(), place) {
+            (Some(handler), Ok(place)) => {
+                connections.spawn(connection(incoming, handler, places.clone(), place));
+            }
+            // Not serving, or too busy to look: both are for the peer to try again.
+            _ => incoming.refuse(),
+        }
+    }
+    connections.join_all().await;
+}
+
+/// One connection from its first packet to its end.
+async fn connection(
+    incoming: Incoming,
+    handler: Arc<dyn Handler>,
+    places: Arc<Places>,
+    handshake: OwnedSemaphorePermit,
+) {
+    let Ok(connecting) = incoming.accept() else {
+        return;
+    };
+    let Ok(Ok(connection)) = timeout(HELLO_TIMEOUT, connecting).await else {
+        return;
+    };
+    let from = PeerId::from_bytes(*connection.remote_id().as_bytes());
+    let admission = admit(&connection, from, &*handler, &places);
+    let admission = timeout(HELLO_TIMEOUT, admission).await;
+    drop(handshake);
+    match admission.unwrap_or_else(|_| Err(TurnedAway(CloseCode::Busy, "no hello".to_owned()))) {
+        Ok((stream, _place)) => serve::run(connection, stream, from, handler).await,
+        Err(TurnedAway(code, reason)) => {
+            debug!(%from, ?code, reason, "connection turned away");
+            connection.close(code.to_varint(), shorten(&reason).as_bytes());
+        }
+    }
+}
+
+/// Reads the hello, asks the handler, finds a place and welcomes the peer.
+async fn admit(
+    connection: &Connection,
+    from: PeerId,
+    handler: &dyn Handler,
+    places: &Places,
+) -> Result<(serve::Stream, OwnedSemaphorePermit), TurnedAway> {
+    let (mut send, mut recv) = connection.accept_bi().await.map_err(|_| TurnedAway::gone())?;
+    let mut decoder = FrameDecoder::new(HELLO_BYTES_MAX);
+    let purpose = read_hello(&mut recv, &mut decoder, connection.alpn()).await?;
+    handler.admit(from, purpose).map_err(|reason| TurnedAway(CloseCode::Refused, reason))?;
+    let place = places.of(purpose).clone().try_acquire_owned();
+    let place =
+        place.map_err(|_| TurnedAway(CloseCode::Busy, "too many connections".to_owned()))?;
+    connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES));
+    decoder.set_limit(FRAME_BYTES_MAX);
+    let welcome = Frame { id: 0, kind: FrameKind::Welcome, body: Default::default() };
+    let welcome = &mut encode_frames([welcome]);
+    send.write_all_chunks(welcome).await.map_err(|_| TurnedAway::gone())?;
+    Ok((serve::Stream { purpose, send, recv, decoder }, place))
+}
+
+async fn read_hello(
+    recv: &mut RecvStream,
+    decoder: &mut FrameDecoder,
+    alpn: &[u8],
+) -> Result<Purpose, TurnedAway> {
+    loop {
+        if let Some(frame) = decoder.next()? {
+            return Ok(purpose_of(&frame, alpn)?);
+        }
+        match recv.read_buf(decoder.space()).await {
+            Ok(0) | Err(_) => return Err(TurnedAway::gone()),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The purpose named by a hello, if the negotiated protocol carries it.
+fn purpose_of(frame: &Frame, alpn: &[u8]) -> Result<Purpose, FrameError> {
+    let kind = frame.kind;
+    ensure!(kind == FrameKind::Hello, OutOfPlaceSnafu { kind });
+    let named = frame.body.first().copied().and_then(Purpose::from_byte);
+    named.filter(|purpose| purpose.alpn() == alpn).context(PurposeSnafu)
+}
+
+/// Cuts a reason to what fits into one packet, at a character's edge.
+fn shorten(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
+}
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            nodes: Arc::new(Semaphore::new(NODE_CONNECTIONS_MAX)),
+            clients: Arc::new(Semaphore::new(CLIENT_CONNECTIONS_MAX)),
+        }
+    }
+
+    fn of(&self, purpose: Purpose) -> &Arc<Semaphore> {
+        match purpose {
+            Purpose::Raft | Purpose::Snapshot => &self.nodes,
+            Purpose::Client => &self.clients,
+        }
+    }
+}
+
+impl TurnedAway {
+    /// The peer went by itself; the code reaches nobody.
+    fn gone() -> Self {
+        Self(CloseCode::Closing, "gone".to_owned())
+    }
+}
+
+impl From<FrameError> for TurnedAway {
+    fn from(error: FrameError) -> Self {
+        Self(CloseCode::Malformed, error.to_string())
+    }
+}

@@ -1,0 +1,52 @@
+//! The settings of the iroh endpoint.
+//!
+//! One socket, where the caller asked. No relay, no address lookup, no port mapping, no hole
+//! punching, no datagrams, one stream per connection.
+
+use std::sync::Arc;
+
+use iroh::{
+    Endpoint, RelayMode, SecretKey,
+    endpoint::{QuicTransportConfig, VarInt, presets},
+};
+
+use super::IrohConfig;
+use crate::{
+    Cause, NetError, Purpose,
+    limits::{
+        IDLE_TIMEOUT, INITIAL_RTT, KEEP_ALIVE_INTERVAL, RECEIVE_WINDOW_BYTES, SEND_WINDOW_BYTES,
+        UNADMITTED_WINDOW_BYTES,
+    },
+};
+
+/// Binds the endpoint.
+pub(super) async fn open(config: &IrohConfig) -> Result<Endpoint, NetError> {
+    let addr = config.bind;
+    let failed = |source: Cause| NetError::Bind { addr, source };
+    let builder = Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::Disabled)
+        .clear_ip_transports()
+        .bind_addr(addr)
+        .map_err(|error| failed(Arc::new(error)))?
+        .secret_key(SecretKey::from_bytes(&config.secret.to_bytes()))
+        .alpns(vec![Purpose::Raft.alpn().to_vec(), Purpose::Client.alpn().to_vec()])
+        .transport_config(transport_config());
+    builder.bind().await.map_err(|error| failed(Arc::new(error)))
+}
+
+fn transport_config() -> QuicTransportConfig {
+    let idle = IDLE_TIMEOUT.try_into().expect("seconds fit into QUIC's milliseconds");
+    QuicTransportConfig::builder()
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .max_remote_nat_traversal_addresses(0)
+        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        // Widened by `admitted` once we know whom we talk to.
+        .receive_window(VarInt::from_u32(UNADMITTED_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .initial_rtt(INITIAL_RTT)
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .build()
+}

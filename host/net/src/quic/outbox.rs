@@ -1,0 +1,123 @@
+//! Frames on their way out of one stream.
+//!
+//! Whoever has a frame pushes it; one writer takes everything that waits and writes it in one go,
+//! so that batches grow by themselves under load and a lone frame leaves at once.
+//!
+//! Invariant: the queue holds at most `STREAM_BYTES_MAX` body bytes, for each frame carries its
+//! share of that budget and gives it back when it is written or dropped.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex},
+};
+
+use iroh::endpoint::SendStream;
+use tokio_real::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
+    time::timeout,
+};
+
+use super::lock;
+use crate::{
+    Frame, encode_frames,
+    limits::{STREAM_BYTES_MAX, WRITE_STALL_MAX},
+};
+
+/// A frame and its share of the byte budget.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub frame: Frame,
+    pub room: OwnedSemaphorePermit,
+}
+
+/// The queue in front of a writer.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: Mutex<Vec<Outgoing>>,
+    filled: Notify,
+    room: Arc<Semaphore>,
+}
+
+/// Why a writer stopped.
+#[derive(Debug)]
+pub(super) enum WriteEnd {
+    /// The connection is gone; it knows why.
+    Lost,
+    /// The peer takes nothing.
+    Stalled,
+}
+
+impl Outbox {
+    pub fn new() -> Self {
+        let room = Arc::new(Semaphore::new(STREAM_BYTES_MAX));
+        Self { queue: Mutex::default(), filled: Notify::new(), room }
+    }
+
+    /// Waits for room for a body of `bytes`; `None` once the outbox is closed.
+    pub async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.room.clone().acquire_many_owned(share(bytes)).await.ok()
+    }
+
+    /// Queues a frame.
+    pub fn push(&self, frame: Frame, room: OwnedSemaphorePermit) {
+        let mut queue = lock(&self.queue);
+        queue.push(Outgoing { frame, room });
+        let is_first = queue.len() == 1;
+        drop(queue);
+        if is_first {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Gives up what waits and lets nobody wait for room any more.
+    pub fn close(&self) {
+        self.room.close();
+        lock(&self.queue).clear();
+    }
+
+    /// Waits for frames and takes them all.
+    async fn take(&self) -> Vec<Outgoing> {
+        loop {
+            let batch = mem::take(&mut *lock(&self.queue));
+            if !batch.is_empty() {
+                return batch;
+            }
+            self.filled.notified().await;
+            // The scheduler runs who was woken last first: without a step back the writer would
+            // leave with one frame while a hundred tasks are about to push theirs.
+            yield_now().await;
+        }
+    }
+
+    /// Writes until the stream ends. `keep` sees each frame just before it leaves and may drop it.
+    pub async fn write_to(
+        &self,
+        stream: &mut SendStream,
+        mut keep: impl FnMut(&mut Vec<Outgoing>),
+    ) -> WriteEnd {
+        loop {
+            let mut batch = self.take().await;
+            keep(&mut batch);
+            // Given back at the end of this turn, when all is written.
+            let mut rooms = Vec::with_capacity(batch.len());
+            let mut chunks = encode_frames(batch.into_iter().map(|Outgoing { frame, room }| {
+                rooms.push(room);
+                frame
+            }));
+            let mut rest = &mut chunks[..];
+            while !rest.is_empty() {
+                match timeout(WRITE_STALL_MAX, stream.write_many_chunks(&mut rest)).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) => return WriteEnd::Lost,
+                    Err(_) => return WriteEnd::Stalled,
+                }
+            }
+        }
+    }
+}
+
+/// Permits a body of `bytes` takes of a byte budget.
+pub(super) fn share(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("bodies are checked against BODY_BYTES_MAX")
+}

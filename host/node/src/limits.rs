@@ -1,0 +1,36 @@
+//! Bounds that each node chooses for itself. Changing one changes no replicated decision.
+
+use std::time::Duration;
+
+/// Bytes of entries in one Raft message: with one more entry it still fits a frame of 8 MiB.
+pub const APPEND_BYTES_MAX: usize = 1 << 20;
+
+/// Entries in one Raft message.
+pub const APPEND_ENTRIES_MAX: u64 = 1024;
+
+/// One piece of a snapshot in transit.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+
+/// How long a write waits for its outcome before the client is told to ask again.
+pub const WRITE_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a read waits for a majority to confirm the leader.
+pub const READ_WAIT: Duration = Duration::from_secs(5);
+
+/// How long one piece of a snapshot may take.
+pub const SNAPSHOT_CHUNK_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a new node may take to catch up before its promotion is tried again.
+pub const PROMOTE_WAIT: Duration = Duration::from_secs(4);
+
+/// How long a stopping leader waits for another to take over.
+pub const HANDOVER_WAIT: Duration = Duration::from_millis(1500);
+
+/// Nodes of a cluster: more voters would only slow every commit down.
+pub const NODES_MAX: usize = 16;
+
+/// Entries between two snapshots.
+pub const SNAPSHOT_EVERY: u64 = 100_000;
+
+/// Entries kept behind a snapshot, so that a node that was away for a moment needs no snapshot.
+pub const LOG_KEEP: u64 = 20_000;

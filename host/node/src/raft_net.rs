@@ -1,0 +1,243 @@
+//! Raft's messages, going out: openraft's network traits over [`Transport`].
+//!
+//! Every message carries the cluster and the shard, so that a node of another cluster or a wrong
+//! route is answered with an error and never reaches a log. One message holds a bounded number of
+//! bytes; what does not fit goes with the next one. Snapshots travel on their own stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aspen_core::{ShardId, decode, encode};
+use aspen_net::{NetError, PeerAddr, Purpose, Transport};
+use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
+use bytes::Bytes;
+use openraft::EntryPayload;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, v2::RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use snafu::Snafu;
+
+use crate::limits::{APPEND_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_WAIT};
+
+/// A message to one shard's replica on another node.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Envelope {
+    pub cluster: u128,
+    pub shard: ShardId,
+    pub message: RaftMessage,
+}
+
+/// The messages. Answers are `Result<T, Problem>` with the T of each.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub enum RaftMessage {
+    Append(AppendEntriesRequest<TypeConfig>),
+    Vote(VoteRequest<TypeConfig>),
+    PreVote(VoteRequest<TypeConfig>),
+    TransferLeader(TransferLeaderRequest<TypeConfig>),
+    Snapshot(SnapshotChunk),
+}
+
+/// One piece of a snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct SnapshotChunk {
+    pub vote: Vote,
+    pub meta: SnapshotMeta,
+    /// Size of the whole.
+    pub bytes: u64,
+    /// SHA-256 of the whole.
+    pub checksum: [u8; 32],
+    pub offset: u64,
+    pub data: Bytes,
+}
+
+/// What a replica answers to a piece: the next offset, or after the last the vote.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub enum SnapshotProgress {
+    More,
+    Installed(SnapshotResponse<TypeConfig>),
+}
+
+/// Why a replica did not take a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Snafu)]
+pub enum Problem {
+    #[snafu(display("the node belongs to cluster {cluster:032x}"))]
+    OtherCluster { cluster: u128 },
+    #[snafu(display("the node has no replica of {shard}"))]
+    NoShard { shard: ShardId },
+    #[snafu(display("the message was not understood: {reason}"))]
+    Malformed { reason: String },
+    #[snafu(display("the replica has stopped: {reason}"))]
+    Stopped { reason: String },
+}
+
+/// Makes connections to the replicas of one shard on other nodes.
+pub struct RaftNet {
+    pub transport: Arc<dyn Transport>,
+    pub cluster: u128,
+    pub shard: ShardId,
+}
+
+/// To one replica.
+pub struct Replica {
+    transport: Arc<dyn Transport>,
+    cluster: u128,
+    shard: ShardId,
+    node: Option<PeerAddr>,
+}
+
+impl RaftNetworkFactory<TypeConfig> for RaftNet {
+    type Network = Replica;
+
+    async fn new_client(&mut self, _id: u64, node: &openraft::BasicNode) -> Replica {
+        // An address that does not parse was never accepted into a membership by this program.
+        let node = node.addr.parse().ok();
+        let RaftNet { transport, cluster, shard } = self;
+        Replica { transport: transport.clone(), cluster: *cluster, shard: *shard, node }
+    }
+}
+
+impl Replica {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        purpose: Purpose,
+        message: RaftMessage,
+        deadline: Duration,
+    ) -> Result<T, Failure> {
+        let Replica { cluster, shard, .. } = *self;
+        let node = self.node.ok_or(Failure::Address)?;
+        let body = encode(&Envelope { cluster, shard, message });
+        let reply = self.transport.request(&node, purpose, body, deadline).await;
+        let reply = reply.map_err(|source| Failure::Net { source })?;
+        let answer = decode::<Result<T, Problem>>(&reply);
+        answer.map_err(|_| Failure::Answer)?.map_err(|problem| Failure::Problem { problem })
+    }
+}
+
+#[derive(Debug, Snafu)]
+enum Failure {
+    #[snafu(display("the member's address is not one"))]
+    Address,
+    #[snafu(display("{source}"))]
+    Net { source: NetError },
+    #[snafu(display("the answer was not understood"))]
+    Answer,
+    #[snafu(display("{problem}"))]
+    Problem { problem: Problem },
+}
+
+impl From<Failure> for RPCError<TypeConfig> {
+    fn from(failure: Failure) -> Self {
+        match &failure {
+            // Worth another try at once: the peer is there.
+            Failure::Net {
+                source: NetError::Deadline { .. } | NetError::ConnectionLost { .. },
+            } => RPCError::Network(NetworkError::new(&failure)),
+            _ => RPCError::Unreachable(Unreachable::new(&failure)),
+        }
+    }
+}
+
+/// How many of the entries go into one message, at least one.
+fn fitting(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &&Entry| {
+        bytes += match &entry.payload {
+            EntryPayload::Normal(proposal) => proposal.0.len(),
+            EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+        };
+        bytes <= APPEND_BYTES_MAX
+    };
+    entries.iter().take_while(fits).count().max(entries.len().min(1))
+}
+
+fn unreachable<E: std::error::Error + 'static>(error: E) -> StreamingError<TypeConfig> {
+    StreamingError::Unreachable(Unreachable::new(&error))
+}
+
+impl RaftNetworkV2<TypeConfig> for Replica {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        mut request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let whole = request.entries.len();
+        request.entries.truncate(fitting(&request.entries));
+        let last: Option<LogId> = request.entries.last().map(|entry| entry.log_id);
+        let partial = request.entries.len() < whole;
+        let message = RaftMessage::Append(request);
+        let answer = self.ask(Purpose::Raft, message, option.hard_ttl()).await?;
+        Ok(match answer {
+            AppendEntriesResponse::Success if partial => {
+                AppendEntriesResponse::PartialSuccess(last)
+            }
+            answer => answer,
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        Ok(self.ask(Purpose::Raft, RaftMessage::Vote(request), option.hard_ttl()).await?)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        Ok(self.ask(Purpose::Raft, RaftMessage::PreVote(request), option.hard_ttl()).await?)
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let message = RaftMessage::TransferLeader(request);
+        Ok(self.ask(Purpose::Raft, message, option.hard_ttl()).await?)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let send = async {
+            let Snapshot { meta, snapshot: file } = snapshot;
+            let mut offset = 0;
+            loop {
+                let data = file.read_chunk(offset, SNAPSHOT_CHUNK_BYTES);
+                let data = data.map_err(unreachable)?;
+                let sent = data.len() as u64;
+                let (vote, meta) = (vote, meta.clone());
+                let (bytes, checksum) = (file.bytes, file.checksum);
+                let chunk = SnapshotChunk { vote, meta, bytes, checksum, offset, data };
+                let message = RaftMessage::Snapshot(chunk);
+                let answer = self.ask(Purpose::Snapshot, message, SNAPSHOT_CHUNK_WAIT).await;
+                match answer.map_err(unreachable)? {
+                    SnapshotProgress::Installed(response) => return Ok(response),
+                    SnapshotProgress::More => offset += sent,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = send => sent,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Raft's messages, coming in: decoded, checked for cluster and shard, handed to the replica.
+//!
+//! A snapshot arrives in pieces, in order, into a temporary file; a piece that does not fit starts
+//! nothing, and a new first piece starts over. Only a whole file with the right checksum is
+//! installed (by `aspen-store`).
+
+use aspen_core::{decode, encode};
+use aspen_store::{Snapshot, SnapshotReceiver, StateReader};
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::node::Node;
+use crate::raft_net::{Envelope, Problem, RaftMessage, SnapshotChunk, SnapshotProgress};
+use crate::shard::Shard;
+
+/// The snapshot that one shard is receiving, if any.
+#[derive(Default)]
+pub struct Incoming(Mutex<Option<SnapshotReceiver>>);
+
+/// Answers one message.
+pub async fn serve(node: &Node, body: Bytes) -> Bytes {
+    let envelope = match decode::<Envelope>(&body) {
+        Ok(envelope) => envelope,
+        Err(error) => return refuse(Problem::Malformed { reason: error.to_string() }),
+    };
+    drop(body);
+    if envelope.cluster != node.cluster() {
+        return refuse(Problem::OtherCluster { cluster: node.cluster() });
+    }
+    let Some(shard) = node.shard(envelope.shard) else {
+        return refuse(Problem::NoShard { shard: envelope.shard });
+    };
+    let raft = &shard.raft;
+    match envelope.message {
+        RaftMessage::Append(request) => answer(raft.append_entries(request).await),
+        RaftMessage::Vote(request) => answer(raft.vote(request).await),
+        RaftMessage::PreVote(request) => answer(raft.pre_vote(request).await),
+        RaftMessage::TransferLeader(request) => answer(raft.handle_transfer_leader(request).await),
+        RaftMessage::Snapshot(chunk) => match receive(shard, &shard.incoming, chunk).await {
+            Ok(progress) => encode(&Ok::<_, Problem>(progress)),
+            Err(reason) => refuse(Problem::Stopped { reason }),
+        },
+    }
+}
+
+fn refuse(problem: Problem) -> Bytes {
+    encode(&Err::<(), Problem>(problem))
+}
+
+fn answer<T: Serialize, E: std::error::Error>(result: Result<T, E>) -> Bytes {
+    encode(&result.map_err(|error| Problem::Stopped { reason: error.to_string() }))
+}
+
+async fn receive(
+    shard: &Shard,
+    incoming: &Incoming,
+    chunk: SnapshotChunk,
+) -> Result<SnapshotProgress, String> {
+    let SnapshotChunk { vote, meta, bytes, checksum, offset, data } = chunk;
+    let mut slot = incoming.0.lock().await;
+    if offset == 0 {
+        *slot = None;
+        *slot = Some(start(&shard.reader, bytes, checksum)?);
+    }
+    let receiver = slot.as_mut().ok_or("no snapshot is being received")?;
+    if let Err(error) = receiver.write(offset, &data) {
+        *slot = None;
+        return Err(error.to_string());
+    }
+    if offset + (data.len() as u64) < bytes {
+        return Ok(SnapshotProgress::More);
+    }
+    let receiver = slot.take().ok_or("no snapshot is being received")?;
+    let snapshot = receiver.finish().await.map_err(|error| error.to_string())?;
+    let installed = shard.raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await;
+    installed.map(SnapshotProgress::Installed).map_err(|error| error.to_string())
+}
+
+fn start(reader: &StateReader, bytes: u64, checksum: [u8; 32]) -> Result<SnapshotReceiver, String> {
+    reader.receive_snapshot(bytes, checksum).map_err(|error| error.to_string())
+}

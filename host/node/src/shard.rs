@@ -1,0 +1,151 @@
+//! One replica of one shard: its Raft group member, and a way to read its state.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aspen_core::{LogIndex, NodeId, ShardId, ShardStatus};
+use aspen_net::PeerAddr;
+use aspen_store::{Proposal, Raft, StateReader, TypeConfig};
+use bytes::Bytes;
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+
+use crate::limits::{READ_WAIT, WRITE_WAIT};
+use crate::raft_serve::Incoming;
+
+/// A replica that this node hosts.
+pub struct Shard {
+    pub id: ShardId,
+    pub raft: Raft,
+    pub reader: StateReader,
+    pub incoming: Incoming,
+}
+
+/// Why a replica did not do something that only a working leader can do.
+pub enum NotDone {
+    /// Another leads, or none. Nothing was proposed.
+    NotLeader(Option<(NodeId, String)>),
+    /// No majority within the time. Nothing was proposed.
+    NoMajority,
+    /// Proposed; whether it commits is not known.
+    Unknown,
+    /// The replica has stopped.
+    Stopped(String),
+}
+
+fn leader(forward: ForwardToLeader<TypeConfig>) -> NotDone {
+    let node = forward.leader_id.zip(forward.leader_node);
+    NotDone::NotLeader(node.map(|(id, node)| (NodeId::new(id), node.addr)))
+}
+
+impl Shard {
+    /// Proposes an encoded entry and waits for its encoded outcome.
+    pub async fn propose(&self, entry: Bytes) -> Result<Bytes, NotDone> {
+        let written = self.raft.client_write(Proposal(entry));
+        match tokio::time::timeout(WRITE_WAIT, written).await {
+            Ok(Ok(response)) => Ok(response.data.0),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+                Err(leader(forward))
+            }
+            Ok(Err(RaftError::APIError(_))) | Err(_) => Err(NotDone::Unknown),
+            // It may have been proposed before the replica stopped: others can still commit it.
+            Ok(Err(RaftError::Fatal(_))) => Err(NotDone::Unknown),
+        }
+    }
+
+    /// Returns once a read of the state sees every write acknowledged before this was called.
+    pub async fn linearize(&self) -> Result<(), NotDone> {
+        let ready = async {
+            let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+            let linearizer = linearizer.map_err(|error| match error {
+                RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
+                    leader(forward)
+                }
+                RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => {
+                    NotDone::NoMajority
+                }
+                RaftError::Fatal(fatal) => NotDone::Stopped(fatal.to_string()),
+            })?;
+            let ready = linearizer.await_ready(&self.raft).await;
+            ready.map(|_| ()).map_err(|fatal| NotDone::Stopped(fatal.to_string()))
+        };
+        tokio::time::timeout(READ_WAIT, ready).await.unwrap_or(Err(NotDone::NoMajority))
+    }
+
+    /// The members as this replica knows them, with whether they vote.
+    pub fn members(&self) -> BTreeMap<NodeId, (String, bool)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters: Vec<u64> = membership.voter_ids().collect();
+        let member = |(id, node): (&u64, &openraft::BasicNode)| {
+            (NodeId::new(*id), (node.addr.clone(), voters.contains(id)))
+        };
+        membership.nodes().map(member).collect()
+    }
+
+    /// Who leads, as this replica knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.raft.metrics().borrow_watched().current_leader.map(NodeId::new)
+    }
+
+    /// The leader's address, as this replica knows.
+    pub fn leader_address(&self) -> Option<(NodeId, String)> {
+        let leader = self.leader()?;
+        let (address, _) = self.members().remove(&leader)?;
+        Some((leader, address))
+    }
+
+    /// How this replica is.
+    pub fn status(&self) -> ShardStatus {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let state = self.reader.status();
+        let failed = metrics.running_state.as_ref().err().map(|fatal| fatal.to_string());
+        ShardStatus {
+            shard: self.id,
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(NodeId::new),
+            last: LogIndex::new(metrics.last_log_index.unwrap_or(0)),
+            applied: LogIndex::new(state.applied.map_or(0, |log_id| log_id.index)),
+            snapshot: LogIndex::new(metrics.snapshot.map_or(0, |log_id| log_id.index)),
+            revision: state.header.revision,
+            digest: state.header.digest,
+            keys: state.header.keys,
+            failed: state.failed.or(failed),
+        }
+    }
+
+    /// Gives the lead to another voter, if this replica has it and there is another.
+    pub async fn hand_over(&self, limit: Duration) {
+        let me = *self.raft.node_id();
+        if self.leader() != Some(NodeId::new(me)) {
+            return;
+        }
+        let best = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
+            let matched = metrics.replication.as_ref();
+            let others = voters.into_iter().filter(|id| *id != me);
+            let index = |id: &u64| {
+                let log_id = matched.and_then(|all| all.get(id)).and_then(|log_id| *log_id);
+                log_id.map(|log_id| log_id.index)
+            };
+            others.max_by_key(|id| (index(id), std::cmp::Reverse(*id)))
+        };
+        let Some(best) = best else { return };
+        if self.raft.trigger().transfer_leader(best).await.is_ok() {
+            let gone = self.raft.wait(Some(limit));
+            let told = |m: &openraft::RaftMetrics<TypeConfig>| m.current_leader != Some(me);
+            // Stopping goes on without a successor too: the others elect one.
+            let _ = gone.metrics(told, "another leads").await;
+        }
+    }
+}
+
+/// The address of a member, parsed.
+pub fn parse_address(address: &str) -> Option<PeerAddr> {
+    address.parse().ok()
+}
