@@ -131,7 +131,12 @@ impl Functions for WasmFunctions {
 }
 
 fn refused(refusal: Refusal) -> CallResult {
-    CallResult { end: CallEnd::Refused(refusal), fuel: Fuel::default(), writes: vec![], log: vec![] }
+    CallResult {
+        end: CallEnd::Refused(refusal),
+        fuel: Fuel::default(),
+        writes: vec![],
+        log: vec![],
+    }
 }
 
 /// Arguments in the form that the function takes them.
@@ -243,7 +248,8 @@ impl Call<'_> {
         if let Some(trap) = error.downcast_ref::<Trap>() {
             let fault = guest_fault(*trap);
             let fault = fault.ok_or_else(|| Fault::new("running a function", trap.to_string()))?;
-            let is_starved = fault == GuestFault::Unreachable && self.store.data().growth.is_refused;
+            let is_starved =
+                fault == GuestFault::Unreachable && self.store.data().growth.is_refused;
             return Ok(if is_starved { GuestFault::OutOfMemory } else { fault });
         }
         if !self.is_started {
@@ -256,7 +262,8 @@ impl Call<'_> {
 
     fn finish(self, end: CallEnd) -> Result<CallResult, Fault> {
         let left = self.store.get_fuel();
-        let left = left.map_err(|error| Fault::new("reading fuel", error.into_boxed_dyn_error()))?;
+        let left =
+            left.map_err(|error| Fault::new("reading fuel", error.into_boxed_dyn_error()))?;
         let host = self.store.into_data();
         let is_returned = matches!(end, CallEnd::Returned(_));
         let fuel = match &end {

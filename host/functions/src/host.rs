@@ -6,12 +6,14 @@
 use std::fmt;
 use std::ptr::NonNull;
 
-use aspen_core::{CallInput, Caller, Fault, GuestFault, Key, Revision, ShardId, ShardRouter, View};
 use aspen_core::limits::{GUEST_MEMORY_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX};
+use aspen_core::{CallInput, Caller, Fault, GuestFault, Key, Revision, ShardId, ShardRouter, View};
 use wasmtime::{Error, ResourceLimiter};
 
 use crate::overlay::Overlay;
-use crate::profile::{CORE_INSTANCES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX, MEMORIES_MAX, TABLES_MAX};
+use crate::profile::{
+    CORE_INSTANCES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX, MEMORIES_MAX, TABLES_MAX,
+};
 
 /// Why a host function ends the call.
 #[derive(Debug)]

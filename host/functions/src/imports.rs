@@ -142,10 +142,7 @@ fn read(ctx: &mut Ctx<'_>, key: &Key) -> wasmtime::Result<Option<Versioned>> {
     Ok(found.map(Versioned::from))
 }
 
-fn get(
-    mut ctx: Ctx<'_>,
-    (name,): (WasmList<u8>,),
-) -> wasmtime::Result<(Option<Versioned>,)> {
+fn get(mut ctx: Ctx<'_>, (name,): (WasmList<u8>,)) -> wasmtime::Result<(Option<Versioned>,)> {
     let key = key(&mut ctx, &name)?;
     Ok((read(&mut ctx, &key)?,))
 }
@@ -195,10 +192,7 @@ fn scan(mut ctx: Ctx<'_>, args: ScanArgs) -> wasmtime::Result<(Page,)> {
     Ok((Page { entries: found.entries.into_iter().map(entry).collect(), more: found.more },))
 }
 
-fn put(
-    mut ctx: Ctx<'_>,
-    (name, value): (WasmList<u8>, WasmList<u8>),
-) -> wasmtime::Result<()> {
+fn put(mut ctx: Ctx<'_>, (name, value): (WasmList<u8>, WasmList<u8>)) -> wasmtime::Result<()> {
     charge(&mut ctx, 0, value.len())?;
     let key = key(&mut ctx, &name)?;
     let value = Value::new(value.as_le_slice(&ctx).to_vec());

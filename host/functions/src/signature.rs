@@ -5,11 +5,11 @@
 
 use aspen_core::limits::VAL_DEPTH_MAX;
 use aspen_core::{Field, FunctionSignature, Type};
+use wasmparser::PrimitiveValType;
 use wasmparser::component_types::{
     ComponentDefinedType, ComponentDefinedTypeId, ComponentFuncTypeId, ComponentValType,
 };
 use wasmparser::types::TypesRef;
-use wasmparser::PrimitiveValType;
 
 /// Parts of all types of one function: far above what people write.
 const PARTS_MAX: usize = 1000;
