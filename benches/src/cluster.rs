@@ -34,7 +34,8 @@ impl Cluster {
     /// Starts `nodes` nodes in `dir`.
     pub fn start(dir: &Path, nodes: u16) -> Result<Cluster, Failure> {
         let maker = runtime("maker")?;
-        let made = maker.block_on(DevCluster::start(dir, Some(nodes), Some(1), Timing::default()))?;
+        let made =
+            maker.block_on(DevCluster::start(dir, Some(nodes), Some(1), Timing::default()))?;
         maker.block_on(made.stop());
         drop(maker);
         let ticket = std::fs::read_to_string(dir.join("ticket"))?;

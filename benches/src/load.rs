@@ -36,10 +36,7 @@ fn get(client: Client, n: u64) -> Done {
     })
 }
 
-fn transfer(
-    client: Client,
-    n: u64,
-) -> Done {
+fn transfer(client: Client, n: u64) -> Done {
     Box::pin(async move {
         let from = spread(n) % ACCOUNTS;
         let to = (from + 1 + spread(n + 1) % (ACCOUNTS - 1)) % ACCOUNTS;
@@ -153,7 +150,9 @@ pub fn embedded(bank: &[u8], time: Duration) -> Result<(), Failure> {
 
 /// Three nodes on this machine: puts, gets and calls, and where the CPU time goes.
 pub fn three_nodes(bank: &[u8], time: Duration) -> Result<(), Failure> {
-    println!("\nthree nodes and the client on this machine (fsync on a majority before each answer)");
+    println!(
+        "\nthree nodes and the client on this machine (fsync on a majority before each answer)"
+    );
     let folder = tempfile::tempdir_in("target")?;
     let cluster = Cluster::start(folder.path(), 3)?;
     let runtime = client_runtime()?;
@@ -163,9 +162,8 @@ pub fn three_nodes(bank: &[u8], time: Duration) -> Result<(), Failure> {
         let before = cluster.cpu();
         // Spawned, so that the client's work runs on the client's thread.
         let client = client.clone();
-        let measured = runtime.block_on(runtime.spawn(async move {
-            run(&client, work, clients, time).await
-        }))??;
+        let measured = runtime
+            .block_on(runtime.spawn(async move { run(&client, work, clients, time).await }))??;
         print(what, clients, how, &measured);
         let after = cluster.cpu();
         let used = after.into_iter().map(|(part, seconds)| {
@@ -181,7 +179,10 @@ pub fn three_nodes(bank: &[u8], time: Duration) -> Result<(), Failure> {
     measure("get, linearizable", get, 256, "ReadIndex")?;
     measure("call of a two-key transfer", transfer, 1, "durable")?;
     let call_cpu = measure("call of a two-key transfer", transfer, 256, "durable")?;
-    println!("\nCPU time at 256 in flight, microseconds (leader: node {})", cluster.leader().unwrap_or(0));
+    println!(
+        "\nCPU time at 256 in flight, microseconds (leader: node {})",
+        cluster.leader().unwrap_or(0)
+    );
     println!("{:<24} {:>10} {:>10}", "", "per put", "per call");
     let (mut puts, mut calls) = (0.0, 0.0);
     for ((part, put), (_, call)) in put_cpu.iter().zip(&call_cpu) {

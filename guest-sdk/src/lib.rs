@@ -58,6 +58,7 @@ mod raw {
 macro_rules! function {
     ({ $($option:ident : $value:expr),* $(,)? }) => {
         #[allow(missing_docs, reason = "made from WIT, which has the documentation")]
+        #[allow(clippy::crate_in_macro_def, reason = "the module is made in the function's crate")]
         mod world {
             $crate::wit_bindgen::generate!({
                 $($option: $value,)*

@@ -2,4 +2,6 @@
 //!
 //! The tests themselves are in `tests/tests`, one file per area.
 
+#[cfg(not(madsim))]
+pub mod cluster;
 pub mod guests;

@@ -25,7 +25,8 @@ impl Cluster {
         let mut cluster = Cluster { aspen: aspen.to_path_buf(), folders, nodes: vec![] };
         for at in 0..nodes {
             let first = cluster.folders[0].display().to_string();
-            let how = if at == 0 { vec!["--init".to_string()] } else { vec!["--join".into(), first] };
+            let how =
+                if at == 0 { vec!["--init".to_string()] } else { vec!["--join".into(), first] };
             let child = cluster.spawn(at, &how).await?;
             cluster.nodes.push(Some(child));
         }
@@ -103,7 +104,8 @@ pub async fn wait_for_equal_replicas(client: &Client, nodes: usize) -> Result<Di
     let end = Instant::now() + Duration::from_secs(60);
     while Instant::now() < end {
         let all = client.status().await;
-        let shards = all.into_iter().filter_map(|(_, status)| status.ok()?.shards.into_iter().next());
+        let shards =
+            all.into_iter().filter_map(|(_, status)| status.ok()?.shards.into_iter().next());
         let shards: Vec<_> = shards.collect();
         let last = shards.iter().map(|shard| shard.last).max();
         if shards.len() == nodes && shards.iter().all(|shard| Some(shard.applied) == last) {

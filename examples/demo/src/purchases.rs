@@ -24,7 +24,8 @@ pub fn read(path: &Path) -> Result<Arc<[Purchase]>, Failure> {
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.is_empty());
     let parsed = lines.map(|(at, line)| {
-        parse(line).ok_or_else(|| format!("{}:{}: bad line {line:?}", path.display(), at + 1).into())
+        parse(line)
+            .ok_or_else(|| format!("{}:{}: bad line {line:?}", path.display(), at + 1).into())
     });
     parsed.collect()
 }

@@ -85,7 +85,8 @@ async fn stop_and_start_leader(
         }
     };
     reached(purchases / 2).await;
-    let leader = client.cluster().await?.leaders[0].ok_or("no leader in the middle of the replay")?;
+    let leader =
+        client.cluster().await?.leaders[0].ok_or("no leader in the middle of the replay")?;
     cluster.kill(leader.get()).await?;
     bar.set_message(format!("(leader {leader} killed)"));
     reached(purchases * 3 / 4).await;
@@ -97,7 +98,8 @@ async fn stop_and_start_leader(
 impl Report {
     /// Prints rates and latencies.
     pub fn print(&self, calls: usize) {
-        let at = |part: usize| self.latencies[(calls * part / 1000).min(calls - 1)].as_secs_f64() * 1e3;
+        let at =
+            |part: usize| self.latencies[(calls * part / 1000).min(calls - 1)].as_secs_f64() * 1e3;
         let rate = calls as f64 / self.elapsed.as_secs_f64();
         println!(
             "rate      {rate:.0} calls/s over {:.1} s, {} in flight, election included",

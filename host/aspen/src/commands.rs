@@ -89,7 +89,9 @@ async fn put(client: &Client, key: &str, value: &str) -> Result<(), Failure> {
         // One byte more than a value may have is enough to tell that it is too long.
         let most = aspen_core::limits::VALUE_BYTES_MAX as u64 + 1;
         let read = std::io::stdin().take(most).read_to_end(&mut bytes);
-        read.map_err(|error| Failure::Usage { message: format!("cannot read the value: {error}") })?;
+        read.map_err(|error| Failure::Usage {
+            message: format!("cannot read the value: {error}"),
+        })?;
     }
     let written = client.put(key, bytes).await?;
     say(&format!("version {} at revision {}", written.version.get(), written.revision.get()))
@@ -100,7 +102,8 @@ async fn get(client: &Client, key: &str, as_json: bool) -> Result<(), Failure> {
         return Err(Failure::Refused { message: format!("{key}: not found") });
     };
     if as_json {
-        let key = Key::try_from(key).map_err(|error| Failure::Usage { message: error.to_string() })?;
+        let key =
+            Key::try_from(key).map_err(|error| Failure::Usage { message: error.to_string() })?;
         return say(&record_json(&key, &record).to_string());
     }
     print_bytes(&[record.value.as_bytes(), b"\n"].concat())
@@ -111,7 +114,11 @@ async fn delete(client: &Client, key: &str) -> Result<(), Failure> {
     if written.version.get() == 0 {
         return Err(Failure::Refused { message: format!("{key}: not found") });
     }
-    say(&format!("deleted version {} at revision {}", written.version.get(), written.revision.get()))
+    say(&format!(
+        "deleted version {} at revision {}",
+        written.version.get(),
+        written.revision.get()
+    ))
 }
 
 async fn scan(client: &Client, options: &Scan) -> Result<(), Failure> {
@@ -204,12 +211,12 @@ async fn status(client: &Client, as_json: bool) -> Result<(), Failure> {
 async fn members(client: &Client, as_json: bool) -> Result<(), Failure> {
     let info = client.cluster().await?;
     if as_json {
-        let member = |member: &aspen_core::MemberInfo| {
-            json!({ "node": member.node.get(), "address": member.address, "voter": member.voter })
-        };
+        let member = |member: &aspen_core::MemberInfo| json!({ "node": member.node.get(), "address": member.address, "voter": member.voter });
         let members: Vec<Json> = info.members.iter().map(member).collect();
         let cluster = format!("{:032x}", info.cluster);
-        return say(&json!({ "cluster": cluster, "shards": info.shards, "members": members }).to_string());
+        return say(
+            &json!({ "cluster": cluster, "shards": info.shards, "members": members }).to_string()
+        );
     }
     for member in &info.members {
         let role = if member.voter { "voter" } else { "learner" };

@@ -64,6 +64,11 @@ impl DevCluster {
         &self.servers
     }
 
+    /// The nodes, to be stopped one by one.
+    pub fn into_servers(self) -> Vec<Server> {
+        self.servers
+    }
+
     /// Stops all nodes gracefully, at the same time.
     pub async fn stop(self) {
         let mut stops = tokio_real::task::JoinSet::new();
@@ -94,10 +99,8 @@ async fn create(dir: &Path, nodes: u16, shards: u16) -> Result<Vec<Bound>, Serve
     let (cluster, peers) = (random_cluster(), bound.iter().map(Bound::address));
     let peers: Vec<PeerAddr> = peers.collect();
     for (at, bound) in bound.iter().enumerate() {
-        let interrupted = format!(
-            "{} was left half made; delete it and start again",
-            dir.display()
-        );
+        let interrupted =
+            format!("{} was left half made; delete it and start again", dir.display());
         ensure!(!bound.folder().is_occupied(), MismatchSnafu { reason: interrupted });
         let node = NodeId::new(at as u64 + 1);
         let mut identity = Identity::new(cluster, node, shards, bound.address());

@@ -121,10 +121,8 @@ impl Bound {
         let identity = folder.identity()?;
         let path = folder.path().to_path_buf();
         let log = aspen_store::Log::open(folder.log_file()?, identity.store())?;
-        let functions = aspen_functions::Options {
-            cache: Some(path.join("modules")),
-            ..Default::default()
-        };
+        let functions =
+            aspen_functions::Options { cache: Some(path.join("modules")), ..Default::default() };
         let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
         let config = NodeConfig { identity, states: path, timing };
         let node = Node::start(config, log, transport.clone(), functions).await?;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_core::{
     Call, ClusterInfo, Command, ComponentHash, ComponentInfo, ComponentRef, Fuel, Item, Key,
-    KeyError, KeyRange, Manifest, Name, NodeId, Outcome, Page, Read, Record, Refusal, ReplicaStatus,
-    Request, Response, Revision, ScanRequest, ShardId, ShardRouter, Timestamp, Transact, Upload, Val,
-    Value, ValueError, Version, WriteOp, decode, decode_vals, encode, encode_vals,
+    KeyError, KeyRange, Manifest, Name, NodeId, Outcome, Page, Read, Record, Refusal,
+    ReplicaStatus, Request, Response, Revision, ScanRequest, ShardId, ShardRouter, Timestamp,
+    Transact, Upload, Val, Value, ValueError, Version, WriteOp, decode, decode_vals, encode,
+    encode_vals,
 };
 use aspen_net::{IrohConfig, IrohTransport, PeerAddr, Ticket, Transport};
 use bytes::Bytes;
@@ -109,7 +110,8 @@ impl Client {
         let local = ticket.nodes().iter().all(|node| node.addr.ip().is_loopback());
         let bind = if local { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) } else { bind };
         let socket = IrohTransport::bind(IrohConfig { secret, bind }).await.context(BindSnafu)?;
-        let made = Self::make(socket.clone(), Some(socket.clone()), ticket.nodes().to_vec(), options);
+        let made =
+            Self::make(socket.clone(), Some(socket.clone()), ticket.nodes().to_vec(), options);
         let found = match made.await {
             Ok(client) if client.inner.cluster == ticket.cluster() => return Ok(client),
             Ok(client) => client.inner.cluster,
@@ -142,7 +144,9 @@ impl Client {
         let router = ShardRouter::new(info.shards).ok().context(ProtocolSnafu);
         let router = router.context(RequestSnafu)?;
         let sessions = Mutex::new(BTreeMap::new());
-        Ok(Client { inner: Arc::new(Inner { link, router, cluster: info.cluster, sessions, socket }) })
+        Ok(Client {
+            inner: Arc::new(Inner { link, router, cluster: info.cluster, sessions, socket }),
+        })
     }
 
     /// Ends the connection. Requests under way fail.

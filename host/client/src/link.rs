@@ -39,9 +39,14 @@ struct Map {
 enum Attempt {
     Done(Response),
     /// Try again, at once if a leader was named; the text is for the error at the end.
-    Again { pause: bool, why: String },
+    Again {
+        pause: bool,
+        why: String,
+    },
     /// Like `Again`, but the request may have been executed.
-    Unsure { why: String },
+    Unsure {
+        why: String,
+    },
     Fail(RequestError),
 }
 
@@ -169,7 +174,9 @@ impl Link {
             Err(error) => return self.failed(shard, node, &error),
         };
         match response {
-            Response::Refused(Refused::NotLeader { leader }) => self.redirected(shard, node, leader),
+            Response::Refused(Refused::NotLeader { leader }) => {
+                self.redirected(shard, node, leader)
+            }
             Response::Refused(Refused::OutcomeUnknown) => {
                 self.forget(shard, node);
                 Attempt::Unsure { why: Refused::OutcomeUnknown.to_string() }

@@ -36,7 +36,8 @@ pub enum WaveError {
         /// What was given.
         text: String,
         /// What the parser says.
-        source: wasm_wave::parser::ParserError,
+        #[snafu(source(from(wasm_wave::parser::ParserError, Box::new)))]
+        source: Box<wasm_wave::parser::ParserError>,
     },
     /// A type that has no text form (an empty record or the like).
     #[snafu(display("argument {name} of type {ty} has no text form"))]
@@ -295,11 +296,7 @@ impl WasmValue for Wave {
         Ok(Wave(Val::Tuple(vals.into_iter().map(|val| val.0).collect())))
     }
 
-    fn make_variant(
-        _: &WaveType,
-        case: &str,
-        val: Option<Self>,
-    ) -> Result<Self, WasmValueError> {
+    fn make_variant(_: &WaveType, case: &str, val: Option<Self>) -> Result<Self, WasmValueError> {
         Ok(Wave(Val::Variant(case.into(), put(val))))
     }
 
@@ -397,7 +394,8 @@ mod tests {
 
     #[test]
     fn text_round_trips_by_type() {
-        let record = Type::Record(vec![field("a", Type::U8), field("b", Type::Option(Box::new(Type::S64)))]);
+        let record =
+            Type::Record(vec![field("a", Type::U8), field("b", Type::Option(Box::new(Type::S64)))]);
         let check = |ty: Type, text: &str, want: &str| {
             let val = parse(&field("x", ty.clone()), text).unwrap();
             assert_eq!(print(&val), want);
@@ -411,7 +409,11 @@ mod tests {
         check(Type::Result(None, Some(Box::new(Type::Char))), "err('x')", "err('x')");
         check(Type::Flags(vec!["r".into(), "w".into()]), "{w, r}", "{r, w}");
         check(Type::Variant(vec![("low".into(), Some(Type::F64))]), "low(1.5)", "low(1.5)");
-        check(Type::Tuple(vec![Type::Bool, Type::Enum(vec!["red".into()])]), "(true, red)", "(true, red)");
+        check(
+            Type::Tuple(vec![Type::Bool, Type::Enum(vec!["red".into()])]),
+            "(true, red)",
+            "(true, red)",
+        );
     }
 
     #[test]

@@ -93,8 +93,7 @@ mod tests {
             .to_vec();
         assert_eq!(got, PINNED);
     }
-    const PINNED: [[u16; 4]; 4] =
-        [[0, 7, 10, 20], [0, 5, 15, 212], [0, 4, 15, 134], [0, 1, 1, 63]];
+    const PINNED: [[u16; 4]; 4] = [[0, 7, 10, 20], [0, 5, 15, 212], [0, 4, 15, 134], [0, 1, 1, 63]];
 
     #[test]
     fn sharding_growth_moves_keys_only_to_the_new_shard() {

@@ -79,7 +79,11 @@ impl Shard {
         self.try_entry(request, command).unwrap()
     }
 
-    fn try_entry(&mut self, request: Option<RequestId>, command: Command) -> Result<Outcome, Fault> {
+    fn try_entry(
+        &mut self,
+        request: Option<RequestId>,
+        command: Command,
+    ) -> Result<Outcome, Fault> {
         let (stamp, caller) = (Timestamp::new(self.clock), Caller::LOCAL);
         let entry = Entry { stamp, seed: 1, caller, request, command };
         let applied = apply(&mut self.model, &Native, ShardId::new(0), self.router, &entry)?;
@@ -123,7 +127,13 @@ fn request(sequence: u64) -> RequestId {
 fn call(function: &str) -> Command {
     let component = ComponentRef::Hash(ComponentHash::new([0; 32]));
     let args = encode_vals(&[]).unwrap();
-    Command::Call(Call { key: key("log"), component, function: function.into(), args, reads: vec![] })
+    Command::Call(Call {
+        key: key("log"),
+        component,
+        function: function.into(),
+        args,
+        reads: vec![],
+    })
 }
 
 fn versions(outcome: Outcome) -> Vec<u64> {
@@ -189,10 +199,7 @@ fn conflict_names_every_failed_read_and_writes_nothing() {
         mod_revision: Revision::new(revision),
     };
     assert_eq!(found, [("a".to_string(), actual(1, 1)), ("b".to_string(), actual(0, 0))]);
-    assert_eq!(
-        conflicts[0].to_string(),
-        "key a: expected absent, is version 1 of mod revision 1"
-    );
+    assert_eq!(conflicts[0].to_string(), "key a: expected absent, is version 1 of mod revision 1");
     assert_eq!(shard.numbers("c"), None);
 }
 
@@ -223,8 +230,7 @@ fn request_of_a_stranger_to_the_session_is_refused() {
     let (stamp, request) = (Timestamp::new(1), shard.next());
     let caller = Caller::new([9; 32]);
     let entry = Entry { stamp, seed: 1, caller, request, command: call("append") };
-    let applied =
-        apply(&mut shard.model, &Native, ShardId::new(0), shard.router, &entry).unwrap();
+    let applied = apply(&mut shard.model, &Native, ShardId::new(0), shard.router, &entry).unwrap();
     let outcome: Outcome = decode(&applied.outcome).unwrap();
     assert_eq!(outcome, Outcome::Refused(Refusal::SessionUnknown));
     assert_eq!(shard.numbers("log"), None);
@@ -286,9 +292,9 @@ fn call_runs_only_if_its_reads_hold() {
 #[test]
 fn sharding_key_of_another_shard_is_refused() {
     let mut shard = Shard::of(8);
-    let foreign = (0..).map(|n: u32| format!("k{n}")).find(|text| {
-        shard.router.shard(text.as_bytes()) != ShardId::new(0)
-    });
+    let foreign = (0..)
+        .map(|n: u32| format!("k{n}"))
+        .find(|text| shard.router.shard(text.as_bytes()) != ShardId::new(0));
     let foreign = foreign.unwrap();
     let home = shard.router.shard(foreign.as_bytes());
     let outcome = shard.transact(vec![], vec![set(&foreign, "1")]);
@@ -301,10 +307,8 @@ fn transaction_over_the_limits_is_refused_whole() {
     let many = (0..=TXN_OPS_MAX).map(|n| set(&format!("k{n}"), "")).collect();
     let refusal = Refusal::TooManyOperations { operations: TXN_OPS_MAX as u64 + 1 };
     assert_eq!(shard.transact(vec![], many), Outcome::Refused(refusal));
-    let large = (0..5).map(|n| WriteOp::Set {
-        key: key(&format!("k{n}")),
-        value: value_of(vec![0; 1 << 20]),
-    });
+    let large = (0..5)
+        .map(|n| WriteOp::Set { key: key(&format!("k{n}")), value: value_of(vec![0; 1 << 20]) });
     let outcome = shard.transact(vec![], large.collect());
     assert!(matches!(outcome, Outcome::Refused(Refusal::TransactionTooLarge { .. })));
     assert_eq!(shard.revision(), 0);

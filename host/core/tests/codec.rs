@@ -78,7 +78,10 @@ fn outcomes_are_pinned() {
     let (time, versions) = (Timestamp::new(4), vec![Version::new(1)]);
     check(Outcome::Committed { revision, time, versions }, "010107040101");
     check(Outcome::Conflict { conflicts: vec![] }, "010200");
-    check(Outcome::Returned { revision, values: none.clone(), fuel, writes: 2 }, "0103070201000902");
+    check(
+        Outcome::Returned { revision, values: none.clone(), fuel, writes: 2 },
+        "0103070201000902",
+    );
     check(Outcome::Aborted { error: none, fuel }, "010402010009");
     check(Outcome::Faulted { fault: GuestFault::Trap, fuel }, "01050b09");
     let component = ComponentHash::new([0; 32]);

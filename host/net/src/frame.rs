@@ -113,10 +113,7 @@ pub fn encode_frames(frames: impl IntoIterator<Item = Frame>) -> Vec<Bytes> {
 impl FrameDecoder {
     /// Starts at a frame boundary and accepts frames of up to `frame_bytes_max` bytes.
     pub fn new(frame_bytes_max: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            frame_bytes_max,
-        }
+        Self { buffer: BytesMut::new(), frame_bytes_max }
     }
 
     /// Changes the limit for the frames not yet taken out.
@@ -135,22 +132,13 @@ impl FrameDecoder {
     }
 
     /// Takes out the next complete frame; `None` until more bytes come.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "fallible, and more bytes may come later"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "fallible, and more bytes may come later")]
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some(bytes) = self.length() else {
             return Ok(None);
         };
         ensure!(bytes >= FRAME_HEADER_BYTES, TooShortSnafu { bytes });
-        ensure!(
-            bytes <= self.frame_bytes_max,
-            TooLongSnafu {
-                bytes,
-                limit: self.frame_bytes_max
-            }
-        );
+        ensure!(bytes <= self.frame_bytes_max, TooLongSnafu { bytes, limit: self.frame_bytes_max });
         if self.buffer.len() < FRAME_HEADER_BYTES {
             return Ok(None);
         }
@@ -194,11 +182,7 @@ mod tests {
     use crate::limits::FRAME_BYTES_MAX;
 
     fn frame(id: u64, kind: FrameKind, body: &[u8]) -> Frame {
-        Frame {
-            id,
-            kind,
-            body: Bytes::copy_from_slice(body),
-        }
+        Frame { id, kind, body: Bytes::copy_from_slice(body) }
     }
 
     fn bytes_of(frames: &[Frame]) -> Vec<u8> {
@@ -242,26 +226,15 @@ mod tests {
         };
         let huge = "frame is 4294967299 bytes, limit is 8388608";
         check(&[0xff; 4], huge);
-        check(
-            &8_388_605_u32.to_be_bytes(),
-            "frame is 8388609 bytes, limit is 8388608",
-        );
-        check(
-            &8_u32.to_be_bytes(),
-            "frame is 12 bytes, shorter than its header",
-        );
-        check(
-            b"\0\x7f\0\0\0\0\0\0\0\0\0\0\x63",
-            "frame kind 99 is unknown",
-        );
+        check(&8_388_605_u32.to_be_bytes(), "frame is 8388609 bytes, limit is 8388608");
+        check(&8_u32.to_be_bytes(), "frame is 12 bytes, shorter than its header");
+        check(b"\0\x7f\0\0\0\0\0\0\0\0\0\0\x63", "frame kind 99 is unknown");
     }
 
     #[test]
     fn a_claim_allocates_nothing() {
         let mut decoder = FrameDecoder::new(FRAME_BYTES_MAX);
-        decoder
-            .space()
-            .put_slice(b"\0\x7f\xff\xf0\0\0\0\0\0\0\0\0\x03");
+        decoder.space().put_slice(b"\0\x7f\xff\xf0\0\0\0\0\0\0\0\0\x03");
         assert_eq!(decoder.next(), Ok(None));
         assert!(decoder.space().capacity() <= 4 * READ_BYTES);
     }
@@ -269,11 +242,7 @@ mod tests {
     #[test]
     fn large_bodies_are_not_copied_when_written() {
         let body = Bytes::from(vec![7; COALESCE_BYTES_MAX + 1]);
-        let large = Frame {
-            id: 1,
-            kind: FrameKind::Request,
-            body: body.clone(),
-        };
+        let large = Frame { id: 1, kind: FrameKind::Request, body: body.clone() };
         let chunks = encode_frames([frame(0, FrameKind::Request, b"small"), large]);
         assert_eq!(chunks.len(), 2);
         assert_eq!(chunks[1].as_ptr(), body.as_ptr());
@@ -281,11 +250,7 @@ mod tests {
 
     #[test]
     fn the_largest_frame_passes_in_network_portions() {
-        let largest = frame(
-            1,
-            FrameKind::Response,
-            &vec![1; FRAME_BYTES_MAX - FRAME_HEADER_BYTES],
-        );
+        let largest = frame(1, FrameKind::Response, &vec![1; FRAME_BYTES_MAX - FRAME_HEADER_BYTES]);
         let frames = [largest, frame(2, FrameKind::Request, b"next")];
         assert!(decode(&bytes_of(&frames), READ_BYTES).unwrap() == frames);
     }

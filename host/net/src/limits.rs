@@ -104,9 +104,6 @@ pub const SOCKET_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 const _: () = assert!(FRAME_BYTES_MAX <= u32::MAX as usize);
 const _: () = assert!(BODY_BYTES_MAX <= STREAM_BYTES_MAX);
-const _: () = assert!(
-    STREAM_BYTES_MAX <= u32::MAX as usize,
-    "semaphores count in u32"
-);
+const _: () = assert!(STREAM_BYTES_MAX <= u32::MAX as usize, "semaphores count in u32");
 const _: () = assert!(HELLO_BYTES_MAX <= UNADMITTED_WINDOW_BYTES as usize);
 const _: () = assert!(KEEP_ALIVE_INTERVAL.as_millis() * 3 < IDLE_TIMEOUT.as_millis());

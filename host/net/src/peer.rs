@@ -79,9 +79,7 @@ impl FromStr for PeerId {
     fn from_str(text: &str) -> Result<Self, PeerParseError> {
         let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
         let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        bytes.map(Self).context(IdSnafu {
-            chars: text.chars().count(),
-        })
+        bytes.map(Self).context(IdSnafu { chars: text.chars().count() })
     }
 }
 
@@ -102,10 +100,7 @@ impl FromStr for PeerAddr {
 
     fn from_str(text: &str) -> Result<Self, PeerParseError> {
         let (id, addr) = text.split_once('@').context(SeparatorSnafu)?;
-        Ok(Self {
-            id: id.parse()?,
-            addr: addr.parse().context(AddrSnafu)?,
-        })
+        Ok(Self { id: id.parse()?, addr: addr.parse().context(AddrSnafu)? })
     }
 }
 
@@ -123,27 +118,17 @@ mod tests {
             assert_eq!(peer.id, PeerId::from_bytes([7; 32]));
             assert_eq!(peer.to_string(), text);
         }
-        assert_eq!(
-            HEX.to_uppercase().parse::<PeerId>().unwrap().to_string(),
-            HEX
-        );
+        assert_eq!(HEX.to_uppercase().parse::<PeerId>().unwrap().to_string(), HEX);
     }
 
     #[test]
     fn other_texts_are_refused() {
         let check = |text: &str, expect: &str| {
-            assert_eq!(
-                text.parse::<PeerAddr>().unwrap_err().to_string(),
-                expect,
-                "{text:?}"
-            );
+            assert_eq!(text.parse::<PeerAddr>().unwrap_err().to_string(), expect, "{text:?}");
         };
         check(HEX, "a peer address is written id@ip:port, there is no @");
         check(&format!("{HEX}@localhost"), "behind the @ is no ip:port");
-        check(
-            "@1.2.3.4:5",
-            "a peer id is 64 hex digits, this has 0 characters or others than hex",
-        );
+        check("@1.2.3.4:5", "a peer id is 64 hex digits, this has 0 characters or others than hex");
         check(
             "07ü@1.2.3.4:5",
             "a peer id is 64 hex digits, this has 3 characters or others than hex",

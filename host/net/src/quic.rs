@@ -91,25 +91,15 @@ impl IrohTransport {
     pub async fn bind(config: IrohConfig) -> Result<Arc<Self>, NetError> {
         let endpoint = endpoint::open(&config).await?;
         let bound = endpoint.bound_sockets().first().copied();
-        let local = PeerAddr {
-            id: config.secret.public(),
-            addr: bound.unwrap_or(config.bind),
-        };
+        let local = PeerAddr { id: config.secret.public(), addr: bound.unwrap_or(config.bind) };
         let handler = Arc::<HandlerSlot>::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(accept::run(endpoint.clone(), handler.clone()));
-        let running = Mutex::new(Some(Running {
-            endpoint,
-            tasks,
-            runtime: Handle::current(),
-        }));
+        let running = Mutex::new(Some(Running { endpoint, tasks, runtime: Handle::current() }));
         Ok(Arc::new(Self {
             local,
             handler,
-            core: Arc::new(Core {
-                links: Arc::default(),
-                running,
-            }),
+            core: Arc::new(Core { links: Arc::default(), running }),
         }))
     }
 
@@ -130,12 +120,7 @@ impl IrohTransport {
     pub async fn close(&self) {
         let running = lock(&self.core.running).take();
         drop(lock(&self.handler.0).take());
-        let Some(Running {
-            endpoint,
-            mut tasks,
-            ..
-        }) = running
-        else {
+        let Some(Running { endpoint, mut tasks, .. }) = running else {
             return;
         };
         // Ends every connection, and with it the tasks that wait for it.
@@ -164,21 +149,11 @@ impl Transport for IrohTransport {
         let (core, peer) = (self.core.clone(), *to);
         Box::pin(async move {
             let bytes = body.len();
-            ensure!(
-                bytes <= BODY_BYTES_MAX,
-                TooLargeSnafu {
-                    bytes,
-                    limit: BODY_BYTES_MAX
-                }
-            );
+            ensure!(bytes <= BODY_BYTES_MAX, TooLargeSnafu { bytes, limit: BODY_BYTES_MAX });
             let after = deadline.min(DEADLINE_MAX);
             let deadline = Instant::now() + after;
             let link = timeout_at(deadline, core.link(peer, purpose)).await;
-            let link = link.map_err(|_| NetError::Deadline {
-                peer,
-                after,
-                sent: false,
-            })??;
+            let link = link.map_err(|_| NetError::Deadline { peer, after, sent: false })??;
             link.call(body, deadline, after).await
         })
     }
@@ -187,9 +162,7 @@ impl Transport for IrohTransport {
 impl Core {
     /// The link to `to`; dialled if there is none, by one task for all who wait.
     async fn link(&self, to: PeerAddr, purpose: Purpose) -> Result<Arc<Link>, NetError> {
-        let outcome = self
-            .links
-            .find_or_begin(to, purpose, |begun| self.dial(to, purpose, begun));
+        let outcome = self.links.find_or_begin(to, purpose, |begun| self.dial(to, purpose, begun));
         outcome?.wait().await
     }
 
@@ -212,11 +185,7 @@ impl HandlerSlot {
 
 impl fmt::Debug for HandlerSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.get().is_some() {
-            "serving"
-        } else {
-            "not serving"
-        })
+        f.write_str(if self.get().is_some() { "serving" } else { "not serving" })
     }
 }
 

@@ -93,15 +93,8 @@ impl Ticket {
         secret: Option<Secret>,
     ) -> Result<Self, TicketError> {
         let count = nodes.len();
-        ensure!(
-            (1..=TICKET_NODES_MAX).contains(&count),
-            NodesSnafu { count }
-        );
-        Ok(Self {
-            cluster,
-            nodes,
-            secret,
-        })
+        ensure!((1..=TICKET_NODES_MAX).contains(&count), NodesSnafu { count });
+        Ok(Self { cluster, nodes, secret })
     }
 
     /// Identity of the cluster.
@@ -138,18 +131,10 @@ impl FromStr for Ticket {
 
     fn from_str(text: &str) -> Result<Self, TicketError> {
         let bytes = text.len();
-        ensure!(
-            bytes <= TICKET_BYTES_MAX,
-            TooLongSnafu {
-                bytes,
-                limit: TICKET_BYTES_MAX
-            }
-        );
+        ensure!(bytes <= TICKET_BYTES_MAX, TooLongSnafu { bytes, limit: TICKET_BYTES_MAX });
         let (prefix, rest) = text.split_at_checked(PREFIX.len()).context(PrefixSnafu)?;
         ensure!(prefix.eq_ignore_ascii_case(PREFIX), PrefixSnafu);
-        let bytes = BASE32_NOPAD_NOCASE
-            .decode(rest.as_bytes())
-            .context(EncodingSnafu)?;
+        let bytes = BASE32_NOPAD_NOCASE.decode(rest.as_bytes()).context(EncodingSnafu)?;
 
         let (signed, checksum) = bytes.split_last_chunk::<4>().context(ChecksumSnafu)?;
         ensure!(checksum_of(signed) == *checksum, ChecksumSnafu);
@@ -161,11 +146,7 @@ impl FromStr for Ticket {
         if !rest.is_empty() {
             return Err(postcard::Error::DeserializeBadEncoding).context(ContentSnafu);
         }
-        Self::new(
-            content.cluster,
-            content.nodes,
-            content.secret.map(Secret::from_bytes),
-        )
+        Self::new(content.cluster, content.nodes, content.secret.map(Secret::from_bytes))
     }
 }
 
@@ -197,16 +178,8 @@ mod tests {
 
     fn golden() -> Ticket {
         let addr = "127.0.0.1:4000".parse().unwrap();
-        let nodes = vec![PeerAddr {
-            id: PeerId::from_bytes([7; 32]),
-            addr,
-        }];
-        Ticket::new(
-            0x0123_4567_89ab_cdef,
-            nodes,
-            Some(Secret::from_bytes([9; 32])),
-        )
-        .unwrap()
+        let nodes = vec![PeerAddr { id: PeerId::from_bytes([7; 32]), addr }];
+        Ticket::new(0x0123_4567_89ab_cdef, nodes, Some(Secret::from_bytes([9; 32]))).unwrap()
     }
 
     #[test]
@@ -234,42 +207,23 @@ mod tests {
         check("aspenü", TicketError::Prefix);
         check("aspen1", TicketError::Checksum);
         check("aspen1mfrgg", TicketError::Checksum);
-        let long = TicketError::TooLong {
-            bytes: TICKET_BYTES_MAX + 1,
-            limit: TICKET_BYTES_MAX,
-        };
+        let long = TicketError::TooLong { bytes: TICKET_BYTES_MAX + 1, limit: TICKET_BYTES_MAX };
         check(&"a".repeat(TICKET_BYTES_MAX + 1), long);
         check(&text_of(2, b"later"), TicketError::Version { version: 2 });
-        assert!(matches!(
-            "aspen1m!rgg".parse::<Ticket>(),
-            Err(TicketError::Encoding { .. })
-        ));
+        assert!(matches!("aspen1m!rgg".parse::<Ticket>(), Err(TicketError::Encoding { .. })));
         let bad = text_of(VERSION, b"\x80").parse::<Ticket>();
         assert!(matches!(bad, Err(TicketError::Content { .. })));
     }
 
     #[test]
     fn content_is_checked_behind_a_right_checksum() {
-        let none = Content {
-            cluster: 1,
-            nodes: vec![],
-            secret: None,
-        };
+        let none = Content { cluster: 1, nodes: vec![], secret: None };
         let none = postcard::to_stdvec(&none).unwrap();
-        assert_eq!(
-            text_of(1, &none).parse::<Ticket>(),
-            Err(TicketError::Nodes { count: 0 })
-        );
+        assert_eq!(text_of(1, &none).parse::<Ticket>(), Err(TicketError::Nodes { count: 0 }));
         let many = vec![golden().nodes()[0]; TICKET_NODES_MAX + 1];
-        assert_eq!(
-            Ticket::new(1, many, None),
-            Err(TicketError::Nodes { count: 17 })
-        );
-        let mut longer = postcard::to_stdvec(&Content {
-            cluster: 1,
-            nodes: golden().nodes,
-            secret: None,
-        });
+        assert_eq!(Ticket::new(1, many, None), Err(TicketError::Nodes { count: 17 }));
+        let mut longer =
+            postcard::to_stdvec(&Content { cluster: 1, nodes: golden().nodes, secret: None });
         longer.as_mut().unwrap().push(0);
         let longer = text_of(1, &longer.unwrap()).parse::<Ticket>();
         assert!(matches!(longer, Err(TicketError::Content { .. })));
@@ -278,13 +232,7 @@ mod tests {
     #[test]
     fn the_largest_ticket_fits() {
         let addr = SocketAddr::from(([u16::MAX; 8], u16::MAX));
-        let nodes = vec![
-            PeerAddr {
-                id: PeerId::from_bytes([255; 32]),
-                addr
-            };
-            TICKET_NODES_MAX
-        ];
+        let nodes = vec![PeerAddr { id: PeerId::from_bytes([255; 32]), addr }; TICKET_NODES_MAX];
         let largest = Ticket::new(u128::MAX, nodes, Some(Secret::generate())).unwrap();
         assert_eq!(largest.to_string().parse(), Ok(largest));
     }
@@ -296,10 +244,7 @@ mod tests {
                 v6.set_scope_id(0);
                 v6.set_flowinfo(0);
             }
-            PeerAddr {
-                id: PeerId::from_bytes(id),
-                addr,
-            }
+            PeerAddr { id: PeerId::from_bytes(id), addr }
         });
         let nodes = prop::collection::vec(node, 1..=TICKET_NODES_MAX);
         (any::<u128>(), nodes, any::<Option<[u8; 32]>>()).prop_map(|(cluster, nodes, secret)| {

@@ -25,44 +25,26 @@ async fn echoes(client: &IrohTransport, to: PeerAddr) {
 async fn refusal_is_per_purpose_and_says_why() {
     let script = Script::new(Some((Purpose::Snapshot, "not a member of this cluster")));
     let (server, client) = (server(&script).await, client().await);
-    let error = ask(&client, server.local(), Purpose::Snapshot, b"x")
-        .await
-        .unwrap_err();
-    let NetError::Refused { peer, reason } = &error else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        (*peer, &reason[..]),
-        (server.local(), "not a member of this cluster")
-    );
+    let error = ask(&client, server.local(), Purpose::Snapshot, b"x").await.unwrap_err();
+    let NetError::Refused { peer, reason } = &error else { panic!("{error:?}") };
+    assert_eq!((*peer, &reason[..]), (server.local(), "not a member of this cluster"));
     assert!(!error.is_ambiguous());
-    assert_eq!(
-        ask(&client, server.local(), Purpose::Raft, b"x")
-            .await
-            .unwrap(),
-        "x"
-    );
+    assert_eq!(ask(&client, server.local(), Purpose::Raft, b"x").await.unwrap(), "x");
 }
 
 #[tokio_real::test(flavor = "multi_thread", crate = "tokio_real")]
 async fn a_long_reason_is_cut_at_a_character() {
     let script = Script::new(Some((Purpose::Client, &"éa".repeat(1_000))));
     let (server, client) = (server(&script).await, client().await);
-    let error = ask(&client, server.local(), Purpose::Client, b"x")
-        .await
-        .unwrap_err();
-    let NetError::Refused { reason, .. } = error else {
-        panic!("{error:?}")
-    };
+    let error = ask(&client, server.local(), Purpose::Client, b"x").await.unwrap_err();
+    let NetError::Refused { reason, .. } = error else { panic!("{error:?}") };
     assert_eq!(reason, "éa".repeat(1_000)[..REASON_BYTES_MAX - 1]);
 }
 
 #[tokio_real::test(flavor = "multi_thread", crate = "tokio_real")]
 async fn a_peer_that_does_not_serve_is_unreachable_until_it_does() {
     let (server, asker) = (client().await, client().await);
-    let error = ask(&asker, server.local(), Purpose::Client, b"x")
-        .await
-        .unwrap_err();
+    let error = ask(&asker, server.local(), Purpose::Client, b"x").await.unwrap_err();
     assert!(matches!(error, NetError::Unreachable { .. }), "{error:?}");
     server.serve(Script::new(None));
     echoes(&asker, server.local()).await;
@@ -71,21 +53,11 @@ async fn a_peer_that_does_not_serve_is_unreachable_until_it_does() {
 #[tokio_real::test(flavor = "multi_thread", crate = "tokio_real")]
 async fn silence_fails_at_the_deadline_and_unsent() {
     let silent = UdpSocket::bind(LOCALHOST).unwrap();
-    let to = PeerAddr {
-        id: Secret::generate().public(),
-        addr: silent.local_addr().unwrap(),
-    };
+    let to = PeerAddr { id: Secret::generate().public(), addr: silent.local_addr().unwrap() };
     let body = Bytes::from_static(b"x");
     let soon = Duration::from_millis(200);
-    let error = client()
-        .await
-        .request(&to, Purpose::Client, body, soon)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, NetError::Deadline { sent: false, .. }),
-        "{error:?}"
-    );
+    let error = client().await.request(&to, Purpose::Client, body, soon).await.unwrap_err();
+    assert!(matches!(error, NetError::Deadline { sent: false, .. }), "{error:?}");
 }
 
 #[tokio_real::test(flavor = "multi_thread", crate = "tokio_real")]
@@ -93,10 +65,7 @@ async fn another_identity_at_the_address_is_unreachable() {
     let (server, client) = (server(&Script::new(None)).await, client().await);
     let no_key = PeerId::from_bytes([0xff; 32]);
     for id in [Secret::generate().public(), no_key, client.local().id] {
-        let to = PeerAddr {
-            id,
-            ..server.local()
-        };
+        let to = PeerAddr { id, ..server.local() };
         let error = ask(&client, to, Purpose::Client, b"x").await.unwrap_err();
         assert!(matches!(error, NetError::Unreachable { .. }), "{error:?}");
     }
@@ -113,10 +82,7 @@ async fn a_peer_that_closes_and_comes_back_is_reached_at_once() {
         addr = server.local().addr;
         // The first request may still meet the closed link; it is told so and goes again.
         if let Err(error) = ask(&client, server.local(), Purpose::Client, b"x").await {
-            assert!(
-                matches!(error, NetError::ConnectionLost { .. }),
-                "{error:?}"
-            );
+            assert!(matches!(error, NetError::ConnectionLost { .. }), "{error:?}");
         }
         echoes(&client, server.local()).await;
         server.close().await;
@@ -137,10 +103,7 @@ fn a_peer_that_is_killed_and_comes_back_is_reached() {
         runtime.block_on(async {
             while let Err(error) = ask(&client, server.local(), Purpose::Client, b"x").await {
                 let lost = matches!(&error, NetError::ConnectionLost { sent: true, .. });
-                assert!(
-                    lost || matches!(&error, NetError::Unreachable { .. }),
-                    "{error:?}"
-                );
+                assert!(lost || matches!(&error, NetError::Unreachable { .. }), "{error:?}");
             }
         });
         drop(doomed);
@@ -152,24 +115,14 @@ fn a_peer_that_is_killed_and_comes_back_is_reached() {
 async fn close_ends_requests_tasks_and_the_socket() {
     let script = Script::new(None);
     let (server, asker) = (server(&script).await, client().await);
-    let hang = || {
-        asker.request(
-            &server.local(),
-            Purpose::Client,
-            Bytes::from_static(HANG),
-            PLENTY,
-        )
-    };
+    let hang = || asker.request(&server.local(), Purpose::Client, Bytes::from_static(HANG), PLENTY);
 
     // At the asking end.
     let request = tokio_real::spawn(hang());
     script.hanging.acquire().await.unwrap().forget();
     asker.close().await;
     let error = request.await.unwrap().unwrap_err();
-    assert!(
-        matches!(error, NetError::ConnectionLost { sent: true, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, NetError::ConnectionLost { sent: true, .. }), "{error:?}");
     assert!(matches!(hang().await, Err(NetError::Closed)));
     UdpSocket::bind(asker.local().addr).unwrap();
 
@@ -180,10 +133,7 @@ async fn close_ends_requests_tasks_and_the_socket() {
     script.hanging.acquire().await.unwrap().forget();
     server.close().await;
     let error = request.await.unwrap().unwrap_err();
-    assert!(
-        matches!(error, NetError::ConnectionLost { sent: true, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, NetError::ConnectionLost { sent: true, .. }), "{error:?}");
     assert_eq!(Arc::strong_count(&script), 1);
     UdpSocket::bind(server.local().addr).unwrap();
     server.close().await;
@@ -206,26 +156,17 @@ async fn garbage_datagrams_harm_nobody() {
 async fn an_unknown_protocol_is_refused() {
     let (server, client) = (server(&Script::new(None)).await, client().await);
     let raw = raw(b"other/1").await;
-    assert!(
-        raw.connect(iroh_addr(server.local()), b"other/1")
-            .await
-            .is_err()
-    );
+    assert!(raw.connect(iroh_addr(server.local()), b"other/1").await.is_err());
     echoes(&client, server.local()).await;
 }
 
 /// Writes `bytes` to a fresh connection, after a hello if `greeted`, and returns how it ends.
 async fn end_of(to: PeerAddr, greeted: bool, bytes: &[u8]) -> Option<(CloseCode, String)> {
     let raw = raw(b"none/1").await;
-    let connection = raw
-        .connect(iroh_addr(to), Purpose::Client.alpn())
-        .await
-        .unwrap();
+    let connection = raw.connect(iroh_addr(to), Purpose::Client.alpn()).await.unwrap();
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     if greeted {
-        send.write_all(b"\0\0\0\x0a\0\0\0\0\0\0\0\0\x01\x03")
-            .await
-            .unwrap();
+        send.write_all(b"\0\0\0\x0a\0\0\0\0\0\0\0\0\x01\x03").await.unwrap();
         let mut welcome = [0; 13];
         recv.read_exact(&mut welcome).await.unwrap();
         assert_eq!(welcome, *b"\0\0\0\x09\0\0\0\0\0\0\0\0\x02");
@@ -243,35 +184,17 @@ async fn bytes_that_are_no_frames_end_their_own_connection_alone() {
     let wrong_purpose = b"\0\0\0\x0a\0\0\0\0\0\0\0\0\x01\x01";
     for (greeted, bytes, reason) in [
         (false, &[0xff_u8; 64][..], too_long(4_294_967_299, 14)),
-        (
-            false,
-            wrong_purpose,
-            "hello names no purpose of this protocol".to_owned(),
-        ),
-        (
-            false,
-            b"\0\0\0\x09\0\0\0\0\0\0\0\0\x03",
-            "frame Request is out of place".to_owned(),
-        ),
+        (false, wrong_purpose, "hello names no purpose of this protocol".to_owned()),
+        (false, b"\0\0\0\x09\0\0\0\0\0\0\0\0\x03", "frame Request is out of place".to_owned()),
         (true, &[0xff; 64], too_long(4_294_967_299, 8 << 20)),
-        (
-            true,
-            b"\0\0\0\x09\0\0\0\0\0\0\0\0\x04",
-            "frame Response is out of place".to_owned(),
-        ),
-        (
-            true,
-            &[0; 64],
-            "frame is 4 bytes, shorter than its header".to_owned(),
-        ),
+        (true, b"\0\0\0\x09\0\0\0\0\0\0\0\0\x04", "frame Response is out of place".to_owned()),
+        (true, &[0; 64], "frame is 4 bytes, shorter than its header".to_owned()),
     ] {
         let end = end_of(server.local(), greeted, bytes).await;
         assert_eq!(end, Some((CloseCode::Malformed, reason)));
     }
     for greeted in [false, true] {
-        let (code, _) = end_of(server.local(), greeted, &garbage(1 << 20))
-            .await
-            .unwrap();
+        let (code, _) = end_of(server.local(), greeted, &garbage(1 << 20)).await.unwrap();
         assert_eq!(code, CloseCode::Malformed);
     }
     // On the connection opened before all that.
@@ -282,23 +205,14 @@ async fn bytes_that_are_no_frames_end_their_own_connection_alone() {
 async fn a_server_that_sends_garbage_ends_the_request_as_malformed() {
     let raw = raw(Purpose::Client.alpn()).await;
     let id = PeerId::from_bytes(*raw.id().as_bytes());
-    let to = PeerAddr {
-        id,
-        addr: raw.bound_sockets()[0],
-    };
+    let to = PeerAddr { id, addr: raw.bound_sockets()[0] };
     let server = tokio_real::spawn(async move {
         let connection: Connection = raw.accept().await.unwrap().await.unwrap();
         let (mut send, mut recv) = connection.accept_bi().await.unwrap();
         let mut hello = [0; 14];
         recv.read_exact(&mut hello).await.unwrap();
-        let welcome = Frame {
-            id: 0,
-            kind: FrameKind::Welcome,
-            body: Bytes::new(),
-        };
-        send.write_all_chunks(&mut encode_frames([welcome]))
-            .await
-            .unwrap();
+        let welcome = Frame { id: 0, kind: FrameKind::Welcome, body: Bytes::new() };
+        send.write_all_chunks(&mut encode_frames([welcome])).await.unwrap();
         let mut request = [0; 14];
         recv.read_exact(&mut request).await.unwrap();
         send.write_all(&[0xff; 64]).await.unwrap();
@@ -306,10 +220,7 @@ async fn a_server_that_sends_garbage_ends_the_request_as_malformed() {
     });
     let client = client().await;
     let error = ask(&client, to, Purpose::Client, b"x").await.unwrap_err();
-    assert!(
-        matches!(error, NetError::Malformed { sent: true, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, NetError::Malformed { sent: true, .. }), "{error:?}");
     assert_eq!(server.await.unwrap(), CloseCode::Malformed);
 }
 

@@ -37,10 +37,7 @@ async fn ten_thousand_requests_at_once_share_one_connection() {
         let (client, to) = (client.clone(), server.local());
         let body = Bytes::copy_from_slice(&id.to_be_bytes());
         requests.spawn(async move {
-            let reply = client
-                .request(&to, Purpose::Client, body.clone(), PLENTY)
-                .await
-                .unwrap();
+            let reply = client.request(&to, Purpose::Client, body.clone(), PLENTY).await.unwrap();
             assert_eq!(reply, body);
         });
     }
@@ -52,21 +49,11 @@ async fn ten_thousand_requests_at_once_share_one_connection() {
 async fn a_request_that_hangs_delays_no_other() {
     let script = Script::new(None);
     let (server, client) = (server(&script).await, client().await);
-    let hanging = client.request(
-        &server.local(),
-        Purpose::Raft,
-        Bytes::from_static(HANG),
-        PLENTY,
-    );
+    let hanging = client.request(&server.local(), Purpose::Raft, Bytes::from_static(HANG), PLENTY);
     let hanging = tokio_real::spawn(hanging);
     script.hanging.acquire().await.unwrap().forget();
     for _ in 0..100 {
-        assert_eq!(
-            ask(&client, server.local(), Purpose::Raft, b"x")
-                .await
-                .unwrap(),
-            "x"
-        );
+        assert_eq!(ask(&client, server.local(), Purpose::Raft, b"x").await.unwrap(), "x");
     }
     assert!(!hanging.is_finished());
 }
@@ -75,25 +62,12 @@ async fn a_request_that_hangs_delays_no_other() {
 async fn a_deadline_passes_and_the_stream_goes_on() {
     let script = Script::new(None);
     let (server, client) = (server(&script).await, client().await);
-    ask(&client, server.local(), Purpose::Client, b"connect")
-        .await
-        .unwrap();
+    ask(&client, server.local(), Purpose::Client, b"connect").await.unwrap();
     let body = Bytes::from_static(HANG);
-    let late = client
-        .request(&server.local(), Purpose::Client, body, SOON)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(late, NetError::Deadline { sent: true, .. }),
-        "{late:?}"
-    );
+    let late = client.request(&server.local(), Purpose::Client, body, SOON).await.unwrap_err();
+    assert!(matches!(late, NetError::Deadline { sent: true, .. }), "{late:?}");
     assert!(late.is_ambiguous());
-    assert_eq!(
-        ask(&client, server.local(), Purpose::Client, b"x")
-            .await
-            .unwrap(),
-        "x"
-    );
+    assert_eq!(ask(&client, server.local(), Purpose::Client, b"x").await.unwrap(), "x");
     assert_eq!(script.admitted.load(Ordering::Relaxed), 1);
 }
 
@@ -101,18 +75,9 @@ async fn a_deadline_passes_and_the_stream_goes_on() {
 async fn a_request_over_the_limit_is_never_sent() {
     let script = Script::new(None);
     let (server, client) = (server(&script).await, client().await);
-    let error = ask(
-        &client,
-        server.local(),
-        Purpose::Client,
-        &vec![0; BODY_BYTES_MAX + 1],
-    )
-    .await;
+    let error = ask(&client, server.local(), Purpose::Client, &vec![0; BODY_BYTES_MAX + 1]).await;
     let error = error.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "request is 8388596 bytes, limit is 8388595"
-    );
+    assert_eq!(error.to_string(), "request is 8388596 bytes, limit is 8388595");
     assert!(!error.is_ambiguous());
     assert_eq!(script.admitted.load(Ordering::Relaxed), 0);
 }
@@ -120,24 +85,11 @@ async fn a_request_over_the_limit_is_never_sent() {
 #[tokio_real::test(flavor = "multi_thread", crate = "tokio_real")]
 async fn a_handler_that_fails_costs_its_own_reply_alone() {
     let (server, client) = (server(&Script::new(None)).await, client().await);
-    for (body, expect) in [
-        (PANIC, Unanswered::HandlerFailed),
-        (HUGE, Unanswered::ReplyTooLarge),
-    ] {
-        let error = ask(&client, server.local(), Purpose::Client, body)
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error, NetError::Unanswered { cause, .. } if cause == expect),
-            "{error}"
-        );
+    for (body, expect) in [(PANIC, Unanswered::HandlerFailed), (HUGE, Unanswered::ReplyTooLarge)] {
+        let error = ask(&client, server.local(), Purpose::Client, body).await.unwrap_err();
+        assert!(matches!(error, NetError::Unanswered { cause, .. } if cause == expect), "{error}");
         assert!(error.is_ambiguous());
-        assert_eq!(
-            ask(&client, server.local(), Purpose::Client, b"x")
-                .await
-                .unwrap(),
-            "x"
-        );
+        assert_eq!(ask(&client, server.local(), Purpose::Client, b"x").await.unwrap(), "x");
     }
 }
 
@@ -158,19 +110,13 @@ async fn dropped_requests_free_their_places() {
 
     // All places here are taken: one more waits for its turn and does not leave.
     let error = ask_soon().await.unwrap_err();
-    assert!(
-        matches!(error, NetError::Deadline { sent: false, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, NetError::Deadline { sent: false, .. }), "{error:?}");
     assert!(!error.is_ambiguous());
 
     // Given up, they make room here. The peer still works on them, so there is no reply yet.
     requests.shutdown().await;
     let error = ask_soon().await.unwrap_err();
-    assert!(
-        matches!(error, NetError::Deadline { sent: true, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, NetError::Deadline { sent: true, .. }), "{error:?}");
 
     // Other streams of the same peer never noticed.
     assert_eq!(ask(&client, to, Purpose::Raft, b"x").await.unwrap(), "x");

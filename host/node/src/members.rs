@@ -17,7 +17,8 @@ use crate::node::Node;
 use crate::requests::{find, refused};
 use crate::shard::{NotDone, Shard, parse_address};
 
-type Changed = Result<(), RaftError<aspen_store::TypeConfig, ClientWriteError<aspen_store::TypeConfig>>>;
+type Changed =
+    Result<(), RaftError<aspen_store::TypeConfig, ClientWriteError<aspen_store::TypeConfig>>>;
 
 fn change_refused(changed: Changed) -> Result<(), Refused> {
     match changed {
@@ -56,9 +57,9 @@ impl Node {
         };
         first.linearize().await.map_err(refused)?;
         let members = first.members();
-        let known = members.iter().find(|(_, (known, _))| {
-            parse_address(known).is_some_and(|known| known.id == peer.id)
-        });
+        let known = members
+            .iter()
+            .find(|(_, (known, _))| parse_address(known).is_some_and(|known| known.id == peer.id));
         if members.len() >= NODES_MAX && known.is_none() {
             let reason = format!("the cluster has {NODES_MAX} nodes, no more fit");
             return Err(Refused::Invalid { reason });

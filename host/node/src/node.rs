@@ -131,9 +131,8 @@ impl Node {
             if started.boxed().context(RaftSnafu { what })? {
                 continue;
             }
-            let member = |(id, peer): &(NodeId, PeerAddr)| {
-                (id.get(), openraft::BasicNode::new(peer))
-            };
+            let member =
+                |(id, peer): &(NodeId, PeerAddr)| (id.get(), openraft::BasicNode::new(peer));
             let members: BTreeMap<u64, openraft::BasicNode> = members.iter().map(member).collect();
             shard.raft.initialize(members).await.boxed().context(RaftSnafu { what })?;
         }
@@ -232,9 +231,7 @@ impl Node {
     }
 }
 
-fn member_keys(
-    membership: &aspen_store::StoredMembership,
-) -> std::collections::BTreeSet<PeerId> {
+fn member_keys(membership: &aspen_store::StoredMembership) -> std::collections::BTreeSet<PeerId> {
     let nodes = membership.membership().nodes();
     nodes.filter_map(|(_, node)| Some(parse_address(&node.addr)?.id)).collect()
 }

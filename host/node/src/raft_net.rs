@@ -12,9 +12,7 @@ use aspen_net::{NetError, PeerAddr, Purpose, Transport};
 use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
 use bytes::Bytes;
 use openraft::EntryPayload;
-use openraft::errors::{
-    NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable,
-};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, v2::RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
@@ -139,9 +137,9 @@ impl From<Failure> for RPCError<TypeConfig> {
     fn from(failure: Failure) -> Self {
         match &failure {
             // Worth another try at once: the peer is there.
-            Failure::Net { source: NetError::Deadline { .. } | NetError::ConnectionLost { .. } } => {
-                RPCError::Network(NetworkError::new(&failure))
-            }
+            Failure::Net {
+                source: NetError::Deadline { .. } | NetError::ConnectionLost { .. },
+            } => RPCError::Network(NetworkError::new(&failure)),
             _ => RPCError::Unreachable(Unreachable::new(&failure)),
         }
     }
@@ -179,7 +177,9 @@ impl RaftNetworkV2<TypeConfig> for Replica {
         let message = RaftMessage::Append(request);
         let answer = self.ask(Purpose::Raft, message, option.hard_ttl()).await?;
         Ok(match answer {
-            AppendEntriesResponse::Success if partial => AppendEntriesResponse::PartialSuccess(last),
+            AppendEntriesResponse::Success if partial => {
+                AppendEntriesResponse::PartialSuccess(last)
+            }
             answer => answer,
         })
     }

@@ -77,10 +77,6 @@ async fn receive(
     installed.map(SnapshotProgress::Installed).map_err(|error| error.to_string())
 }
 
-fn start(
-    reader: &StateReader,
-    bytes: u64,
-    checksum: [u8; 32],
-) -> Result<SnapshotReceiver, String> {
+fn start(reader: &StateReader, bytes: u64, checksum: [u8; 32]) -> Result<SnapshotReceiver, String> {
     reader.receive_snapshot(bytes, checksum).map_err(|error| error.to_string())
 }

@@ -18,21 +18,29 @@ use crate::log::lock;
 use crate::reader::Shared;
 use crate::recovery::{self, Opened};
 use crate::state::SqliteState;
-use crate::types::{
-    Entry, LogId, Proposal, Reply, Snapshot, StoredMembership, TypeConfig,
-};
+use crate::types::{Entry, LogId, Proposal, Reply, Snapshot, StoredMembership, TypeConfig};
 
 /// Jobs that may wait: openraft sends one at a time, a snapshot another.
 pub const JOBS_MAX: usize = 4;
 
 /// What the worker is asked to do.
 pub enum Job {
-    Apply { batch: Vec<EntryResponder<TypeConfig>>, done: Done },
+    Apply {
+        batch: Vec<EntryResponder<TypeConfig>>,
+        done: Done,
+    },
     /// Make everything applied durable.
-    Sync { done: Done },
-    Install { snapshot: Snapshot, done: Done },
+    Sync {
+        done: Done,
+    },
+    Install {
+        snapshot: Snapshot,
+        done: Done,
+    },
     /// The last applied entry and the members.
-    Applied { done: oneshot::Sender<(Option<LogId>, StoredMembership)> },
+    Applied {
+        done: oneshot::Sender<(Option<LogId>, StoredMembership)>,
+    },
 }
 
 /// Where a job's answer goes.

@@ -11,15 +11,15 @@ mod log;
 mod log_tail;
 mod log_writer;
 
-mod state_machine;
 mod apply_worker;
 mod reader;
 mod recovery;
+mod schema;
 mod snapshot;
 mod snapshot_transfer;
 mod state;
+mod state_machine;
 mod view;
-mod schema;
 
 mod entry_codec;
 mod error;

@@ -28,12 +28,10 @@ use snafu::ResultExt;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::entry_codec::decode_entry;
-use crate::error::{
-    FileSnafu, ForeignLogSnafu, Identity, LogDamagedSnafu, StoreError,
-};
+use crate::error::{FileSnafu, ForeignLogSnafu, Identity, LogDamagedSnafu, StoreError};
 use crate::log_tail::{Tail, cost};
 use crate::log_writer::{
-    BOUNDS, COMMITTED, ENTRIES, Job, JOBS_MAX, META, PURGED, VOTE, Writer, purge,
+    BOUNDS, COMMITTED, ENTRIES, JOBS_MAX, Job, META, PURGED, VOTE, Writer, purge,
 };
 use crate::runtime::{Worker, spawn_worker};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
@@ -186,9 +184,7 @@ fn open_error(path: &Path, error: DatabaseError) -> StoreError {
     let path = path.to_path_buf();
     match damaged {
         true => StoreError::LogDamaged { path, source: error.into() },
-        false => {
-            StoreError::LogStorage { what: "opening", path, source: Box::new(error.into()) }
-        }
+        false => StoreError::LogStorage { what: "opening", path, source: Box::new(error.into()) },
     }
 }
 
@@ -336,7 +332,10 @@ impl Inner {
     }
 
     /// Sends a job and waits until it is done.
-    async fn request(&self, job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job) -> io::Result<()> {
+    async fn request(
+        &self,
+        job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job,
+    ) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
         self.send(job(done)).await?;
         answer.await.unwrap_or_else(|_| Err(io::Error::other("the raft log is closed")))
@@ -351,7 +350,12 @@ impl ShardLog {
 
     /// The entries of `range` in order, at least one if there is any, and no more than fit in
     /// `bytes_max` bytes and `entries_max` entries.
-    fn read(&self, range: Range<u64>, entries_max: usize, bytes_max: usize) -> io::Result<Vec<Entry>> {
+    fn read(
+        &self,
+        range: Range<u64>,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> io::Result<Vec<Entry>> {
         // Memory and the view of the disk are taken together: in between, the writer could drop
         // from memory what the view does not show yet.
         let (stored, view, cached) = {

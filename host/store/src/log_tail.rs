@@ -89,10 +89,13 @@ impl Tail {
         }
     }
 
-    /// Deletes everything after `last`.
+    /// Deletes everything after `last`, if there is anything.
     pub fn truncate(&mut self, last: Option<LogId>) {
-        self.drop_from(last.map_or(0, |last| last.index + 1));
-        self.last = last;
+        let end = last.map_or(0, |last| last.index + 1);
+        self.drop_from(end);
+        if self.last.is_some_and(|last| last.index >= end) {
+            self.last = last;
+        }
     }
 
     /// Deletes everything up to `upto`.

@@ -49,12 +49,30 @@ const PURGE_ENTRIES_MAX: u64 = 4096;
 
 /// What the writer is asked to do.
 pub enum Job {
-    Append { tail: ShardTail, entries: Vec<Entry>, append: u64, done: IOFlushed<TypeConfig> },
-    Vote { tail: ShardTail, vote: Vote, done: Done },
-    Truncate { shard: ShardId, from: u64, done: Done },
-    Purge { shard: ShardId, upto: LogId },
+    Append {
+        tail: ShardTail,
+        entries: Vec<Entry>,
+        append: u64,
+        done: IOFlushed<TypeConfig>,
+    },
+    Vote {
+        tail: ShardTail,
+        vote: Vote,
+        done: Done,
+    },
+    Truncate {
+        shard: ShardId,
+        from: u64,
+        done: Done,
+    },
+    Purge {
+        shard: ShardId,
+        upto: LogId,
+    },
     /// Write down what is only in memory; nothing comes after.
-    Close { done: Done },
+    Close {
+        done: Done,
+    },
 }
 
 /// Where a job's answer goes.

@@ -106,7 +106,11 @@ pub fn mark_closed(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the state that `snapshot` holds the newest one, after `current`, which stays in place.
-pub fn install(snapshot: &Snapshot, owner: &Owner, current: &StateFile) -> Result<Opened, StoreError> {
+pub fn install(
+    snapshot: &Snapshot,
+    owner: &Owner,
+    current: &StateFile,
+) -> Result<Opened, StoreError> {
     let file = current.next();
     let new = files::beside(&file.path, ".new");
     files::remove_database(&new)?;
@@ -158,7 +162,13 @@ fn foreign<'a>(
     path: &'a Path,
     owner: &Owner,
     found: &Owner,
-) -> ForeignStateSnafu<&'a Path, crate::Identity, aspen_core::ShardId, crate::Identity, aspen_core::ShardId> {
+) -> ForeignStateSnafu<
+    &'a Path,
+    crate::Identity,
+    aspen_core::ShardId,
+    crate::Identity,
+    aspen_core::ShardId,
+> {
     ForeignStateSnafu {
         path,
         expected: owner.identity,

@@ -91,7 +91,10 @@ impl SnapshotFile {
         Ok(())
     }
 
-    fn each_chunk(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> Result<[u8; 32], StoreError> {
+    fn each_chunk(
+        &self,
+        mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<[u8; 32], StoreError> {
         let mut hash = Sha256::new();
         let mut offset = 0;
         while offset < self.bytes {

@@ -63,8 +63,7 @@ impl SqliteState {
         let sessions = load_sessions(&db)?;
         let (path, pruned) = (path.to_path_buf(), BTreeMap::new());
         let checkpoint_at = CHECKPOINT_BYTES;
-        let state =
-            Self { db, path, header, applied, membership, sessions, pruned, checkpoint_at };
+        let state = Self { db, path, header, applied, membership, sessions, pruned, checkpoint_at };
         Ok((state, owner))
     }
 
@@ -89,7 +88,11 @@ impl SqliteState {
     }
 
     /// Notes that `log_id` is applied, with the members it set, if any.
-    pub fn advance(&mut self, log_id: LogId, membership: Option<StoredMembership>) -> Result<(), Fault> {
+    pub fn advance(
+        &mut self,
+        log_id: LogId,
+        membership: Option<StoredMembership>,
+    ) -> Result<(), Fault> {
         self.applied = Some(log_id);
         if let Some(membership) = membership {
             self.membership = membership;

@@ -81,7 +81,8 @@ impl StateMachine {
         let shared = Arc::new(share(dir, owner, snapshots, &opened));
         let worker = ApplyWorker { shared: shared.clone(), opened, functions, router, jobs, alive };
         let worker = spawn_worker(&format!("aspen-apply-{shard}"), stack_bytes, worker.run());
-        let worker = worker.context(FileSnafu { what: "starting the worker of", path: &shared.dir })?;
+        let worker =
+            worker.context(FileSnafu { what: "starting the worker of", path: &shared.dir })?;
         let reader = StateReader { shared: shared.clone(), worker: alive_sender };
         let handle = Handle { jobs: jobs_sender, _worker: worker, shared };
         Ok((StateMachine { handle: Arc::new(handle) }, reader))
@@ -173,7 +174,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         SnapshotBuilder { handle: self.handle.clone() }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> io::Result<()> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        file: SnapshotFile,
+    ) -> io::Result<()> {
         let snapshot = Snapshot { meta: meta.clone(), snapshot: file };
         self.handle.request(|done| Job::Install { snapshot, done }).await?
     }

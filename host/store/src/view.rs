@@ -72,7 +72,8 @@ impl View for SqliteView<'_> {
 
     fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
         let get = || -> Read<Option<Vec<u8>>> {
-            let mut statement = self.0.prepare_cached("SELECT bytes FROM component WHERE hash = ?1")?;
+            let mut statement =
+                self.0.prepare_cached("SELECT bytes FROM component WHERE hash = ?1")?;
             statement.query_row([hash.as_bytes()], |row| row.get(0)).optional()
         };
         let bytes = get().map_err(|error| Fault::new("reading a component", error))?;
@@ -128,7 +129,10 @@ pub fn number(row: &Row<'_>, at: usize) -> Read<u64> {
 }
 
 /// A column holds what was never written.
-pub fn damaged(at: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub fn damaged(
+    at: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
     let kind = rusqlite::types::Type::Blob;
     rusqlite::Error::FromSqlConversionFailure(at, kind, Box::new(error))
 }

@@ -91,38 +91,19 @@ async fn admit(
     handler: &dyn Handler,
     places: &Places,
 ) -> Result<(serve::Stream, OwnedSemaphorePermit), TurnedAway> {
-    let (mut send, mut recv) = connection
-        .accept_bi()
-        .await
-        .map_err(|_| TurnedAway::gone())?;
+    let (mut send, mut recv) = connection.accept_bi().await.map_err(|_| TurnedAway::gone())?;
     let mut decoder = FrameDecoder::new(HELLO_BYTES_MAX);
     let purpose = read_hello(&mut recv, &mut decoder, connection.alpn()).await?;
-    handler
-        .admit(from, purpose)
-        .map_err(|reason| TurnedAway(CloseCode::Refused, reason))?;
+    handler.admit(from, purpose).map_err(|reason| TurnedAway(CloseCode::Refused, reason))?;
     let place = places.of(purpose).clone().try_acquire_owned();
     let place =
         place.map_err(|_| TurnedAway(CloseCode::Busy, "too many connections".to_owned()))?;
     connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES));
     decoder.set_limit(FRAME_BYTES_MAX);
-    let welcome = Frame {
-        id: 0,
-        kind: FrameKind::Welcome,
-        body: Default::default(),
-    };
+    let welcome = Frame { id: 0, kind: FrameKind::Welcome, body: Default::default() };
     let welcome = &mut encode_frames([welcome]);
-    send.write_all_chunks(welcome)
-        .await
-        .map_err(|_| TurnedAway::gone())?;
-    Ok((
-        serve::Stream {
-            purpose,
-            send,
-            recv,
-            decoder,
-        },
-        place,
-    ))
+    send.write_all_chunks(welcome).await.map_err(|_| TurnedAway::gone())?;
+    Ok((serve::Stream { purpose, send, recv, decoder }, place))
 }
 
 async fn read_hello(
@@ -146,9 +127,7 @@ fn purpose_of(frame: &Frame, alpn: &[u8]) -> Result<Purpose, FrameError> {
     let kind = frame.kind;
     ensure!(kind == FrameKind::Hello, OutOfPlaceSnafu { kind });
     let named = frame.body.first().copied().and_then(Purpose::from_byte);
-    named
-        .filter(|purpose| purpose.alpn() == alpn)
-        .context(PurposeSnafu)
+    named.filter(|purpose| purpose.alpn() == alpn).context(PurposeSnafu)
 }
 
 /// Cuts a reason to what fits into one packet, at a character's edge.

@@ -66,9 +66,7 @@ impl CloseCode {
         let ConnectionError::ApplicationClosed(close) = error else {
             return None;
         };
-        let code = CODES
-            .into_iter()
-            .find(|code| code.to_varint() == close.error_code)?;
+        let code = CODES.into_iter().find(|code| code.to_varint() == close.error_code)?;
         Some((code, String::from_utf8_lossy(&close.reason).into_owned()))
     }
 }

@@ -57,12 +57,7 @@ async fn open(endpoint: &Endpoint, to: PeerAddr, purpose: Purpose) -> Result<Ope
     match greet(&connection, purpose).await {
         Ok((send, recv, decoder)) => {
             connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES));
-            Ok(Opened {
-                connection,
-                send,
-                recv,
-                decoder,
-            })
+            Ok(Opened { connection, send, recv, decoder })
         }
         Err(cause) => {
             connection.close(CloseCode::Closing.to_varint(), b"");
@@ -79,14 +74,8 @@ async fn greet(
     let lost = || cause_of(connection);
     let (mut send, mut recv) = connection.open_bi().await.map_err(|_| lost())?;
     let body = Bytes::copy_from_slice(&[purpose.to_byte()]);
-    let hello = Frame {
-        id: 0,
-        kind: FrameKind::Hello,
-        body,
-    };
-    send.write_all_chunks(&mut encode_frames([hello]))
-        .await
-        .map_err(|_| lost())?;
+    let hello = Frame { id: 0, kind: FrameKind::Hello, body };
+    send.write_all_chunks(&mut encode_frames([hello])).await.map_err(|_| lost())?;
     let mut decoder = FrameDecoder::new(HELLO_BYTES_MAX);
     loop {
         if let Some(frame) = decoder.next().map_err(|error| Arc::new(error) as Cause)? {
@@ -104,9 +93,7 @@ async fn greet(
 }
 
 fn refused_or_unreachable(peer: PeerAddr, cause: Cause) -> NetError {
-    let closed = cause
-        .downcast_ref::<ConnectionError>()
-        .and_then(CloseCode::of);
+    let closed = cause.downcast_ref::<ConnectionError>().and_then(CloseCode::of);
     match closed {
         Some((CloseCode::Refused, reason)) => NetError::Refused { peer, reason },
         _ => unreachable(peer, cause),

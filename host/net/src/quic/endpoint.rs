@@ -29,21 +29,13 @@ pub(super) async fn open(config: &IrohConfig) -> Result<Endpoint, NetError> {
         .bind_addr(addr)
         .map_err(|error| failed(Arc::new(error)))?
         .secret_key(SecretKey::from_bytes(&config.secret.to_bytes()))
-        .alpns(vec![
-            Purpose::Raft.alpn().to_vec(),
-            Purpose::Client.alpn().to_vec(),
-        ])
+        .alpns(vec![Purpose::Raft.alpn().to_vec(), Purpose::Client.alpn().to_vec()])
         .transport_config(transport_config());
-    builder
-        .bind()
-        .await
-        .map_err(|error| failed(Arc::new(error)))
+    builder.bind().await.map_err(|error| failed(Arc::new(error)))
 }
 
 fn transport_config() -> QuicTransportConfig {
-    let idle = IDLE_TIMEOUT
-        .try_into()
-        .expect("seconds fit into QUIC's milliseconds");
+    let idle = IDLE_TIMEOUT.try_into().expect("seconds fit into QUIC's milliseconds");
     QuicTransportConfig::builder()
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))

@@ -99,11 +99,7 @@ impl Link {
         deadline: Instant,
         after: Duration,
     ) -> Result<Bytes, NetError> {
-        let late = |sent| NetError::Deadline {
-            peer: self.peer,
-            after,
-            sent,
-        };
+        let late = |sent| NetError::Deadline { peer: self.peer, after, sent };
         let admitted = timeout_at(deadline, self.place(body.len())).await;
         let Some((_place, room)) = admitted.map_err(|_| late(false))? else {
             return Err(self.ended(false));
@@ -133,28 +129,10 @@ impl Link {
         }
         calls.last_id += 1;
         let id = calls.last_id;
-        calls.waiting.insert(
-            id,
-            Waiting {
-                reply: sender,
-                sent: false,
-            },
-        );
+        calls.waiting.insert(id, Waiting { reply: sender, sent: false });
         drop(calls);
-        self.outbox.push(
-            Frame {
-                id,
-                kind: FrameKind::Request,
-                body,
-            },
-            room,
-        );
-        Ok(Call {
-            link: self,
-            id,
-            reply,
-            is_settled: false,
-        })
+        self.outbox.push(Frame { id, kind: FrameKind::Request, body }, room);
+        Ok(Call { link: self, id, reply, is_settled: false })
     }
 
     /// Takes a call out; whether it was sent. Without effect on one that is gone already.
@@ -195,17 +173,11 @@ impl Link {
             return Ok(frame.body);
         }
         let cause = Unanswered::from_body(&frame.body);
-        Err(NetError::Unanswered {
-            peer: self.peer,
-            cause,
-        })
+        Err(NetError::Unanswered { peer: self.peer, cause })
     }
 
     fn ended(&self, sent: bool) -> NetError {
-        let end = lock(&self.calls)
-            .end
-            .clone()
-            .unwrap_or_else(LinkEnd::closing);
+        let end = lock(&self.calls).end.clone().unwrap_or_else(LinkEnd::closing);
         end.error(self.peer, sent)
     }
 
@@ -228,22 +200,12 @@ impl Link {
 
     /// Moves bytes until the connection ends or the task is aborted.
     pub async fn run(self: Arc<Self>, opened: Opened) {
-        let Opened {
-            connection,
-            mut send,
-            recv,
-            decoder,
-        } = opened;
-        let last = EndOnDrop {
-            link: &self,
-            connection: &connection,
-        };
+        let Opened { connection, mut send, recv, decoder } = opened;
+        let last = EndOnDrop { link: &self, connection: &connection };
         let mut writer = JoinSet::new();
         let link = self.clone();
         writer.spawn(async move {
-            link.outbox
-                .write_to(&mut send, |batch| link.mark_sent(batch))
-                .await
+            link.outbox.write_to(&mut send, |batch| link.mark_sent(batch)).await
         });
         let end = select! {
             biased;
@@ -254,10 +216,7 @@ impl Link {
             },
         };
         if let LinkEnd::Malformed(error) = &end {
-            connection.close(
-                CloseCode::Malformed.to_varint(),
-                error.to_string().as_bytes(),
-            );
+            connection.close(CloseCode::Malformed.to_varint(), error.to_string().as_bytes());
         }
         // The writer first: what is unsent now stays unsent.
         writer.shutdown().await;
@@ -320,16 +279,8 @@ impl LinkEnd {
 
     fn error(&self, peer: PeerAddr, sent: bool) -> NetError {
         match self {
-            Self::Lost(source) => NetError::ConnectionLost {
-                peer,
-                sent,
-                source: source.clone(),
-            },
-            Self::Malformed(source) => NetError::Malformed {
-                peer,
-                sent,
-                source: source.clone(),
-            },
+            Self::Lost(source) => NetError::ConnectionLost { peer, sent, source: source.clone() },
+            Self::Malformed(source) => NetError::Malformed { peer, sent, source: source.clone() },
         }
     }
 }

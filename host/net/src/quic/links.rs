@@ -51,11 +51,7 @@ impl Links {
         let (outcome, entry) = watch::channel(None);
         links.insert(key, entry.clone());
         drop(links);
-        begin(Begun {
-            links: self.clone(),
-            key,
-            outcome,
-        })?;
+        begin(Begun { links: self.clone(), key, outcome })?;
         Ok(Pending(entry))
     }
 }
@@ -72,10 +68,7 @@ impl Pending {
     /// Waits for the end of the attempt. `Closed` if its task was ended before.
     pub async fn wait(mut self) -> Result<Arc<Link>, NetError> {
         let outcome = self.0.wait_for(Option::is_some).await;
-        outcome
-            .ok()
-            .and_then(|outcome| outcome.clone())
-            .unwrap_or(Err(NetError::Closed))
+        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(NetError::Closed))
     }
 }
 

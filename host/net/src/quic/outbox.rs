@@ -51,20 +51,12 @@ pub(super) enum WriteEnd {
 impl Outbox {
     pub fn new() -> Self {
         let room = Arc::new(Semaphore::new(STREAM_BYTES_MAX));
-        Self {
-            queue: Mutex::default(),
-            filled: Notify::new(),
-            room,
-        }
+        Self { queue: Mutex::default(), filled: Notify::new(), room }
     }
 
     /// Waits for room for a body of `bytes`; `None` once the outbox is closed.
     pub async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        self.room
-            .clone()
-            .acquire_many_owned(share(bytes))
-            .await
-            .ok()
+        self.room.clone().acquire_many_owned(share(bytes)).await.ok()
     }
 
     /// Queues a frame.

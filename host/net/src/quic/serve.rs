@@ -63,12 +63,7 @@ pub(super) async fn run(
     handler: Arc<dyn Handler>,
 ) {
     let connection = CloseOnDrop(connection);
-    let Stream {
-        purpose,
-        mut send,
-        recv,
-        decoder,
-    } = stream;
+    let Stream { purpose, mut send, recv, decoder } = stream;
     let session = Arc::new(Session {
         from,
         purpose,
@@ -139,12 +134,7 @@ async fn answer(
     place: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 ) {
     let Frame { id, body, .. } = frame;
-    let handling = async {
-        session
-            .handler
-            .handle(session.from, session.purpose, body)
-            .await
-    };
+    let handling = async { session.handler.handle(session.from, session.purpose, body).await };
     // Unwind safe: of what the handler touches, only the session is ours, and it is not changed.
     let reply = AssertUnwindSafe(handling).catch_unwind().await;
     let (kind, body) = match reply {
@@ -159,24 +149,14 @@ async fn answer(
 }
 
 fn failure(cause: Unanswered) -> (FrameKind, Bytes) {
-    (
-        FrameKind::Failure,
-        Bytes::copy_from_slice(&[cause.to_byte()]),
-    )
+    (FrameKind::Failure, Bytes::copy_from_slice(&[cause.to_byte()]))
 }
 
 impl Session {
     /// Waits for a place among the requests in flight and for room for the body.
     async fn place(&self, bytes: usize) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let place = self.places.clone().acquire_owned().await.ok()?;
-        Some((
-            place,
-            self.room
-                .clone()
-                .acquire_many_owned(share(bytes))
-                .await
-                .ok()?,
-        ))
+        Some((place, self.room.clone().acquire_many_owned(share(bytes)).await.ok()?))
     }
 }
 

@@ -80,9 +80,7 @@ pub async fn bind(secret: Secret, addr: SocketAddr) -> Result<Arc<IrohTransport>
 }
 
 pub async fn client() -> Arc<IrohTransport> {
-    bind(Secret::generate(), LOCALHOST.parse().unwrap())
-        .await
-        .unwrap()
+    bind(Secret::generate(), LOCALHOST.parse().unwrap()).await.unwrap()
 }
 
 pub async fn server(script: &Arc<Script>) -> Arc<IrohTransport> {
@@ -97,7 +95,5 @@ pub async fn ask(
     purpose: Purpose,
     body: &[u8],
 ) -> Result<Bytes, NetError> {
-    client
-        .request(&to, purpose, Bytes::copy_from_slice(body), PLENTY)
-        .await
+    client.request(&to, purpose, Bytes::copy_from_slice(body), PLENTY).await
 }

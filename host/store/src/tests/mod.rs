@@ -1,16 +1,126 @@
 //! Claims about the store as a whole, and what their tests share.
 
-use bytes::Bytes;
-use openraft::EntryPayload;
-use openraft::impls::leader_id_adv::LeaderId;
+mod conformance;
+mod disk;
+mod equality;
+mod log;
+mod raft;
+mod recovery;
+mod snapshot;
 
-use crate::types::{Entry, LogId, Proposal};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use aspen_core::{
+    Caller, Command, Key, NoFunctions, NodeId, Outcome, Record, RequestId, SessionId, ShardId,
+    ShardRouter, Timestamp, Transact, Value, WriteOp,
+};
+use bytes::Bytes;
+use openraft::async_runtime::AsyncRuntime;
+use openraft::impls::leader_id_adv::LeaderId;
+use openraft::storage::{IOFlushed, RaftLogStorage, RaftStateMachine};
+use openraft::{EntryPayload, Membership};
+use tokio::sync::oneshot;
+
+use crate::{
+    Entry, Identity, Log, LogId, Proposal, Runtime, ShardLog, StateConfig, StateMachine,
+    StateReader, StoreError, TypeConfig,
+};
+
+pub const SHARD: ShardId = ShardId::new(0);
+pub const ME: Identity = Identity { cluster: 7, node: NodeId::new(1) };
+
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    Runtime::run(test)
+}
 
 pub fn log_id(term: u64, index: u64) -> LogId {
     LogId { leader_id: LeaderId { term, node_id: 1 }, index }
 }
 
 pub fn entry(term: u64, index: u64, bytes: usize) -> Entry {
-    let proposal = Proposal(Bytes::from(vec![index as u8; bytes]));
-    Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(proposal) }
+    normal(term, index, Bytes::from(vec![index as u8; bytes]))
+}
+
+pub fn normal(term: u64, index: u64, bytes: Bytes) -> Entry {
+    Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(Proposal(bytes)) }
+}
+
+pub fn members(index: u64, ids: &[u64]) -> Entry {
+    let ids: BTreeSet<u64> = ids.iter().copied().collect();
+    let membership = Membership::new_with_defaults(vec![ids], []);
+    Entry { log_id: log_id(1, index), payload: EntryPayload::Membership(membership) }
+}
+
+/// An entry that sets `key` to `value` as request `sequence` of session 1, or outside of sessions.
+pub fn put(index: u64, sequence: Option<u64>, key: &str, value: &str) -> Entry {
+    let request = sequence.map(|sequence| RequestId {
+        session: SessionId::new(1),
+        sequence,
+        acknowledged: 0,
+    });
+    let (key, value) = (Key::try_from(key).unwrap(), Value::try_from(value).unwrap());
+    let writes = vec![WriteOp::Set { key, value }];
+    let command = Command::Transact(Transact { reads: vec![], writes });
+    proposal(index, request, command)
+}
+
+pub fn proposal(index: u64, request: Option<RequestId>, command: Command) -> Entry {
+    let (stamp, caller) = (Timestamp::new(index * 10), Caller::LOCAL);
+    let entry = aspen_core::Entry { stamp, seed: index, caller, request, command };
+    normal(1, index, aspen_core::encode(&entry))
+}
+
+pub fn open_log(dir: &Path) -> Result<Log, StoreError> {
+    Log::open(dir.join("log.redb"), ME)
+}
+
+pub fn open_state(dir: &Path) -> (StateMachine, StateReader) {
+    try_open_state(dir, None).unwrap()
+}
+
+pub fn try_open_state(
+    dir: &Path,
+    purged: Option<LogId>,
+) -> Result<(StateMachine, StateReader), StoreError> {
+    let router = ShardRouter::new(1).unwrap();
+    let (dir, shard, identity) = (dir.join("s0"), SHARD, ME);
+    let config = StateConfig { dir, shard, router, identity, purged, stack_bytes: 1 << 20 };
+    StateMachine::open(config, Arc::new(NoFunctions))
+}
+
+/// Closes a state so that its folder can be opened again.
+pub async fn close_state(machine: StateMachine, reader: StateReader) {
+    drop(machine);
+    reader.closed().await;
+}
+
+pub async fn apply(machine: &mut StateMachine, entries: Vec<Entry>) -> io::Result<()> {
+    let entries = entries.into_iter().map(|entry| Ok((entry, None)));
+    machine.apply(futures::stream::iter(entries)).await
+}
+
+/// Appends and returns what will tell that it is on disk.
+pub async fn append(log: &mut ShardLog, entries: Vec<Entry>) -> Flushed {
+    let (done, flushed) = <openraft_rt_tokio::TokioOneshot as openraft_rt::Oneshot>::channel();
+    log.append(entries, IOFlushed::<TypeConfig>::signal(done)).await.unwrap();
+    flushed
+}
+pub type Flushed = oneshot::Receiver<io::Result<()>>;
+
+pub fn read(reader: &StateReader, key: &str) -> Option<Record> {
+    let key = Key::try_from(key).unwrap();
+    reader.read(|view, _| view.get(&key)).unwrap()
+}
+
+pub fn value(reader: &StateReader, key: &str) -> Option<String> {
+    let record = read(reader, key)?;
+    Some(String::from_utf8(record.value.as_bytes().to_vec()).unwrap())
+}
+
+pub fn outcome(bytes: &Bytes) -> Outcome {
+    aspen_core::decode(bytes).unwrap()
 }

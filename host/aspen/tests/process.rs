@@ -1,0 +1,250 @@
+//! The `aspen` binary as a user meets it: commands, exit codes, killed processes, a full disk.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+const ASPEN: &str = env!("CARGO_BIN_EXE_aspen");
+
+/// A running server process, killed when it goes out of scope.
+struct Server(Child);
+
+impl Server {
+    /// Starts `aspen` with these arguments and waits for its line `ready`.
+    fn start(args: &[&str]) -> Server {
+        Self::try_start(args).expect("the server becomes ready")
+    }
+
+    fn try_start(args: &[&str]) -> Result<Server, String> {
+        let mut command = Command::new(ASPEN);
+        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut server = Server(command.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if line.starts_with("ready") {
+            return Ok(server);
+        }
+        let mut errors = String::new();
+        let stderr = server.0.stderr.take().unwrap();
+        std::io::Read::read_to_string(&mut BufReader::new(stderr), &mut errors).unwrap();
+        Err(errors)
+    }
+
+    /// SIGKILL: the process has no chance to finish anything.
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// SIGINT, as Ctrl-C sends it; the process must end well.
+    fn interrupt(mut self) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Ended already, as a rule.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs `aspen` against the cluster in `dir`.
+fn aspen(dir: &Path, args: &[&str]) -> Output {
+    Command::new(ASPEN).arg("--connect").arg(dir).args(args).output().unwrap()
+}
+
+/// Exit code, and what it printed: errors if there are any.
+fn run(dir: &Path, args: &[&str]) -> (i32, String) {
+    let output = aspen(dir, args);
+    let text = if output.stderr.is_empty() { output.stdout } else { output.stderr };
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap().trim_end().to_string())
+}
+
+fn ok(text: &str) -> (i32, String) {
+    (0, text.to_string())
+}
+
+fn path(dir: &Path) -> &str {
+    dir.to_str().unwrap()
+}
+
+#[test]
+fn process_session_of_the_readme_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("cluster");
+    let server = Server::start(&["dev", path(&dir), "--nodes", "3"]);
+    assert_eq!(run(&dir, &["put", "greeting", "hello"]), ok("version 1 at revision 1"));
+    assert_eq!(run(&dir, &["get", "greeting"]), ok("hello"));
+    let json =
+        r#"{"create_revision":1,"key":"greeting","mod_revision":1,"value":"hello","version":1}"#;
+    assert_eq!(run(&dir, &["get", "greeting", "--json"]), ok(json));
+    assert_eq!(run(&dir, &["get", "nothing"]), (1, "aspen: nothing: not found".into()));
+    assert_eq!(run(&dir, &["delete", "nothing"]).0, 1);
+    assert_eq!(run(&dir, &["put", "other", "x"]).0, 0);
+    assert_eq!(run(&dir, &["scan"]), ok("greeting\thello\nother\tx"));
+    assert_eq!(run(&dir, &["scan", "gr", "--keys-only"]), ok("greeting"));
+    assert_eq!(run(&dir, &["delete", "other"]), ok("deleted version 1 at revision 3"));
+    assert_eq!(run(&dir, &["functions"]), ok(""));
+    assert_eq!(
+        run(&dir, &["call", "none", "f", "--key", "k"]),
+        (1, "aspen: not found: component none".into())
+    );
+    assert_eq!(run(&dir, &["put"]).0, 2);
+    assert_eq!(run(&dir, &["put", &"k".repeat(2000), "v"]).0, 2);
+    let (code, status) = run(&dir, &["status", "--json"]);
+    assert_eq!((code, status.matches("\"digest\"").count()), (0, 3));
+    server.interrupt();
+    let (code, message) = run(&dir, &["--timeout", "1", "get", "greeting"]);
+    assert_eq!(code, 3, "{message}");
+    let nowhere = folder.path().join("nowhere");
+    assert_eq!(run(&nowhere, &["get", "greeting"]).0, 3);
+    let server = Server::start(&["dev", path(&dir)]);
+    assert_eq!(run(&dir, &["get", "greeting"]), ok("hello"));
+    server.interrupt();
+}
+
+#[test]
+fn process_killed_under_load_loses_nothing_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("node");
+    let mut server = Server::start(&["node", "--data", path(&dir), "--init"]);
+    let mut acknowledged = 0u64;
+    for round in 0..6 {
+        let (writer_dir, start) = (dir.clone(), acknowledged);
+        let writer = std::thread::spawn(move || {
+            let mut done = start;
+            // Ends when the node is gone: then an attempt is given up after a second.
+            for n in start + 1.. {
+                let args = ["--timeout", "1", "put", "counter", &n.to_string()];
+                if aspen(&writer_dir, &args).status.code() != Some(0) {
+                    break;
+                }
+                done = n;
+            }
+            done
+        });
+        std::thread::sleep(std::time::Duration::from_millis(300 + 130 * round));
+        server.kill();
+        acknowledged = writer.join().unwrap();
+        server = Server::start(&["node", "--data", path(&dir)]);
+        let value: u64 = run(&dir, &["get", "counter"]).1.parse().unwrap();
+        // The last put may have been applied without its answer getting through.
+        assert!(value == acknowledged || value == acknowledged + 1, "{value}, {acknowledged}");
+        acknowledged = value;
+    }
+    server.interrupt();
+}
+
+#[test]
+fn process_folder_in_use_and_folder_without_a_node_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("node");
+    let _server = Server::start(&["node", "--data", path(&dir), "--init"]);
+    let second = Server::try_start(&["node", "--data", path(&dir)]).err().unwrap();
+    assert!(second.contains("is in use by another process"), "{second}");
+    let empty = folder.path().join("empty");
+    let none = Server::try_start(&["node", "--data", path(&empty)]).err().unwrap();
+    assert!(none.contains("holds no Aspen node; create one with"), "{none}");
+    let bad = Server::try_start(&["node", "--data", path(&empty), "--join", "aspen1xyz"]);
+    assert!(bad.err().unwrap().contains("bad ticket"));
+}
+
+#[test]
+fn process_new_function_tests_builds_and_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = |name: &str| {
+        Command::new(ASPEN).args(["new", name]).current_dir(folder.path()).output().unwrap()
+    };
+    assert!(new("counter").status.success());
+    assert_eq!(new("counter").status.code(), Some(1), "it exists already");
+    assert_eq!(new("Bad Name").status.code(), Some(2));
+    let source = folder.path().join("counter");
+    let tested = clean_cargo().arg("test").current_dir(&source).output().unwrap();
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
+    let mut build = Command::new(ASPEN);
+    let built = build.args(["build", "counter"]).current_dir(folder.path()).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+
+    let dir = folder.path().join("node");
+    let server = Server::start(&["node", "--data", path(&dir), "--init"]);
+    let component = source.join("counter.wasm");
+    assert_eq!(run(&dir, &["upload", path(&component), "--name", "counter"]).0, 0);
+    let (_, described) = run(&dir, &["describe", "counter"]);
+    assert!(described.ends_with("add: func(name: string, amount: u64) -> result<u64, string>"));
+    let add =
+        |amount: &str| run(&dir, &["call", "counter", "add", "hits", amount, "--key", "hits"]);
+    assert_eq!(add("2"), ok("2"));
+    assert_eq!(add("3"), ok("5"));
+    assert_eq!(add("18446744073709551615").1, "aspen: the function returned an error: overflow");
+    assert_eq!(add("many").0, 2);
+    server.interrupt();
+}
+
+/// Cargo without the settings that an outer cargo gives its tests.
+fn clean_cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO") && text != "CARGO_HOME" || text == "RUSTFLAGS" {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
+/// A small file system of its own, unmounted at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, megabytes: u32) -> SmallDisk {
+        let size = format!("size={megabytes}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(at)
+            .status()
+            .expect("the program `mount` is there");
+        assert!(mounted.success(), "this test mounts a tmpfs: run it as root");
+        SmallDisk(at.to_path_buf())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A leftover mount harms nobody but says so by itself in the next run.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn process_full_disk_loses_nothing_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(folder.path(), 48);
+    let filler = disk.0.join("filler");
+    std::fs::write(&filler, vec![0; 16 << 20]).unwrap();
+    let dir = disk.0.join("node");
+    let server = Server::start(&["node", "--data", path(&dir), "--init"]);
+    let value = "v".repeat(100_000);
+    let mut acknowledged = vec![];
+    let failed = loop {
+        let key = format!("k{:04}", acknowledged.len());
+        let (code, message) = run(&dir, &["--timeout", "3", "put", &key, &value]);
+        if code != 0 {
+            break message;
+        }
+        acknowledged.push(key);
+        assert!(acknowledged.len() < 2000, "the disk never fills");
+    };
+    assert!(!failed.is_empty());
+    server.kill();
+    std::fs::remove_file(&filler).unwrap();
+    let server = Server::start(&["node", "--data", path(&dir)]);
+    for key in &acknowledged {
+        assert_eq!(run(&dir, &["get", key]).1.len(), value.len(), "{key}");
+    }
+    assert_eq!(run(&dir, &["put", "after", "1"]).0, 0);
+    server.interrupt();
+}

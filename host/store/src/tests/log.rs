@@ -1,0 +1,178 @@
+//! Claims about the Raft log on a real file.
+
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+
+use aspen_core::{NodeId, ShardId};
+use futures::StreamExt;
+use openraft::impls::Vote;
+use openraft::storage::{RaftLogReader, RaftLogStorage};
+
+use super::{ME, SHARD, append, entry, log_id, open_log, run};
+use crate::{Entry, Identity, Log, ShardLog, StoreError};
+
+async fn all(log: &mut ShardLog) -> Vec<Entry> {
+    log.try_get_log_entries(0..u64::MAX).await.unwrap()
+}
+
+#[test]
+fn storage_log_answers_all_shards_and_keeps_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let log = open_log(dir.path()).unwrap();
+        let mut flushed = vec![];
+        for round in 1..=20 {
+            for shard in 0..5 {
+                let mut log = log.shard(ShardId::new(shard));
+                flushed.push(append(&mut log, vec![entry(1, round, 100)]).await);
+                let readable = all(&mut log).await;
+                assert_eq!(readable.len() as u64, round, "readable before it is on disk");
+            }
+        }
+        for flushed in flushed {
+            flushed.await.unwrap().unwrap();
+        }
+        let mut vote = log.shard(ShardId::new(3));
+        vote.save_vote(&Vote::new(9, 1)).await.unwrap();
+    });
+    // Dropped without being closed: what was answered is there.
+    run(async {
+        let log = open_log(dir.path()).unwrap();
+        assert_eq!(log.shards().len(), 5);
+        for shard in 0..5 {
+            let mut log = log.shard(ShardId::new(shard));
+            let want: Vec<Entry> = (1..=20).map(|index| entry(1, index, 100)).collect();
+            assert_eq!(all(&mut log).await, want);
+            let vote = log.read_vote().await.unwrap();
+            assert_eq!(vote, (shard == 3).then(|| Vote::new(9, 1)));
+        }
+    });
+}
+
+#[test]
+fn storage_log_truncates_replaces_and_purges_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let want: Vec<Entry> =
+        (4..=6).map(|index| entry(1, index, 10)).chain([entry(2, 7, 10)]).collect();
+    run(async {
+        let log = open_log(dir.path()).unwrap();
+        let mut shard = log.shard(SHARD);
+        let first = append(&mut shard, (1..=9).map(|index| entry(1, index, 10)).collect()).await;
+        shard.truncate_after(Some(log_id(1, 6))).await.unwrap();
+        let second = append(&mut shard, vec![entry(2, 7, 10)]).await;
+        shard.purge(log_id(1, 3)).await.unwrap();
+        shard.save_committed(Some(log_id(1, 6))).await.unwrap();
+        assert_eq!(all(&mut shard).await, want);
+        log.close().await.unwrap();
+        assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+        let error = shard.save_vote(&Vote::new(1, 1)).await.unwrap_err();
+        assert_eq!(error.to_string(), "the raft log is closed");
+    });
+    run(async {
+        let mut shard = open_log(dir.path()).unwrap().shard(SHARD);
+        assert_eq!(all(&mut shard).await, want);
+        assert_eq!(shard.read_committed().await.unwrap(), Some(log_id(1, 6)));
+        let state = shard.get_log_state().await.unwrap();
+        assert_eq!(state.last_purged_log_id, Some(log_id(1, 3)));
+        assert_eq!(state.last_log_id, Some(log_id(2, 7)));
+    });
+}
+
+#[test]
+fn storage_log_purges_a_long_past_in_chunks() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let log = open_log(dir.path()).unwrap();
+        let mut shard = log.shard(SHARD);
+        for start in 0..20 {
+            let range = start * 500..(start + 1) * 500;
+            append(&mut shard, range.map(|index| entry(1, index, 1)).collect()).await;
+        }
+        shard.purge(log_id(1, 9_989)).await.unwrap();
+        assert_eq!(all(&mut shard).await.len(), 10);
+        log.close().await.unwrap();
+    });
+    run(async {
+        let mut shard = open_log(dir.path()).unwrap().shard(SHARD);
+        assert_eq!(all(&mut shard).await.first().unwrap().log_id, log_id(1, 9_990));
+    });
+}
+
+#[test]
+fn storage_log_streams_what_left_the_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let mut shard = open_log(dir.path()).unwrap().shard(SHARD);
+        for index in 0..40 {
+            let flushed = append(&mut shard, vec![entry(1, index, 500_000)]).await;
+            flushed.await.unwrap().unwrap();
+        }
+        let chunk = shard.limited_get_log_entries(0, 40).await.unwrap();
+        assert!(chunk.len() < 10, "a chunk is bounded");
+        let entries: Vec<_> = shard.entries_stream(..).await.collect().await;
+        for (index, got) in entries.iter().enumerate() {
+            assert_eq!(*got.as_ref().unwrap(), entry(1, index as u64, 500_000));
+        }
+        assert_eq!(entries.len(), 40);
+    });
+}
+
+#[test]
+fn storage_log_of_another_node_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.redb");
+    run(async { Log::open(&path, ME).unwrap().close().await.unwrap() });
+    let other = Identity { cluster: 7, node: NodeId::new(2) };
+    let error = run(async { Log::open(&path, other).err().unwrap() });
+    assert!(matches!(error, StoreError::ForeignLog { expected, found, .. }
+        if expected == other && found == ME));
+}
+
+#[test]
+fn storage_log_is_opened_once() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let _log = open_log(dir.path()).unwrap();
+        let error = open_log(dir.path()).err().unwrap();
+        assert!(matches!(error, StoreError::LogStorage { what: "opening", .. }), "{error}");
+    });
+}
+
+/// Whatever byte is hit: either the damage is reported with its remedy, or nothing was lost.
+#[test]
+fn storage_log_damage_is_reported_never_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.redb");
+    let want: Vec<Entry> = (0..50).map(|index| entry(1, index, 2_000)).collect();
+    run(async {
+        let log = open_log(dir.path()).unwrap();
+        let flushed = append(&mut log.shard(SHARD), want.clone()).await;
+        log.close().await.unwrap();
+        flushed.await.unwrap().unwrap();
+    });
+    let good = fs::read(&path).unwrap();
+    let mut reported = 0;
+    let used = good.iter().rposition(|byte| *byte != 0).unwrap();
+    for at in (0..used).step_by(used / 40) {
+        let mut file = fs::File::create(&path).unwrap();
+        file.write_all(&good).unwrap();
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        let end = good.len().min(at + 64);
+        file.write_all(&good[at..end].iter().map(|byte| !byte).collect::<Vec<_>>()).unwrap();
+        match run(async { open_log(dir.path()) }) {
+            Ok(log) => run(async { assert_eq!(all(&mut log.shard(SHARD)).await, want) }),
+            Err(error) => {
+                reported += 1;
+                let text = error.to_string();
+                assert!(matches!(error, StoreError::LogDamaged { .. }), "{at}: {text}");
+                assert!(text.contains("log.redb") && text.contains("join it anew"), "{text}");
+            }
+        }
+    }
+    assert!(reported > 10, "{reported}");
+    for content in [&good[..good.len() / 2], b"not a database"] {
+        fs::write(&path, content).unwrap();
+        let error = run(async { open_log(dir.path()).err().unwrap() });
+        assert!(matches!(error, StoreError::LogDamaged { .. }), "{error}");
+    }
+}
