@@ -6,6 +6,7 @@
 //! Compiled code is never taken from another machine.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -58,12 +59,10 @@ impl Compiler {
         hash: &ComponentHash,
         bytes: &[u8],
     ) -> Result<Option<Prepared>, Fault> {
+        // Each of these errors is decided by the bytes, so every replica refuses alike.
         let manifest = match check(bytes) {
             Ok(manifest) => manifest,
-            Err(error) => {
-                tracing::warn!(component = %hash, %error, "component cannot run");
-                return Ok(None);
-            }
+            Err(error) => return Ok(unfit(hash, &error)),
         };
         let component = match self.load(hash) {
             Some(component) => component,
@@ -72,8 +71,10 @@ impl Compiler {
                 None => return Ok(None),
             },
         };
-        let instance = self.linker.instantiate_pre(&component);
-        let instance = instance.map_err(|error| fault("linking a component", error))?;
+        let instance = match self.linker.instantiate_pre(&component) {
+            Ok(instance) => instance,
+            Err(error) => return Ok(unfit(hash, &error)),
+        };
         let function = |signature: FunctionSignature| {
             let index = component.get_export_index(None, &signature.name)?;
             let name = signature.name.clone();
@@ -84,21 +85,21 @@ impl Compiler {
     }
 
     fn compile(&self, hash: &ComponentHash, bytes: &[u8]) -> Result<Option<Component>, Fault> {
-        let instrumented = instrument::component(bytes);
-        let instrumented =
-            instrumented.map_err(|error| Fault::new("instrumenting a component", error))?;
+        let instrumented = match instrument::component(bytes) {
+            Ok(instrumented) => instrumented,
+            Err(error) => return Ok(unfit(hash, &error)),
+        };
         let code = match self.engine.precompile_component(&instrumented) {
             Ok(code) => code,
-            // A limit of the compiler that the check does not know: the bytes decide it.
-            Err(error) => {
-                tracing::warn!(component = %hash, %error, "component cannot be compiled");
-                return Ok(None);
-            }
+            Err(error) => return Ok(unfit(hash, &error)),
         };
         self.store(hash, &code);
         // SAFETY: this process has just compiled it.
         let component = unsafe { Component::deserialize(&self.engine, &code) };
-        component.map(Some).map_err(|error| fault("loading compiled code", error))
+        let fault = |error: wasmtime::Error| {
+            Fault::new("loading compiled code", error.into_boxed_dyn_error())
+        };
+        component.map(Some).map_err(fault)
     }
 
     /// The file of a component's code: its name depends on everything the code depends on.
@@ -162,8 +163,9 @@ fn is_raw(signature: &FunctionSignature) -> bool {
     param.ty.is_bytes() && ok.is_bytes() && **err == Type::String
 }
 
-fn fault(what: &'static str, error: wasmtime::Error) -> Fault {
-    Fault::new(what, error.into_boxed_dyn_error())
+fn unfit<T>(component: &ComponentHash, error: &dyn Display) -> Option<T> {
+    tracing::warn!(%component, %error, "component cannot run");
+    None
 }
 
 /// SHA-256 where the standard library wants a hasher.

@@ -225,7 +225,7 @@ impl Call<'_> {
     }
 
     fn export(&mut self, instance: &Instance) -> wasmtime::Result<wasmtime::component::Func> {
-        let function = instance.get_func(&mut self.store, &self.function.index);
+        let function = instance.get_func(&mut self.store, self.function.index);
         let missing = || Fault::new("finding an export that was there", "it is gone");
         Ok(function.ok_or_else(|| Stop::Machine(missing()))?)
     }

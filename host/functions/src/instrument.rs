@@ -162,6 +162,15 @@ impl ReencodeComponent for Modules {
         component.section(&encoder::ModuleSection(&module(bytes)?));
         Ok(())
     }
+
+    /// Dropped, as in modules.
+    fn parse_component_custom_section(
+        &mut self,
+        _component: &mut encoder::Component,
+        _section: wasmparser::CustomSectionReader<'_>,
+    ) -> Result<(), ErrorOf<Self>> {
+        Ok(())
+    }
 }
 
 /// Copies a core module and adds the counter.
@@ -228,6 +237,15 @@ impl Reencode for Counter {
     ) -> Result<(), ErrorOf<Self>> {
         utils::parse_global_section(self, globals, section)?;
         self.add_global(globals);
+        Ok(())
+    }
+
+    /// Dropped: names for debuggers, which nobody has checked.
+    fn parse_custom_section(
+        &mut self,
+        _module: &mut encoder::Module,
+        _section: wasmparser::CustomSectionReader<'_>,
+    ) -> Result<(), ErrorOf<Self>> {
         Ok(())
     }
 

@@ -85,6 +85,10 @@ pub const LOG_LINE_BYTES_MAX: usize = 256;
 /// Calls that run at once in this process; others wait. It bounds the pool: 32 x 16 MiB.
 pub const CALLS_AT_ONCE_MAX: usize = 32;
 
+/// Instance data of a component and of a core module: far above what the upload check lets through
+/// (10,000 functions and 1,000 globals make 0.5 MiB), so that the pool never decides an outcome.
+const INSTANCE_BYTES_MAX: usize = 16 << 20;
+
 /// Memory of a pool slot that stays resident between calls: a lean guest fits, so that a call costs
 /// 8 us instead of 27.
 const KEEP_RESIDENT_BYTES: usize = 256 << 10;
@@ -159,6 +163,8 @@ fn pooling() -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_MAX as u32)
         .max_memories_per_component(MEMORIES_MAX as u32)
         .max_tables_per_component(TABLES_MAX as u32)
+        .max_component_instance_size(INSTANCE_BYTES_MAX)
+        .max_core_instance_size(INSTANCE_BYTES_MAX)
         .max_memory_size(GUEST_MEMORY_BYTES_MAX)
         .table_elements(GUEST_TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(keep)

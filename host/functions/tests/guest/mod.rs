@@ -2,6 +2,8 @@
 //!
 //! Leaves out guests written in Rust: those are in the workspace's own tests.
 
+#![allow(dead_code, reason = "each test file uses another part")]
+
 use std::thread;
 
 use aspen_core::limits::CALL_FUEL_MAX;
@@ -54,10 +56,10 @@ pub fn with_store(body: &str) -> Bytes {
                     (local.get $at)))
             (core instance $mem (instantiate $memory))
             (core func $get (canon lower (func $store "get")
-                (memory $mem "m") (realloc (func $mem "realloc"))))
-            (core func $put (canon lower (func $store "put") (memory $mem "m")))
-            (core func $exists (canon lower (func $store "exists") (memory $mem "m")))
-            (core func $delete (canon lower (func $store "delete") (memory $mem "m")))
+                (memory (core memory $mem "m")) (realloc (core func $mem "realloc"))))
+            (core func $put (canon lower (func $store "put") (memory (core memory $mem "m"))))
+            (core func $exists (canon lower (func $store "exists") (memory (core memory $mem "m"))))
+            (core func $delete (canon lower (func $store "delete") (memory (core memory $mem "m"))))
             (core module $m
                 (import "s" "m" (memory 40))
                 (import "s" "get" (func $get (param i32 i32 i32)))
@@ -83,6 +85,7 @@ pub struct Shard {
     pub functions: WasmFunctions,
     pub model: Model,
     pub router: ShardRouter,
+    pub shard: ShardId,
 }
 
 impl Shard {
@@ -92,7 +95,8 @@ impl Shard {
 
     pub fn with(options: Options) -> Self {
         let functions = WasmFunctions::new(options).unwrap();
-        Self { functions, model: Model::new(), router: ShardRouter::new(1).unwrap() }
+        let (router, shard) = (ShardRouter::new(1).unwrap(), ShardId::new(0));
+        Self { functions, model: Model::new(), router, shard }
     }
 
     /// Both optimisation levels.
@@ -127,7 +131,7 @@ impl Shard {
             component,
             function,
             args: &args,
-            shard: ShardId::new(0),
+            shard: self.shard,
             router: self.router,
             revision: Revision::new(7),
             time: Timestamp::new(1_000),
