@@ -14,7 +14,10 @@ use tokio_real as tokio;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("ASPEN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+        // A request that a stopping replica did not take is no error of the process.
+        .unwrap_or_else(|_| {
+            tracing_subscriber::EnvFilter::new("error,openraft::raft::raft_inner=off")
+        });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {

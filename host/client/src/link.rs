@@ -19,6 +19,9 @@ use crate::error::{DeniedSnafu, ProtocolSnafu, RefusedSnafu, RequestError, Unrea
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 /// Longest pause between attempts: a leader election takes about a second.
 const BACKOFF_MAX: Duration = Duration::from_millis(200);
+/// So long a node that did not answer is not believed to lead, whoever says so: followers name a
+/// dead leader until they elect another, and dialling the dead takes seconds.
+const SHUNNED: Duration = Duration::from_secs(1);
 
 /// The way to the cluster.
 pub struct Link {
@@ -32,6 +35,8 @@ pub struct Link {
 struct Map {
     nodes: Vec<PeerAddr>,
     leaders: BTreeMap<ShardId, PeerAddr>,
+    /// When a node last failed to answer.
+    failed: BTreeMap<PeerAddr, Instant>,
     turn: usize,
 }
 
@@ -192,6 +197,7 @@ impl Link {
 
     fn failed(&self, shard: Option<ShardId>, node: &PeerAddr, error: &NetError) -> Attempt {
         self.forget(shard, node);
+        self.map().failed.insert(*node, Instant::now());
         let why = error.to_string();
         match error {
             NetError::TooLarge { .. } => {
@@ -211,7 +217,8 @@ impl Link {
     ) -> Attempt {
         let why = Refused::NotLeader { leader: leader.clone() }.to_string();
         let address = leader.and_then(|(_, address)| address.parse::<PeerAddr>().ok());
-        match (shard, address.filter(|address| address != node)) {
+        let address = address.filter(|address| address != node && !self.is_shunned(address));
+        match (shard, address) {
             (Some(shard), Some(address)) => {
                 // The node named may be the one that just failed us: pause if nothing is new.
                 let before = self.map().leaders.insert(shard, address);
@@ -222,6 +229,10 @@ impl Link {
                 Attempt::Again { pause: true, why }
             }
         }
+    }
+
+    fn is_shunned(&self, node: &PeerAddr) -> bool {
+        self.map().failed.get(node).is_some_and(|failed| failed.elapsed() < SHUNNED)
     }
 
     /// The node to ask: the shard's leader if known, else the one whose turn it is.
@@ -251,9 +262,10 @@ impl Link {
         let current = map.nodes[map.turn % map.nodes.len()];
         map.nodes = members.values().copied().collect();
         map.turn = map.nodes.iter().position(|node| *node == current).unwrap_or(0);
+        map.failed.retain(|_, failed| failed.elapsed() < SHUNNED);
         for (shard, leader) in info.leaders.iter().enumerate() {
             let leader = leader.and_then(|leader| members.get(&leader));
-            if let Some(leader) = leader {
+            if let Some(leader) = leader.filter(|leader| !map.failed.contains_key(leader)) {
                 map.leaders.insert(ShardId::new(shard as u16), *leader);
             }
         }
