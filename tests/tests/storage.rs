@@ -2,7 +2,7 @@
 
 #![cfg(not(madsim))]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aspen::dev::DevCluster;
 use aspen_client::{KeyRange, ScanOptions};
@@ -27,6 +27,17 @@ async fn filled(nodes: u16) -> Cluster {
     }
     client.close().await;
     cluster
+}
+
+/// The file of a stopped node's state.
+fn state_file(cluster: &Cluster) -> PathBuf {
+    let folder = cluster.folder(0).join("shard-0");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut states = files.filter(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("state-") && name.ends_with(".db")
+    });
+    states.next().unwrap()
 }
 
 /// Overwrites the middle of a file.
@@ -54,9 +65,7 @@ async fn storage_embedded_store_keeps_everything_over_a_restart() {
 async fn storage_damaged_state_is_rebuilt_from_the_log() {
     let mut cluster = filled(1).await;
     cluster.stop_node(0).await;
-    let state = cluster.folder(0).join("shard-0").join("state.db");
-    assert!(state.exists());
-    damage(&state);
+    damage(&state_file(&cluster));
     cluster.start_node(0).await;
     let client = cluster.client().await;
     let all = client.scan(KeyRange::all(), ScanOptions::default()).await.unwrap();
@@ -112,8 +121,7 @@ async fn storage_files_of_another_cluster_are_refused() {
     let refused = one.try_start_node(0).await.err().unwrap().to_string();
     assert!(refused.contains("belongs to"), "{refused}");
     std::fs::write(&to, own).unwrap();
-    let state = |cluster: &Cluster| cluster.folder(0).join("shard-0/state.db");
-    std::fs::copy(state(&other), state(&one)).unwrap();
+    std::fs::copy(state_file(&other), state_file(&one)).unwrap();
     let refused = one.try_start_node(0).await.err().unwrap().to_string();
     assert!(refused.contains("belongs to"), "{refused}");
     one.stop().await;

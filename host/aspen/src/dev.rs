@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use aspen_core::NodeId;
 use aspen_net::{PeerAddr, Ticket};
-use aspen_node::{Identity, Timing, secret_file};
+use aspen_node::{Folder, Identity, Timing, secret_file};
 use snafu::ensure;
 
 use crate::server::{
@@ -91,6 +91,9 @@ async fn create(dir: &Path, nodes: u16, shards: u16) -> Result<Vec<Bound>, Serve
     check_shards(shards)?;
     let count = format!("a development cluster has 1 to {DEV_NODES_MAX} nodes, not {nodes}");
     ensure!((1..=DEV_NODES_MAX).contains(&nodes), MismatchSnafu { reason: count });
+    let half = format!("{} was left half made; delete it and start again", dir.display());
+    let is_half = folder(dir, 1).join("node.json").exists();
+    ensure!(!is_half, MismatchSnafu { reason: half });
     let mut bound = vec![];
     for node in 1..=usize::from(nodes) {
         bound.push(Bound::open(&folder(dir, node), any_port()).await?);
@@ -99,9 +102,6 @@ async fn create(dir: &Path, nodes: u16, shards: u16) -> Result<Vec<Bound>, Serve
     let (cluster, peers) = (random_cluster(), bound.iter().map(Bound::address));
     let peers: Vec<PeerAddr> = peers.collect();
     for (at, bound) in bound.iter().enumerate() {
-        let interrupted =
-            format!("{} was left half made; delete it and start again", dir.display());
-        ensure!(!bound.folder().is_occupied(), MismatchSnafu { reason: interrupted });
         let node = NodeId::new(at as u64 + 1);
         let mut identity = Identity::new(cluster, node, shards, bound.address());
         identity.peers.clone_from(&peers);
@@ -118,19 +118,19 @@ async fn reopen(
     nodes: Option<u16>,
     shards: Option<u16>,
 ) -> Result<Vec<Bound>, ServerError> {
-    let mut bound = vec![];
-    while folder(dir, bound.len() + 1).exists() {
-        bound.push(Bound::open(&folder(dir, bound.len() + 1), any_port()).await?);
-    }
-    let has = bound.len();
+    let has = (1..).take_while(|node| folder(dir, *node).exists()).count();
     if let Some(wanted) = nodes.filter(|wanted| usize::from(*wanted) != has) {
         let reason = format!("{} has {has} nodes, not {wanted}", dir.display());
         return MismatchSnafu { reason }.fail();
     }
-    let made = bound[0].folder().identity()?.shards;
+    let made = Folder::open(folder(dir, 1))?.identity()?.shards;
     if let Some(wanted) = shards.filter(|wanted| *wanted != made) {
         let reason = format!("{} was made with {made} shards, not {wanted}", dir.display());
         return MismatchSnafu { reason }.fail();
+    }
+    let mut bound = vec![];
+    for node in 1..=has {
+        bound.push(Bound::open(&folder(dir, node), any_port()).await?);
     }
     Ok(bound)
 }

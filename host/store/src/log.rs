@@ -57,7 +57,8 @@ struct Inner {
     // In this order they are dropped: without senders the writer ends, then it is waited for.
     jobs: mpsc::Sender<Job>,
     worker: Mutex<Option<Worker>>,
-    db: Arc<Database>,
+    /// `None` once the log is closed: then its file can be opened again.
+    db: Mutex<Option<Arc<Database>>>,
     shards: Shards,
     failed: Arc<OnceLock<String>>,
 }
@@ -119,13 +120,18 @@ impl Log {
         self.inner.failed.get().cloned()
     }
 
-    /// Writes down what is only in memory and ends the writer. Other handles stay readable, and
-    /// are refused what they would write.
+    /// Writes down what is only in memory, ends the writer and closes the file, whatever other
+    /// handles there are: they are refused from then on.
     pub async fn close(self) -> io::Result<()> {
         let closed = self.inner.request(|done| Job::Close { done }).await;
         let worker = lock(&self.inner.worker).take();
         if let Some(worker) = worker {
             worker.join().await;
+        }
+        let db = lock(&self.inner.db).take();
+        // A read that began before is on another thread, and short.
+        while db.as_ref().is_some_and(|db| Arc::strong_count(db) > 1) {
+            tokio::task::yield_now().await;
         }
         closed
     }
@@ -161,7 +167,15 @@ impl Log {
         let worker = spawn_worker("aspen-log", WRITER_STACK_BYTES, writer.run())
             .context(FileSnafu { what: "starting the writer of", path })?;
         let worker = Mutex::new(Some(worker));
-        Ok(Log { inner: Arc::new(Inner { jobs: sender, worker, db, shards, failed }) })
+        Ok(Log {
+            inner: Arc::new(Inner {
+                jobs: sender,
+                worker,
+                db: Mutex::new(Some(db)),
+                shards,
+                failed,
+            }),
+        })
     }
 }
 
@@ -200,14 +214,16 @@ impl ShardLog {
     ) -> io::Result<Vec<Entry>> {
         // Memory and the view of the disk are taken together: in between, the writer could drop
         // from memory what the view does not show yet.
-        let (stored, view, cached) = {
+        let (stored, view, cached, _open) = {
             let memory = lock(&self.tail.memory);
             let range = memory.clip(range);
             let split = memory.cached_from().clamp(range.start, range.end.max(range.start));
             let stored = range.start..split;
-            let view = (!stored.is_empty()).then(|| self.log.db.begin_read());
+            let db = lock(&self.log.db).clone();
+            let db = db.ok_or_else(|| io::Error::other("the log is closed"))?;
+            let view = (!stored.is_empty()).then(|| db.begin_read());
             let cached = memory.cached(split..range.end).take(entries_max).cloned();
-            (stored, view.transpose().map_err(io::Error::other)?, cached.collect::<Vec<_>>())
+            (stored, view.transpose().map_err(io::Error::other)?, cached.collect::<Vec<_>>(), db)
         };
         let mut room = Room { entries: entries_max, bytes: bytes_max, next: None };
         let mut entries = vec![];
