@@ -5,3 +5,5 @@
 #[cfg(not(madsim))]
 pub mod cluster;
 pub mod guests;
+#[cfg(madsim)]
+pub mod sim;

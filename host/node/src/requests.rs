@@ -8,6 +8,7 @@ use aspen_core::{
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 
 use crate::node::Node;
 use crate::shard::{NotDone, Shard};
@@ -122,12 +123,18 @@ async fn check_component(node: &Node, bytes: Bytes) -> Result<(), Refused> {
             Err(fault) => Err(fault.to_string()),
         }
     };
-    let checked = tokio::task::spawn_blocking(check).await;
+    let checked = off_async(check).await;
     let bad = |reason: String| Refused::BadComponent { reason };
     match checked {
         Ok(checked) => checked.map_err(bad),
         Err(_) => Err(bad("the compiler failed on it".into())),
     }
+}
+
+/// Runs `work` off the async threads; in the simulation, which has no others, in place.
+#[cfg_attr(madsim, expect(deprecated, reason = "madsim warns that it does not block"))]
+fn off_async<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(work)
 }
 
 async fn get(node: &Node, shard: ShardId, keys: Vec<Key>) -> Result<Response, Refused> {
@@ -199,7 +206,7 @@ async fn describe(node: &Node, name: Name) -> Result<Response, Refused> {
     let Some(bytes) = found.map_err(failed)? else {
         return Err(Refused::NotFound { what: format!("component {name}") });
     };
-    let checked = tokio::task::spawn_blocking(move || aspen_functions::check(&bytes)).await;
+    let checked = off_async(move || aspen_functions::check(&bytes)).await;
     match checked {
         Ok(Ok(manifest)) => Ok(Response::Manifest(manifest)),
         Ok(Err(error)) => Err(Refused::BadComponent { reason: error.to_string() }),

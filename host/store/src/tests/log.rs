@@ -159,14 +159,16 @@ fn storage_log_damage_is_reported_never_answered() {
         file.seek(SeekFrom::Start(at as u64)).unwrap();
         let end = good.len().min(at + 64);
         file.write_all(&good[at..end].iter().map(|byte| !byte).collect::<Vec<_>>()).unwrap();
-        match run(async { open_log(dir.path()) }) {
-            Ok(log) => run(async { assert_eq!(all(&mut log.shard(SHARD)).await, want) }),
-            Err(error) => {
-                reported += 1;
-                let text = error.to_string();
-                assert!(matches!(error, StoreError::LogDamaged { .. }), "{at}: {text}");
-                assert!(text.contains("log.redb") && text.contains("join it anew"), "{text}");
-            }
+        let opened = run(async {
+            let log = open_log(dir.path())?;
+            assert_eq!(all(&mut log.shard(SHARD)).await, want);
+            Ok::<_, StoreError>(())
+        });
+        if let Err(error) = opened {
+            reported += 1;
+            let text = error.to_string();
+            assert!(matches!(error, StoreError::LogDamaged { .. }), "{at}: {text}");
+            assert!(text.contains("log.redb") && text.contains("join it anew"), "{text}");
         }
     }
     assert!(reported > 10, "{reported}");

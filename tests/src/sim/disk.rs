@@ -1,0 +1,195 @@
+//! The disk under a simulated node's log. It outlives the node and loses what was not synced.
+//!
+//! Promises what a real disk does and no more: what a sync covered stays; of the rest, at a power
+//! failure, each sector of 512 bytes is kept or lost by chance, so writes are lost, torn and
+//! reordered. The power fails in the middle of the node's own work, after a number of operations;
+//! from that moment on the node cannot speak to anybody. Leaves out rot and errors of a live disk.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use madsim::net::NetSim;
+use madsim::task::NodeId;
+use rand::RngExt;
+use tokio::sync::Notify;
+
+/// What a disk writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
+/// A disk. A clone is another handle.
+#[derive(Clone, Debug, Default)]
+pub struct SimDisk {
+    image: Arc<Mutex<Image>>,
+    power_lost: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Image {
+    durable: Vec<u8>,
+    /// What a reader sees: the durable bytes with all changes since.
+    view: Vec<u8>,
+    unsynced: Vec<Change>,
+    /// Counts power failures: a node that was started before the last one gets nothing any more.
+    failures: u64,
+    cut: Option<Cut>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Length(usize),
+    Bytes(usize, Vec<u8>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    operations_left: u32,
+    machine: NodeId,
+}
+
+/// The disk as one start of a node sees it.
+#[derive(Debug)]
+pub struct Attached {
+    disk: SimDisk,
+    failures: u64,
+}
+
+impl SimDisk {
+    /// Gives the disk to a node that starts.
+    pub fn attach(&self) -> Attached {
+        let failures = self.image().failures;
+        Attached { disk: self.clone(), failures }
+    }
+
+    /// Lets the power of `machine` fail after this many more operations, and waits for it.
+    pub async fn fail_power(&self, machine: NodeId, operations: u32) {
+        self.image().cut = Some(Cut { operations_left: operations, machine });
+        self.power_lost.notified().await;
+    }
+
+    /// What the platters hold after the failure; returns the sectors kept and lost.
+    pub fn settle(&self) -> (u32, u32) {
+        let mut image = self.image();
+        let (mut kept, mut lost) = (0, 0);
+        let mut platters = std::mem::take(&mut image.durable);
+        for change in std::mem::take(&mut image.unsynced) {
+            match change {
+                Change::Length(bytes) if rand::rng().random_bool(0.5) => platters.resize(bytes, 0),
+                Change::Length(_) => {}
+                Change::Bytes(offset, bytes) => {
+                    for (sector, bytes) in bytes.chunks(SECTOR_BYTES).enumerate() {
+                        match rand::rng().random_bool(0.5) {
+                            true => {
+                                write(&mut platters, offset + sector * SECTOR_BYTES, bytes);
+                                kept += 1;
+                            }
+                            false => lost += 1,
+                        }
+                    }
+                }
+            }
+        }
+        image.view = platters.clone();
+        image.durable = platters;
+        (kept, lost)
+    }
+
+    fn image(&self) -> MutexGuard<'_, Image> {
+        self.image.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write(image: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if image.len() < end {
+        image.resize(end, 0);
+    }
+    image[offset..end].copy_from_slice(bytes);
+}
+
+impl Image {
+    /// Takes one operation from what is left; the machine whose power fails with it, if it does.
+    fn take_operation(&mut self) -> Option<NodeId> {
+        let cut = self.cut.as_mut()?;
+        if cut.operations_left > 0 {
+            cut.operations_left -= 1;
+            return None;
+        }
+        let machine = cut.machine;
+        self.cut = None;
+        self.failures += 1;
+        Some(machine)
+    }
+
+    fn change(&mut self, change: Change) {
+        match &change {
+            Change::Length(bytes) => self.view.resize(*bytes, 0),
+            Change::Bytes(offset, bytes) => write(&mut self.view, *offset, bytes),
+        }
+        self.unsynced.push(change);
+    }
+
+    fn sync(&mut self) {
+        for change in self.unsynced.drain(..) {
+            match change {
+                Change::Length(bytes) => self.durable.resize(bytes, 0),
+                Change::Bytes(offset, bytes) => write(&mut self.durable, offset, &bytes),
+            }
+        }
+        assert_eq!(self.durable.len(), self.view.len(), "a sync makes durable what readers see");
+    }
+}
+
+impl Attached {
+    /// An operation that can be the node's last.
+    fn mutate(&self, operation: impl FnOnce(&mut Image)) -> io::Result<()> {
+        let lost = self.read(|image| {
+            let lost = image.take_operation();
+            if lost.is_none() {
+                operation(image);
+            }
+            lost
+        })?;
+        let Some(machine) = lost else { return Ok(()) };
+        NetSim::current().clog_node(machine);
+        self.disk.power_lost.notify_one();
+        Err(no_power())
+    }
+
+    fn read<T>(&self, operation: impl FnOnce(&mut Image) -> T) -> io::Result<T> {
+        let mut image = self.disk.image();
+        match image.failures == self.failures {
+            true => Ok(operation(&mut image)),
+            false => Err(no_power()),
+        }
+    }
+}
+
+fn no_power() -> io::Error {
+    io::Error::other("the simulated power failed")
+}
+
+impl redb::StorageBackend for Attached {
+    fn len(&self) -> io::Result<u64> {
+        self.read(|image| image.view.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let offset = offset as usize;
+        let range = offset..offset + out.len();
+        let copy = |bytes: &[u8]| out.copy_from_slice(bytes);
+        let found = Attached::read(self, |image| image.view.get(range).map(copy))?;
+        found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.mutate(|image| image.change(Change::Length(bytes as usize)))
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.mutate(|image| image.change(Change::Bytes(offset as usize, bytes.to_vec())))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.mutate(Image::sync)
+    }
+}

@@ -1,0 +1,121 @@
+//! The network of the simulation: [`Transport`] over madsim's messages.
+//!
+//! Keeps the promises of the trait: at most once, to the holder of the key, within the deadline.
+//! A lost message, asked or answered, is found by its deadline alone, so such an error is always
+//! ambiguous. Bodies travel as they are. Admission is asked per request, which is stricter than a
+//! connection's. Leaves out connections: nothing is ever reset.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aspen_net::limits::BODY_BYTES_MAX;
+use aspen_net::{BoxFuture, Handler, NetError, PeerAddr, PeerId, Purpose, Transport};
+use bytes::Bytes;
+use madsim::net::Endpoint;
+use madsim::net::rpc::Request;
+use madsim::time::timeout;
+use serde::{Deserialize, Serialize};
+
+use super::trace::Trace;
+
+/// The socket of one simulated machine.
+pub struct SimTransport {
+    endpoint: Endpoint,
+    local: PeerAddr,
+    trace: Trace,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ask {
+    from: PeerAddr,
+    to: PeerId,
+    purpose: u8,
+    body: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Reply {
+    Answered(Bytes),
+    Refused(String),
+    /// Another key was asked for than the one that lives here.
+    OtherPeer,
+}
+
+impl Request for Ask {
+    type Response = Reply;
+    const ID: u64 = 1;
+}
+
+impl SimTransport {
+    /// Binds `local` on the machine that this is called on.
+    pub async fn bind(local: PeerAddr, trace: Trace) -> io::Result<Arc<Self>> {
+        let endpoint = Endpoint::bind(local.addr).await?;
+        Ok(Arc::new(Self { endpoint, local, trace }))
+    }
+
+    /// Answers requests with `handler` until this machine stops.
+    pub fn serve(&self, handler: Arc<dyn Handler>) {
+        let (local, trace) = (self.local, self.trace.clone());
+        self.endpoint.add_rpc_handler(move |ask: Ask| {
+            let (handler, trace) = (handler.clone(), trace.clone());
+            async move {
+                let from = ask.from;
+                let purpose = Purpose::from_byte(ask.purpose).expect("the sender had a purpose");
+                let reply = answer(&*handler, local, purpose, ask).await;
+                if let Reply::Answered(body) = &reply {
+                    trace.message(&local, &from, purpose, body);
+                }
+                reply
+            }
+        });
+    }
+}
+
+async fn answer(handler: &dyn Handler, local: PeerAddr, purpose: Purpose, ask: Ask) -> Reply {
+    if ask.to != local.id {
+        return Reply::OtherPeer;
+    }
+    match handler.admit(ask.from.id, purpose) {
+        Ok(()) => Reply::Answered(handler.handle(ask.from.id, purpose, ask.body).await),
+        Err(reason) => Reply::Refused(reason),
+    }
+}
+
+impl Transport for SimTransport {
+    fn local(&self) -> PeerAddr {
+        self.local
+    }
+
+    fn request(
+        &self,
+        to: &PeerAddr,
+        purpose: Purpose,
+        body: Bytes,
+        deadline: Duration,
+    ) -> BoxFuture<Result<Bytes, NetError>> {
+        let (bytes, limit) = (body.len(), BODY_BYTES_MAX);
+        if bytes > limit {
+            return Box::pin(async move { Err(NetError::TooLarge { bytes, limit }) });
+        }
+        let (endpoint, trace) = (self.endpoint.clone(), self.trace.clone());
+        let (from, peer) = (self.local, *to);
+        Box::pin(async move {
+            trace.message(&from, &peer, purpose, &body);
+            let ask = Ask { from, to: peer.id, purpose: purpose.to_byte(), body };
+            match timeout(deadline, endpoint.call(peer.addr, ask)).await {
+                Ok(Ok(Reply::Answered(body))) => Ok(body),
+                Ok(Ok(Reply::Refused(reason))) => Err(NetError::Refused { peer, reason }),
+                Ok(Ok(Reply::OtherPeer)) => {
+                    let source = Arc::new(io::Error::other("another peer lives there"));
+                    Err(NetError::Unreachable { peer, source })
+                }
+                Ok(Err(error)) => {
+                    let source = Arc::new(error);
+                    Err(NetError::ConnectionLost { peer, sent: true, source })
+                }
+                Err(_) => Err(NetError::Deadline { peer, after: deadline, sent: true }),
+            }
+        })
+    }
+}
