@@ -283,3 +283,91 @@ pub(crate) fn log(line: &str) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{context, store};
+
+    #[test]
+    fn error_and_panic_throw_the_writes_away() {
+        let mut shard = Harness::new().with("key", "old");
+        let change = || {
+            store::put("key", "new");
+            store::put("other", "new");
+            assert_eq!(store::get("key"), Some(b"new".to_vec()));
+        };
+        let refused: Result<(), &str> = shard.call(|| {
+            change();
+            Err("no")
+        });
+        assert_eq!(refused, Err("no"));
+        let panicking = AssertUnwindSafe(|| shard.run(|| (change(), panic!("on purpose"))));
+        assert!(catch_unwind(panicking).is_err());
+        assert_eq!((shard.get("key"), shard.get("other")), (Some(b"old".to_vec()), None));
+        assert_eq!(shard.revision(), 1);
+    }
+
+    #[test]
+    fn versions_count_as_in_the_state_machine() {
+        let mut shard = Harness::new().with("key", "1");
+        shard.run(|| {
+            store::delete("key");
+            store::put("key", "2");
+            let seen = store::get_versioned("key").unwrap();
+            assert_eq!((seen.version, seen.create_revision, seen.mod_revision), (2, 1, 2));
+        });
+        let kept = shard.get_versioned("key").unwrap();
+        assert_eq!((kept.version, kept.create_revision, kept.mod_revision), (2, 1, 2));
+        assert!(shard.run(|| store::delete("key")));
+        assert!(!shard.run(|| store::delete("key")));
+        assert_eq!(shard.revision(), 3, "a call that changes nothing is no commit");
+        let shard = shard.with("key", "again");
+        assert_eq!(shard.get_versioned("key").unwrap().version, 1);
+    }
+
+    #[test]
+    fn scans_merge_and_page() {
+        let mut shard = Harness::new().with("a/1", "").with("a/2", "").with("b", "");
+        let keys = |page: Page| {
+            let keys = page.entries.into_iter().map(|entry| String::from_utf8(entry.key).unwrap());
+            (keys.collect::<Vec<_>>().join(" "), page.more)
+        };
+        shard.run(|| {
+            store::put("a/3", "");
+            store::delete("a/2");
+            assert_eq!(keys(store::prefix("a/", 9)), ("a/1 a/3".into(), false));
+            assert_eq!(keys(store::scan("", None, 2)), ("a/1 a/3".into(), true));
+            assert_eq!(keys(store::scan_reverse("", Some(b"b"), 1)), ("a/3".into(), true));
+            assert_eq!(keys(store::scan("b", Some(b"a"), 9)), (String::new(), false));
+            assert_eq!(store::get_many(["a/1", "a/2"]).iter().flatten().count(), 1);
+        });
+        assert_eq!(shard.scan("a/").len(), 2);
+    }
+
+    #[test]
+    fn context_is_what_the_test_says() {
+        let mut shard = Harness::new().with("key", "");
+        shard.set_time(5).set_seed(6).set_caller([7; 32]);
+        shard.run(|| {
+            assert_eq!((context::revision(), context::time_ms(), context::seed()), (2, 5, 6));
+            assert_eq!(context::caller(), [7; 32]);
+            context::log("é".repeat(200));
+        });
+        assert_eq!(shard.log_lines(), ["é".repeat(128)]);
+    }
+
+    #[test]
+    fn limits_hold() {
+        let fails = |call: fn()| {
+            let mut shard = Harness::new();
+            catch_unwind(AssertUnwindSafe(|| shard.run(call))).unwrap_err();
+            assert_eq!(shard.revision(), 0);
+        };
+        fails(|| store::put("", ""));
+        fails(|| store::put([0; KEY_BYTES_MAX + 1], ""));
+        fails(|| store::put("key", vec![0; VALUE_BYTES_MAX + 1]));
+        fails(|| (0..=WRITES_MAX).for_each(|at| store::put(at.to_string(), "")));
+        fails(|| (0..5).for_each(|at| store::put(at.to_string(), vec![0; VALUE_BYTES_MAX])));
+    }
+}

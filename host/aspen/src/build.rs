@@ -177,7 +177,8 @@ impl Toolchain {
     }
 }
 
-/// Measured on the examples: speed costs 15% in size over `s`, and fuel follows speed.
+/// For speed, for fuel follows it; size is no concern: the examples are 18 and 28 KiB. A panic ends
+/// the call anyway, so nothing is unwound.
 const PROFILE: [(&str, &str); 5] = [
     ("OPT_LEVEL", "3"),
     ("LTO", "fat"),

@@ -35,13 +35,15 @@ pub struct Options {
     pub level: Level,
 }
 
-/// How hard the compiler tries.
+/// How hard the compiler tries. The first call of a component waits for it, and nested loops within
+/// the limits of the upload check, 1.5 MB of them, took 140 s at `Speed` and 21 s at `None` (on a
+/// loaded machine): so `None` is the default, and `Speed` is for components that one trusts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Level {
-    /// Faster code.
-    #[default]
+    /// Code that is up to 1.4 times as fast where a function computes much.
     Speed,
-    /// Compiles in half the time.
+    /// Compiles in half the time, and in bounded time.
+    #[default]
     None,
 }
 

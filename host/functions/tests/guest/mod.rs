@@ -30,8 +30,8 @@ pub fn typed(body: &str, ty: &str, options: &str) -> Bytes {
     ))
 }
 
-/// A component that has the store's functions as `put`, `get`, `scan` in its core module, with
-/// memory "m"; a result, if there is one, lies where `$alloc` (a bump from 4096) puts it.
+/// A component that has the store's functions as `$put`, `$get` and so on in its core
+/// module, with its memory; lists that come back lie from 4096 on.
 pub fn with_store(body: &str) -> Bytes {
     wasm(&format!(
         r#"(component
@@ -45,6 +45,13 @@ pub fn with_store(body: &str) -> Bytes {
                 (export "get" (func (param "key" $bytes) (result $found)))
                 (export "exists" (func (param "key" $bytes) (result bool)))
                 (export "delete" (func (param "key" $bytes) (result bool)))
+                (export "get-many" (func (param "keys" (list $bytes)) (result (list $found))))
+                (type $e (record (field "key" $bytes) (field "item" $versioned)))
+                (export "entry" (type $entry (eq $e)))
+                (type $p (record (field "entries" (list $entry)) (field "more" bool)))
+                (export "page" (type $page (eq $p)))
+                (export "scan" (func (param "start" $bytes) (param "end" (option $bytes))
+                    (param "reverse" bool) (param "limit" u32) (result $page)))
                 (export "put" (func (param "key" $bytes) (param "value" $bytes)))))
             (core module $memory
                 (memory (export "m") 40)
@@ -57,6 +64,10 @@ pub fn with_store(body: &str) -> Bytes {
             (core instance $mem (instantiate $memory))
             (core func $get (canon lower (func $store "get")
                 (memory (core memory $mem "m")) (realloc (core func $mem "realloc"))))
+            (core func $get-many (canon lower (func $store "get-many")
+                (memory (core memory $mem "m")) (realloc (core func $mem "realloc"))))
+            (core func $scan (canon lower (func $store "scan")
+                (memory (core memory $mem "m")) (realloc (core func $mem "realloc"))))
             (core func $put (canon lower (func $store "put") (memory (core memory $mem "m"))))
             (core func $exists (canon lower (func $store "exists") (memory (core memory $mem "m"))))
             (core func $delete (canon lower (func $store "delete") (memory (core memory $mem "m"))))
@@ -66,10 +77,13 @@ pub fn with_store(body: &str) -> Bytes {
                 (import "s" "put" (func $put (param i32 i32 i32 i32)))
                 (import "s" "exists" (func $exists (param i32 i32) (result i32)))
                 (import "s" "delete" (func $delete (param i32 i32) (result i32)))
+                (import "s" "get-many" (func $get-many (param i32 i32 i32)))
+                (import "s" "scan" (func $scan (param i32 i32 i32 i32 i32 i32 i32 i32)))
                 {body})
             (core instance $i (instantiate $m (with "s" (instance
                 (export "m" (memory $mem "m"))
                 (export "get" (func $get)) (export "put" (func $put))
+                (export "get-many" (func $get-many)) (export "scan" (func $scan))
                 (export "exists" (func $exists)) (export "delete" (func $delete))))))
             (func (export "run") (result u64) (canon lift (core func $i "run"))))"#
     ))
