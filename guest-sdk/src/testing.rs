@@ -302,8 +302,11 @@ mod tests {
             Err("no")
         });
         assert_eq!(refused, Err("no"));
-        let panicking = AssertUnwindSafe(|| shard.run(|| (change(), panic!("on purpose"))));
-        assert!(catch_unwind(panicking).is_err());
+        let panics = || {
+            change();
+            panic!("on purpose")
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| shard.run::<()>(panics))).is_err());
         assert_eq!((shard.get("key"), shard.get("other")), (Some(b"old".to_vec()), None));
         assert_eq!(shard.revision(), 1);
     }
