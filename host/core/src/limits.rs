@@ -45,7 +45,8 @@ pub const GUEST_MEMORY_BYTES_MAX: usize = 16 << 20;
 /// Elements in one table of a guest.
 pub const GUEST_TABLE_ELEMENTS_MAX: usize = 20_000;
 
-/// Stack slots of one call (8 + locals + operand height per frame, see `aspen-functions`).
+/// Stack slots of one call: per frame 8, its locals, its operand height and a part for the size of
+/// its body; see `aspen-functions`.
 pub const GUEST_STACK_SLOTS_MAX: u32 = 65_536;
 
 /// Entries in one page of a scan.
