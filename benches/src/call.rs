@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aspen_core::{
-    CallInput, Caller, ComponentHash, Functions, Key, Model, Record, Revision, ShardId,
+    CallInput, Caller, ComponentHash, Functions, Key, LeaseId, Model, Record, Revision, ShardId,
     ShardRouter, State, Timestamp, Val, Value, Version, View, encode_vals,
 };
 use aspen_functions::{STACK_BYTES, WasmFunctions};
@@ -33,7 +33,8 @@ fn run(bank: &Bytes) -> Result<(), Failure> {
     for n in 0..ACCOUNTS {
         let value = Value::new((1u64 << 40).to_le_bytes().to_vec())?;
         let version = Version::new(1);
-        let record = Record { value, version, create_revision: one, mod_revision: one };
+        let lease = LeaseId::NONE;
+        let record = Record { value, version, create_revision: one, mod_revision: one, lease };
         model.set(&account(n)?, record)?;
     }
     let touch = encode_vals(&[])?;

@@ -1,17 +1,17 @@
-//! The client: one method for each thing a user wants, over [`Link`] and [`Session`].
+//! The client: connecting, writing, and what every other request goes through.
+//!
+//! One method for each thing a user wants, over [`Link`] and [`Session`]. Reads, transactions, leases,
+//! functions and members have files of their own.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_core::{
-    Call, ClusterInfo, Command, ComponentHash, ComponentInfo, ComponentRef, Fuel, Item, Key,
-    KeyError, KeyRange, Manifest, Name, NodeId, Outcome, Page, Read, Record, Refusal,
-    ReplicaStatus, Request, Response, Revision, ScanRequest, ShardId, ShardRouter, Timestamp,
-    Transact, Upload, Val, Value, ValueError, Version, WriteOp, decode, decode_vals, encode,
-    encode_vals,
+    ClusterInfo, Command, Expiry, Key, KeyError, OperationResult, Outcome, Read, Refusal,
+    ReplicaStatus, Request, Response, Revision, ShardId, ShardRouter, Timestamp, Transact, Value,
+    ValueError, Version, WriteOp, decode, encode,
 };
 use aspen_net::{IrohConfig, IrohTransport, PeerAddr, Ticket, Transport};
 use bytes::Bytes;
@@ -68,32 +68,10 @@ pub struct Committed {
     pub revision: Revision,
     /// Entry time of the commit.
     pub time: Timestamp,
-    /// Per write as in [`Written::version`].
-    pub versions: Vec<Version>,
-}
-
-/// What a function returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallReply {
-    /// Its result; of a `result` type the payload of `ok`.
-    pub value: Option<Val>,
-    /// The shard's revision after it.
-    pub revision: Revision,
-    /// Fuel it used.
-    pub fuel: Fuel,
-    /// Keys it wrote.
-    pub writes: u32,
-}
-
-/// How to scan.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ScanOptions {
-    /// From the last key to the first.
-    pub reverse: bool,
-    /// Leave values out.
-    pub keys_only: bool,
-    /// Entries wanted, all if 0.
-    pub limit: usize,
+    /// Whether every read held: of compare, then, else it tells which branch was done.
+    pub succeeded: bool,
+    /// One per operation done, in order.
+    pub results: Vec<OperationResult>,
 }
 
 impl Client {
@@ -178,17 +156,6 @@ impl Client {
         all
     }
 
-    /// The record of a key: its value, version and revisions. Linearizable.
-    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Record>, RequestError> {
-        let key = to_key(key)?;
-        let shard = self.inner.router.shard(key.as_bytes());
-        let request = Request::Get { shard, keys: vec![key] };
-        match self.inner.link.ask_leader(shard, || encode(&request)).await?.response {
-            Response::Records { mut records, .. } if records.len() == 1 => Ok(records.remove(0)),
-            _ => ProtocolSnafu.fail(),
-        }
-    }
-
     /// Writes one key.
     pub async fn put(
         &self,
@@ -196,7 +163,7 @@ impl Client {
         value: impl AsRef<[u8]>,
     ) -> Result<Written, WriteError> {
         let value = to_value(value)?;
-        self.write_one(WriteOp::Set { key: to_key(key)?, value }).await
+        self.write_one(WriteOp::set(to_key(key)?, value)).await
     }
 
     /// Removes one key; it need not exist.
@@ -204,205 +171,99 @@ impl Client {
         self.write_one(WriteOp::Delete { key: to_key(key)? }).await
     }
 
-    async fn write_one(&self, write: WriteOp) -> Result<Written, WriteError> {
-        let committed = self.commit(Transact { reads: vec![], writes: vec![write] }).await?;
-        let version = *committed.versions.first().context(ProtocolSnafu)?;
-        Ok(Written { revision: committed.revision, version })
+    /// Writes one key that is removed again after a time, or with a lease.
+    pub async fn put_expiring(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        expiry: Expiry,
+    ) -> Result<Written, WriteError> {
+        let (key, value) = (to_key(key)?, to_value(value)?);
+        self.write_one(WriteOp::Set { key, value, expiry }).await
     }
 
-    /// Commits a transaction whose keys all live on one shard; see `WriteCommand` for the forms.
-    pub async fn commit(&self, transact: impl Into<Transact>) -> Result<Committed, WriteError> {
-        let transact: Transact = transact.into();
-        transact.check().map_err(|refusal| RefusalSnafu { refusal }.build())?;
-        let router = &self.inner.router;
-        let mut shards = transact.keys().map(|key| router.shard(key.as_bytes()));
-        let shard = shards.next().context(EmptySnafu)?;
-        ensure!(shards.all(|other| other == shard), ManyShardsSnafu);
-        drop(shards);
-        match self.write(shard, &Command::Transact(transact)).await? {
-            Outcome::Committed { revision, time, versions } => {
-                Ok(Committed { revision, time, versions })
+    async fn write_one(&self, write: WriteOp) -> Result<Written, WriteError> {
+        let Committed { revision, results, .. } = self.write(Transact::writes([write])).await?;
+        match results[..] {
+            [OperationResult::Written { version } | OperationResult::Deleted { version }] => {
+                Ok(Written { revision, version })
             }
-            Outcome::Conflict { conflicts } => ConflictSnafu { conflicts }.fail(),
+            _ => Err(ProtocolSnafu.build().into()),
+        }
+    }
+
+    /// Does a write: any form of [`aspen_core::WriteCommand`], or what [`TransactionBuilder`] made.
+    /// All its keys live on one shard. A conflict is an error here; `transaction()` has it as an
+    /// outcome.
+    pub async fn write(&self, command: impl Into<Transact>) -> Result<Committed, WriteError> {
+        let transact: Transact = command.into();
+        let shard = self.home(&transact)?;
+        self.write_to(shard, transact).await
+    }
+
+    /// As [`Self::write`], on a shard that is known: for commands that name no key.
+    pub(crate) async fn write_to(
+        &self,
+        shard: ShardId,
+        transact: Transact,
+    ) -> Result<Committed, WriteError> {
+        transact.check().map_err(|refusal| RefusalSnafu { refusal }.build())?;
+        match self.propose(shard, &Command::Transact(transact)).await? {
+            Outcome::Committed { revision, time, succeeded, results } => {
+                Ok(Committed { revision, time, succeeded, results })
+            }
+            Outcome::Conflict { revision, conflicts } => {
+                ConflictSnafu { revision, conflicts }.fail()
+            }
             Outcome::Refused(refusal) => RefusalSnafu { refusal }.fail(),
             _ => Err(ProtocolSnafu.build().into()),
         }
     }
 
-    /// One page of a range on one shard, from the range's start.
-    async fn page(
+    /// The one shard that a transaction touches.
+    pub(crate) fn home(&self, transact: &Transact) -> Result<ShardId, Invalid> {
+        let is_empty = transact.reads.is_empty() && transact.operations().next().is_none();
+        ensure!(!is_empty, EmptySnafu);
+        let router = &self.inner.router;
+        let keys = transact.keys().map(|key| Some(router.shard(key.as_bytes())));
+        let ranges = transact.reads.iter().filter_map(|read| match read {
+            Read::Range { range, .. } => Some(router.range_shard(range)),
+            Read::Key { .. } => None,
+        });
+        let mut shards = keys.chain(ranges);
+        let first = shards.next().unwrap_or_else(|| router.only());
+        let shard = first.context(ManyShardsSnafu)?;
+        ensure!(shards.all(|other| other == Some(shard)), ManyShardsSnafu);
+        Ok(shard)
+    }
+
+    pub(crate) fn cluster_id(&self) -> u128 {
+        self.inner.cluster
+    }
+
+    pub(crate) fn router(&self) -> &ShardRouter {
+        &self.inner.router
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.inner.link
+    }
+
+    /// Asks the leader of a shard something that changes nothing, or may be done twice.
+    pub(crate) async fn ask(
         &self,
         shard: ShardId,
-        range: KeyRange,
-        options: ScanOptions,
-    ) -> Result<Page, RequestError> {
-        let ScanOptions { reverse, keys_only, limit } = options;
-        let limit = if limit == 0 { u32::MAX } else { u32::try_from(limit).unwrap_or(u32::MAX) };
-        let request = Request::Scan(ScanRequest { shard, range, reverse, keys_only, limit });
-        match self.inner.link.ask_leader(shard, || encode(&request)).await?.response {
-            Response::Page(page) => Ok(page),
-            _ => ProtocolSnafu.fail(),
-        }
-    }
-
-    /// The entries of a range, in order, up to `options.limit`. Fetched page by page, each page
-    /// linearizable at a revision of its own; shards are merged by key.
-    pub async fn scan(
-        &self,
-        range: KeyRange,
-        options: ScanOptions,
-    ) -> Result<Vec<Item>, RequestError> {
-        let mut all = vec![];
-        for shard in self.inner.router.all() {
-            all.extend(self.scan_shard(shard, range.clone(), options).await?);
-        }
-        if self.inner.router.shards() > 1 {
-            all.sort_by(|a: &Item, b: &Item| a.key.cmp(&b.key));
-            if options.reverse {
-                all.reverse();
-            }
-        }
-        if options.limit > 0 {
-            all.truncate(options.limit);
-        }
-        Ok(all)
-    }
-
-    async fn scan_shard(
-        &self,
-        shard: ShardId,
-        mut range: KeyRange,
-        mut options: ScanOptions,
-    ) -> Result<Vec<Item>, RequestError> {
-        let mut items: Vec<Item> = vec![];
-        let wanted = options.limit;
-        loop {
-            let page = self.page(shard, range.clone(), options).await?;
-            items.extend(page.items);
-            let Some(last) = items.last().filter(|_| page.more) else { return Ok(items) };
-            if wanted > 0 && items.len() >= wanted {
-                return Ok(items);
-            }
-            options.limit = wanted.saturating_sub(items.len());
-            if options.reverse {
-                range.end = Some(last.key.clone().into());
-            } else {
-                range = range.after(&last.key);
-            }
-        }
-    }
-
-    /// Stores a component on every shard and points `name` to it.
-    pub async fn upload(
-        &self,
-        name: &str,
-        component: impl Into<Bytes>,
-    ) -> Result<ComponentHash, WriteError> {
-        let name = Name::new(name).map_err(Invalid::from)?;
-        let bytes: Bytes = component.into();
-        let limit = COMPONENT_BYTES_MAX;
-        ensure!(bytes.len() <= limit, ComponentSnafu { bytes: bytes.len(), limit });
-        let hash = ComponentHash::of(&bytes);
-        for shard in self.inner.router.all() {
-            let upload = Upload { name: name.clone(), bytes: bytes.clone() };
-            match self.write(shard, &Command::Upload(upload)).await? {
-                Outcome::Uploaded { component } if component == hash => {}
-                Outcome::Refused(refusal) => return RefusalSnafu { refusal }.fail(),
-                _ => return Err(ProtocolSnafu.build().into()),
-            }
-        }
-        Ok(hash)
-    }
-
-    /// Calls a function: `component` by name, on the shard where `key` lives.
-    pub async fn call(
-        &self,
-        component: &str,
-        function: &str,
-        key: impl AsRef<[u8]>,
-        args: &[Val],
-    ) -> Result<CallReply, CallError> {
-        let name = Name::new(component).map_err(Invalid::from)?;
-        self.call_if(ComponentRef::Name(name), function, key, args, vec![]).await
-    }
-
-    /// Calls a function that runs only if every one of `reads` still holds.
-    pub async fn call_if(
-        &self,
-        component: ComponentRef,
-        function: &str,
-        key: impl AsRef<[u8]>,
-        args: &[Val],
-        reads: Vec<Read>,
-    ) -> Result<CallReply, CallError> {
-        let key = to_key(key)?;
-        let args = encode_vals(args).map_err(Invalid::from)?;
-        let shard = self.inner.router.shard(key.as_bytes());
-        let call = Call { key, component, function: function.into(), args, reads };
-        match self.write(shard, &Command::Call(call)).await? {
-            Outcome::Returned { revision, values, fuel, writes } => {
-                Ok(CallReply { value: one(&values)?, revision, fuel, writes })
-            }
-            Outcome::Aborted { error, fuel } => AbortedSnafu { error: one(&error)?, fuel }.fail(),
-            Outcome::Faulted { fault, fuel } => FaultedSnafu { fault, fuel }.fail(),
-            Outcome::Conflict { conflicts } => CallConflictSnafu { conflicts }.fail(),
-            Outcome::Refused(refusal) => CallRefusalSnafu { refusal }.fail(),
-            _ => Err(ProtocolSnafu.build().into()),
-        }
-    }
-
-    /// The names that components were uploaded under.
-    pub async fn components(&self) -> Result<Vec<ComponentInfo>, RequestError> {
-        let shard = ShardId::new(0);
-        match self.inner.link.ask_leader(shard, || encode(&Request::Components)).await?.response {
-            Response::Components(components) => Ok(components),
-            _ => ProtocolSnafu.fail(),
-        }
-    }
-
-    /// The functions of a component, with their types.
-    pub async fn describe(&self, name: &str) -> Result<Manifest, RequestError> {
-        let name = Name::new(name).map_err(Invalid::from)?;
-        let request = Request::Describe { name };
-        let shard = ShardId::new(0);
-        match self.inner.link.ask_leader(shard, || encode(&request)).await?.response {
-            Response::Manifest(manifest) => Ok(manifest),
-            _ => ProtocolSnafu.fail(),
-        }
-    }
-
-    /// Adds a node to the cluster, without a vote, and gives the id it has from then on.
-    pub async fn add_node(&self, address: &PeerAddr) -> Result<NodeId, RequestError> {
-        let request = Request::AddNode { address: address.to_string() };
-        let shard = ShardId::new(0);
-        match self.inner.link.ask_leader(shard, || encode(&request)).await?.response {
-            Response::NodeAdded { node } => Ok(node),
-            _ => ProtocolSnafu.fail(),
-        }
-    }
-
-    /// Gives an added node its vote, once it has caught up.
-    pub async fn promote_node(&self, node: NodeId) -> Result<(), RequestError> {
-        let request = Request::PromoteNode { node };
-        let shard = ShardId::new(0);
-        match self.inner.link.ask_leader(shard, || encode(&request)).await?.response {
-            Response::NodeAdded { .. } => Ok(()),
-            _ => ProtocolSnafu.fail(),
-        }
-    }
-
-    /// Removes a node from the cluster.
-    pub async fn remove_node(&self, node: NodeId) -> Result<(), RequestError> {
-        let request = Request::RemoveNode { node };
-        let shard = ShardId::new(0);
-        match self.inner.link.ask_leader(shard, || encode(&request)).await?.response {
-            Response::NodeRemoved => Ok(()),
-            _ => ProtocolSnafu.fail(),
-        }
+        request: &Request,
+    ) -> Result<Response, RequestError> {
+        Ok(self.inner.link.ask_leader(shard, || encode(request)).await?.response)
     }
 
     /// Proposes a command under a request id until its outcome is known.
-    async fn write(&self, shard: ShardId, command: &Command) -> Result<Outcome, RequestError> {
+    pub(crate) async fn propose(
+        &self,
+        shard: ShardId,
+        command: &Command,
+    ) -> Result<Outcome, RequestError> {
         loop {
             let session = self.session(shard).await?;
             let ticket = session.ticket().await;
@@ -445,21 +306,15 @@ impl Client {
     }
 }
 
-fn to_key(key: impl AsRef<[u8]>) -> Result<Key, Invalid> {
+pub(crate) fn to_key(key: impl AsRef<[u8]>) -> Result<Key, Invalid> {
     Key::new(Bytes::copy_from_slice(key.as_ref())).map_err(|error: KeyError| error.into())
 }
 
-fn to_value(value: impl AsRef<[u8]>) -> Result<Value, Invalid> {
+pub(crate) fn to_value(value: impl AsRef<[u8]>) -> Result<Value, Invalid> {
     Value::new(Bytes::copy_from_slice(value.as_ref())).map_err(|error: ValueError| error.into())
 }
 
-fn outcome(response: Response) -> Result<Outcome, RequestError> {
+pub(crate) fn outcome(response: Response) -> Result<Outcome, RequestError> {
     let Response::Outcome(bytes) = response else { return ProtocolSnafu.fail() };
     decode(&bytes).ok().context(ProtocolSnafu)
-}
-
-fn one(values: &Bytes) -> Result<Option<Val>, RequestError> {
-    let mut values = decode_vals(values).ok().context(ProtocolSnafu)?;
-    ensure!(values.len() <= 1, ProtocolSnafu);
-    Ok(values.pop())
 }

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use aspen_core::{ConflictError, Fuel, GuestFault, KeyError, NameError, Refusal, Refused, Val};
-use aspen_core::{ValError, ValueError};
+use aspen_core::{
+    BuildError, ConflictError, Fuel, GuestFault, KeyError, NameError, Refusal, Refused, Revision,
+    ScanTokenError, Val, ValError, ValueError,
+};
 use aspen_net::{NetError, TicketError};
 use snafu::Snafu;
 
@@ -122,8 +124,20 @@ pub enum Invalid {
     /// Keys of one transaction that live on different shards.
     #[snafu(display("the keys live on different shards; give them one {{tag}}"))]
     ManyShards,
-    /// A transaction without reads and writes.
-    #[snafu(display("the transaction is empty"))]
+    /// A transaction that breaks a limit.
+    #[snafu(display("{source}"), context(false))]
+    Transaction {
+        /// Which.
+        source: BuildError,
+    },
+    /// A token that this cluster did not give, or that is damaged.
+    #[snafu(display("{source}"), context(false))]
+    Token {
+        /// What is wrong with it.
+        source: ScanTokenError,
+    },
+    /// Nothing to do: no keys to read, or a transaction without reads and operations.
+    #[snafu(display("the request is empty"))]
     Empty,
 }
 
@@ -134,6 +148,8 @@ pub enum WriteError {
     /// A read of the transaction no longer holds.
     #[snafu(display("conflict on {} keys, the first: {}", conflicts.len(), conflicts[0]))]
     Conflict {
+        /// The shard's revision: what the conflicts say is true of it.
+        revision: Revision,
         /// Every read that failed.
         conflicts: Vec<ConflictError>,
     },
@@ -191,6 +207,45 @@ pub enum CallError {
     },
 }
 
+/// A transaction in closure form did not commit. Nothing was written, unless it says otherwise.
+#[derive(Debug, Snafu)]
+#[snafu(visibility(pub(crate)))]
+pub enum TransactionError {
+    /// What it read has changed. Inside the closure: pass it on, the closure is run again.
+    #[snafu(display("what the transaction read has changed"))]
+    Changed,
+    /// It conflicted with others every time.
+    #[snafu(display("conflict in each of {attempts} attempts"))]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The closure gave up.
+    #[snafu(display("{reason}"))]
+    GaveUp {
+        /// In its words.
+        reason: String,
+    },
+    /// A key, value or the whole is outside its limits.
+    #[snafu(display("{source}"), context(false))]
+    BadTransaction {
+        /// Which limit.
+        source: BuildError,
+    },
+    /// The shard refused it.
+    #[snafu(display("{refusal}"))]
+    TransactionRefusal {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// It got no good answer.
+    #[snafu(display("{source}"), context(false))]
+    TransactionRequest {
+        /// Why.
+        source: RequestError,
+    },
+}
+
 fn show(error: &Option<Val>) -> String {
     match error {
         Some(Val::String(text)) => text.clone(),
@@ -208,5 +263,21 @@ impl From<Invalid> for WriteError {
 impl From<Invalid> for CallError {
     fn from(invalid: Invalid) -> Self {
         RequestError::from(invalid).into()
+    }
+}
+
+impl From<Invalid> for TransactionError {
+    fn from(invalid: Invalid) -> Self {
+        RequestError::from(invalid).into()
+    }
+}
+
+impl From<WriteError> for TransactionError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Conflict { .. } => TransactionError::Changed,
+            WriteError::Refusal { refusal } => TransactionError::TransactionRefusal { refusal },
+            WriteError::Request { source } => source.into(),
+        }
     }
 }

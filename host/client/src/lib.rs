@@ -18,15 +18,26 @@
 
 mod client;
 mod error;
+mod functions;
+mod leases;
 mod link;
+mod members;
+mod reads;
 mod session;
+mod transaction;
 pub mod wave;
 
 pub use aspen_core::{
-    Caller, ComponentHash, ComponentInfo, ComponentRef, ConflictError, Digest, Expectation, Fuel,
-    GuestFault, Item, Key, KeyRange, Manifest, Name, Read, Record, Refusal, ReplicaStatus,
-    Revision, Timestamp, Transact, Val, Value, Version, WriteCommand, WriteOp,
+    Actual, BuildError, Caller, Compare, ComponentHash, ComponentInfo, ComponentRef, ConflictError,
+    Consistency, Digest, Expectation, Expiry, Fuel, GuestFault, Item, Key, KeyRange, LeaseId,
+    LeaseInfo, Manifest, Name, Operation, OperationResult, Read, Record, Refusal, Relation,
+    ReplicaStatus, Revision, ScanToken, ScanTokenError, Timestamp, Transact, TransactionBuilder,
+    Val, Value, Version, WriteCommand, WriteOp,
 };
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
-pub use client::{CallReply, Client, Committed, Options, ScanOptions, Written};
-pub use error::{CallError, ConnectError, Invalid, RequestError, WriteError};
+pub use client::{Client, Committed, Options, Written};
+pub use error::{CallError, ConnectError, Invalid, RequestError, TransactionError, WriteError};
+pub use functions::CallReply;
+pub use leases::{Lease, after};
+pub use reads::{Records, ScanOptions, ScanPage, stale};
+pub use transaction::{ClientTransaction, Transacted, Transaction, TransactionOutcome};

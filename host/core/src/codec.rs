@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use snafu::{OptionExt, ResultExt, Snafu, ensure};
 
-const FORM: u8 = 1;
+/// 2: leases, and transactions with operations.
+const FORM: u8 = 2;
 
 /// Why bytes could not be decoded.
 #[derive(Debug, Snafu)]

@@ -6,11 +6,11 @@
 
 use bytes::Bytes;
 
-use crate::command::WriteOp;
 use crate::ids::{Caller, ComponentHash, Fuel, Revision, ShardId, Timestamp};
 use crate::outcome::{GuestFault, Refusal};
 use crate::route::ShardRouter;
 use crate::state::{Fault, View};
+use crate::transact::WriteOp;
 
 /// Everything a call depends on besides the view.
 #[derive(Clone, Debug)]

@@ -70,6 +70,11 @@ number!(
     SessionId, u64, "c"
 );
 
+number!(
+    /// A lease on one shard, given by the state machine, 1-based; 0 means none.
+    LeaseId, u64, "l"
+);
+
 impl Revision {
     /// The revision of the next commit.
     pub const fn next(self) -> Self {
@@ -94,7 +99,22 @@ impl SessionId {
     }
 }
 
+impl LeaseId {
+    /// No lease: the key stays until it is removed.
+    pub const NONE: LeaseId = LeaseId(0);
+
+    /// The id of the lease granted after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 impl Timestamp {
+    /// This many milliseconds later.
+    pub const fn after(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
     /// Milliseconds from `earlier` to this, 0 if `earlier` is later.
     pub const fn since(self, earlier: Timestamp) -> u64 {
         self.0.saturating_sub(earlier.0)

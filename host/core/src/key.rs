@@ -5,7 +5,7 @@
 //! Leaves out what the bytes mean.
 
 use std::fmt;
-use std::ops::Bound;
+use std::ops::{Bound, Range, RangeFrom, RangeFull};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 pub struct Key(Bytes);
 
 /// Why bytes are no [`Key`].
-#[derive(Debug, Snafu, PartialEq, Eq)]
+#[derive(Clone, Debug, Snafu, PartialEq, Eq)]
 #[snafu(display("key is {bytes} bytes, allowed are 1 to {KEY_BYTES_MAX}"))]
 pub struct KeyError {
     bytes: usize,
@@ -83,7 +83,7 @@ impl fmt::Debug for Key {
 pub struct Value(Bytes);
 
 /// Why bytes are no [`Value`].
-#[derive(Debug, Snafu, PartialEq, Eq)]
+#[derive(Clone, Debug, Snafu, PartialEq, Eq)]
 #[snafu(display("value is {bytes} bytes, limit is {VALUE_BYTES_MAX}"))]
 pub struct ValueError {
     bytes: usize,
@@ -172,10 +172,40 @@ impl KeyRange {
         Self { start, end: self.end.clone() }
     }
 
+    /// What is left of the range beyond `last`, in the direction of a scan.
+    pub fn beyond(&self, last: &Key, reverse: bool) -> Self {
+        match reverse {
+            false => self.after(last),
+            true => Self { start: self.start.clone(), end: Some(last.clone().into()) },
+        }
+    }
+
     /// As bounds for a `BTreeMap` keyed by byte slices. The range must not be empty.
     pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         let end = self.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
         (Bound::Included(&self.start[..]), end)
+    }
+}
+
+/// From the first key to before the second.
+impl<K: AsRef<[u8]>> From<Range<K>> for KeyRange {
+    fn from(range: Range<K>) -> Self {
+        let end = Bytes::copy_from_slice(range.end.as_ref());
+        Self { start: Bytes::copy_from_slice(range.start.as_ref()), end: Some(end) }
+    }
+}
+
+/// From the key to the last one: not a prefix, which is [`KeyRange::prefix`].
+impl<K: AsRef<[u8]>> From<RangeFrom<K>> for KeyRange {
+    fn from(range: RangeFrom<K>) -> Self {
+        Self { start: Bytes::copy_from_slice(range.start.as_ref()), end: None }
+    }
+}
+
+/// Every key.
+impl From<RangeFull> for KeyRange {
+    fn from(_: RangeFull) -> Self {
+        Self::all()
     }
 }
 

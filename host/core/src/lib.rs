@@ -13,48 +13,59 @@
 //! rising); **shard**, replica, leader, term; **entry** (what the log holds), **command** (what a
 //! client wants of it), **outcome** (what applying it returns); transaction, read set, write set,
 //! conflict; **component** (an uploaded WebAssembly program), **function** (one of its exports),
-//! **call**, **fuel**; **digest** (chained hash of everything applied); **session**, **request id**.
+//! **call**, **fuel**; **digest** (chained hash of everything applied); **session**, **request id**;
+//! **expectation** (what a read says must still be true), **operation** (one step of a transaction),
+//! **lease** (keys attached to it go when its time is over), **tombstone** (a removed key, remembered).
 //! An entry is committed and applied; a transaction commits or aborts; a command is proposed.
 
 pub mod limits;
 
 mod apply;
+mod builder;
 mod codec;
 mod command;
 mod digest;
 mod functions;
 mod ids;
 mod key;
+mod lease;
 mod message;
 mod model;
 mod outcome;
 mod route;
+mod scan_token;
 mod session;
 mod signature;
 mod state;
+mod tombstone;
+mod transact;
 mod val;
+mod write_command;
 
-pub use apply::{Applied, apply};
+pub use apply::{Applied, apply, check_reads};
+pub use builder::{BuildError, TransactionBuilder};
 pub use codec::{CodecError, decode, encode};
-pub use command::{
-    Call, Command, ComponentRef, Entry, Expectation, Read, RequestId, Transact, Upload,
-    WriteCommand, WriteOp,
-};
+pub use command::{Call, Command, ComponentRef, Entry, RequestId, Upload};
 pub use digest::{Digest, DigestBuilder};
 pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
 pub use ids::{
-    Caller, ComponentHash, Fuel, LogIndex, Name, NameError, NodeId, Revision, SessionId, ShardId,
-    Timestamp, Version,
+    Caller, ComponentHash, Fuel, LeaseId, LogIndex, Name, NameError, NodeId, Revision, SessionId,
+    ShardId, Timestamp, Version,
 };
 pub use key::{Key, KeyError, KeyRange, Value, ValueError};
+pub use lease::{LeaseChange, LeaseImage, Leases};
 pub use message::{
-    ClusterInfo, ComponentInfo, Item, MemberInfo, Page, Refused, ReplicaStatus, Request, Response,
-    ScanRequest, ShardStatus,
+    ClusterInfo, ComponentInfo, Consistency, Item, LeaseInfo, MemberInfo, Page, Refused,
+    ReplicaStatus, Request, Response, ScanRequest, ShardStatus,
 };
 pub use model::Model;
-pub use outcome::{Actual, ConflictError, GuestFault, Outcome, Refusal};
+pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, Refusal};
 pub use route::{ShardRouter, tag};
+pub use scan_token::{ScanToken, ScanTokenError};
 pub use session::{SessionChange, SessionImage, Sessions};
 pub use signature::{Field, FunctionSignature, Manifest, Type};
-pub use state::{Alias, Fault, Header, Record, State, View};
+pub use state::{Alias, Fault, Header, Record, Resident, State, View};
+pub use tombstone::{TombstoneChange, Tombstones};
+pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};
 pub use val::{Val, ValError, decode_vals, encode_vals};
+pub use write_command::WriteCommand;

@@ -18,6 +18,29 @@ pub const TXN_OPS_MAX: usize = 1024;
 /// With framing it stays far below the 8 MiB frame of the network.
 pub const TXN_BYTES_MAX: usize = 4 << 20;
 
+/// Keys that the range reads of one transaction may pass over: at about 0.3 us a key, no longer in
+/// apply than the longest call.
+pub const RANGE_READ_KEYS_MAX: usize = 10_000;
+
+/// Keys and values that the results of one transaction, or the conflicts of one, carry back.
+pub const RESULTS_BYTES_MAX: usize = 1 << 20;
+
+/// Deletes that a shard remembers for range reads: at 10,000 deletes a second the last 6 s, longer
+/// than a transaction lives. A range read from before is refused and must be made again.
+pub const TOMBSTONES_MAX: usize = 65_536;
+
+/// Leases of a shard, those behind a key's time to live included; about 300 bytes of memory each.
+pub const LEASES_MAX: usize = 100_000;
+
+/// Keys attached to one lease: they all go in one entry when it ends.
+pub const LEASE_KEYS_MAX: usize = 4096;
+
+/// Longest time to live: ten years of 365 days.
+pub const LEASE_TTL_MS_MAX: u64 = 10 * 365 * 24 * 3_600_000;
+
+/// One entry ends due leases until this many keys are gone; what is left waits for the next one.
+pub const EXPIRE_KEYS_MAX: usize = 1024;
+
 /// Longest name of a component, and of a function: fits a line of a terminal.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -81,4 +104,6 @@ const _: () = assert!(TXN_BYTES_MAX + TXN_OPS_MAX * 64 <= ENTRY_BYTES_MAX);
 const _: () = assert!(COMPONENT_BYTES_MAX + 4096 <= ENTRY_BYTES_MAX);
 const _: () = assert!(VALS_BYTES_MAX + 4096 <= ENTRY_BYTES_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= TXN_BYTES_MAX);
+const _: () = assert!(SESSION_BYTES_MAX > RESULTS_BYTES_MAX + TXN_OPS_MAX * 64);
+const _: () = assert!(RESULTS_BYTES_MAX >= VALUE_BYTES_MAX);
 const _: () = assert!(SESSION_BYTES_MAX > VALS_BYTES_MAX + 4096);

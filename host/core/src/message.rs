@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{Command, RequestId};
 use crate::digest::Digest;
-use crate::ids::{ComponentHash, LogIndex, Name, NodeId, Revision, ShardId, Timestamp};
+use crate::ids::{ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, ShardId, Timestamp};
 use crate::key::{Key, KeyRange};
 use crate::signature::Manifest;
 use crate::state::Record;
+use crate::transact::Read;
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +31,27 @@ pub enum Request {
         /// The command.
         command: Command,
     },
-    /// Read keys at one revision, linearizable. Leader only. All keys live on `shard`.
+    /// Read keys at one revision. All keys live on `shard`.
     Get {
         /// The shard.
         shard: ShardId,
         /// The keys, at most [`crate::limits::TXN_OPS_MAX`].
         keys: Vec<Key>,
+        /// What must be true at that revision; else the answer is the outcome that a transaction
+        /// with these reads would have.
+        reads: Vec<Read>,
+        /// How old the answer may be.
+        consistency: Consistency,
     },
-    /// Read one page of a range, linearizable. Leader only.
+    /// Read one page of a range.
     Scan(ScanRequest),
+    /// How a lease is. Leader only.
+    Lease {
+        /// The shard.
+        shard: ShardId,
+        /// The lease.
+        lease: LeaseId,
+    },
     /// The names and components known. Leader only.
     Components,
     /// The functions of the component that a name points to. Leader only.
@@ -65,6 +78,20 @@ pub enum Request {
     },
 }
 
+/// How old the answer to a read may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Consistency {
+    /// Not at all: it has every write acknowledged before the read was asked for. Leader only.
+    #[default]
+    Linearizable,
+    /// It has every write acknowledged up to this many milliseconds before. Any node of the shard
+    /// answers, often without asking another.
+    Stale {
+        /// The bound, by the clock of the node that answers.
+        max_age_ms: u64,
+    },
+}
+
 /// One page of a range on one shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanRequest {
@@ -78,6 +105,10 @@ pub struct ScanRequest {
     pub keys_only: bool,
     /// Entries wanted; at most [`crate::limits::SCAN_ENTRIES_MAX`] are given.
     pub limit: u32,
+    /// As in [`Request::Get`].
+    pub reads: Vec<Read>,
+    /// How old the answer may be.
+    pub consistency: Consistency,
 }
 
 /// What a node answers.
@@ -85,7 +116,7 @@ pub struct ScanRequest {
 pub enum Response {
     /// To `Cluster`.
     Cluster(ClusterInfo),
-    /// To `Write`: the encoded [`crate::Outcome`].
+    /// To `Write`: the encoded [`crate::Outcome`]. To `Get` and `Scan` when their reads do not hold.
     Outcome(Bytes),
     /// To `Get`: one per key, in order.
     Records {
@@ -96,6 +127,8 @@ pub enum Response {
     },
     /// To `Scan`.
     Page(Page),
+    /// To `Lease`; `None` if there is none.
+    Lease(Option<LeaseInfo>),
     /// To `Components`.
     Components(Vec<ComponentInfo>),
     /// To `Describe`.
@@ -216,6 +249,19 @@ pub struct Item {
     pub key: Key,
     /// The record; its value is empty in a scan for keys only.
     pub record: Record,
+}
+
+/// How a lease is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseInfo {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its whole time to live, in milliseconds.
+    pub ttl_ms: u64,
+    /// What is left of it by entry time: at least so much.
+    pub left_ms: u64,
+    /// The keys attached to it, in order.
+    pub keys: Vec<Key>,
 }
 
 /// A name and the component it points to.

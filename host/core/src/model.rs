@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::ids::{ComponentHash, Name};
+use crate::ids::{ComponentHash, LeaseId, Name};
 use crate::key::{Key, KeyRange};
-use crate::session::Sessions;
-use crate::state::{Alias, Fault, Header, Record, State, View};
+use crate::state::{Alias, Fault, Header, Record, Resident, State, View};
 
 /// A shard's state in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub struct Model {
     components: BTreeMap<ComponentHash, Bytes>,
     aliases: BTreeMap<Name, Alias>,
     header: Header,
-    sessions: Sessions,
+    resident: Resident,
 }
 
 impl Model {
@@ -35,6 +34,8 @@ impl Model {
             assert!(record.create_revision <= record.mod_revision, "{key}: created after change");
             assert!(record.mod_revision <= self.header.revision, "{key}: changed in the future");
         }
+        let attached = self.records.iter().map(|(key, record)| (record.lease, key.clone()));
+        self.resident.leases.check(attached.filter(|(lease, _)| *lease != LeaseId::NONE));
         assert_eq!(self.records.len() as u64, self.header.keys);
         assert_eq!(self.components.len() as u64, self.header.components);
         for (name, alias) in &self.aliases {
@@ -109,8 +110,12 @@ impl State for Model {
         self.header = header;
     }
 
-    fn sessions(&mut self) -> &mut Sessions {
-        &mut self.sessions
+    fn resident(&self) -> &Resident {
+        &self.resident
+    }
+
+    fn resident_mut(&mut self) -> &mut Resident {
+        &mut self.resident
     }
 
     fn view(&self) -> &dyn View {

@@ -8,12 +8,14 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::command::Expectation;
-use crate::ids::{ComponentHash, Fuel, Revision, SessionId, ShardId, Timestamp, Version};
+use crate::ids::{ComponentHash, Fuel, LeaseId, Revision, SessionId, ShardId, Timestamp, Version};
 use crate::key::Key;
 use crate::limits::{
-    COMPONENT_BYTES_MAX, COMPONENTS_MAX, TXN_BYTES_MAX, TXN_OPS_MAX, VALS_BYTES_MAX,
+    COMPONENT_BYTES_MAX, COMPONENTS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX,
+    RANGE_READ_KEYS_MAX, RESULTS_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX, VALS_BYTES_MAX,
 };
+use crate::state::Record;
+use crate::transact::Expectation;
 
 /// The answer of the state machine to one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +31,17 @@ pub enum Outcome {
         revision: Revision,
         /// Entry time of the commit.
         time: Timestamp,
-        /// Per write, in order: for a set the key's new version, for a delete the version that
-        /// was removed, 0 if there was none.
-        versions: Vec<Version>,
+        /// Whether every read held: `then` was done, and not `otherwise`.
+        succeeded: bool,
+        /// One per operation done, in order.
+        results: Vec<OperationResult>,
     },
     /// A read no longer holds; nothing was written.
     Conflict {
-        /// Every read that failed, in the order of the read set.
+        /// The shard's revision: what the conflicts say is true of it.
+        revision: Revision,
+        /// Every read that failed, in the order of the read set. A range names each key in it that
+        /// changed, up to [`crate::limits::CONFLICTS_MAX`] in all.
         conflicts: Vec<ConflictError>,
     },
     /// The function returned; its writes are committed.
@@ -70,6 +76,40 @@ pub enum Outcome {
     },
     /// The command was not tried; nothing was written.
     Refused(Refusal),
+    /// What was due has expired.
+    Ticked,
+}
+
+/// What one operation of a transaction came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OperationResult {
+    /// The record that a get found.
+    Got(Option<Record>),
+    /// A set: the key's new version. Of an expire 0 if the key was absent.
+    Written {
+        /// See above.
+        version: Version,
+    },
+    /// A delete: the version that was removed, 0 if there was none.
+    Deleted {
+        /// See above.
+        version: Version,
+    },
+    /// The lease that was granted.
+    Granted {
+        /// Its id.
+        lease: LeaseId,
+    },
+    /// The lease runs again.
+    KeptAlive {
+        /// Entry time at which it will be over.
+        due: Timestamp,
+    },
+    /// The lease is over.
+    Revoked {
+        /// Keys that went with it.
+        keys: u64,
+    },
 }
 
 /// A key that was not as the transaction had seen it.
@@ -81,6 +121,9 @@ pub struct ConflictError {
     pub expected: Expectation,
     /// What is there now.
     pub actual: Actual,
+    /// The record that is there now, if it was asked for, exists, and fits: the records of one
+    /// answer carry [`crate::limits::RESULTS_BYTES_MAX`] bytes at most.
+    pub record: Option<Record>,
 }
 
 /// A key as it is, without its value. Both are 0 if it is absent.
@@ -94,12 +137,7 @@ pub struct Actual {
 
 impl fmt::Display for ConflictError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key {}: expected ", self.key)?;
-        match self.expected {
-            Expectation::Absent => write!(f, "absent")?,
-            Expectation::Version(version) => write!(f, "version {}", version.get())?,
-            Expectation::ModRevision(revision) => write!(f, "mod revision {}", revision.get())?,
-        }
+        write!(f, "key {}: expected {}", self.key, self.expected)?;
         match self.actual.version {
             Version::ABSENT => write!(f, ", is absent"),
             version => write!(
@@ -210,6 +248,42 @@ pub enum Refusal {
         /// The shard that key lives on.
         shard: ShardId,
     },
+    /// No such lease, or it is over.
+    LeaseUnknown {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// The shard has as many leases as it can.
+    TooManyLeases,
+    /// The lease has as many keys as it can.
+    LeaseFull {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// A time to live of zero, or too long.
+    TtlOutOfRange {
+        /// In milliseconds.
+        ttl_ms: u64,
+    },
+    /// A range that starts at or after its end.
+    RangeInverted,
+    /// The ranges read hold too many keys.
+    RangeTooLarge,
+    /// A range read at a revision that this shard has not reached: it is another shard's.
+    RevisionInFuture {
+        /// The shard's revision.
+        revision: Revision,
+    },
+    /// A range read so long ago that keys removed since are forgotten: read again.
+    RevisionTooOld {
+        /// The oldest revision that can be told.
+        oldest: Revision,
+    },
+    /// What the transaction would read back is too large.
+    ResultsTooLarge {
+        /// In bytes of keys and values.
+        bytes: u64,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -236,6 +310,27 @@ impl fmt::Display for Refusal {
                 write!(f, "the shard has {COMPONENTS_MAX} components, no more fit")
             }
             Self::WrongShard { shard } => write!(f, "the key lives on shard {shard}"),
+            Self::LeaseUnknown { lease } => write!(f, "lease {lease} is unknown or over"),
+            Self::TooManyLeases => write!(f, "the shard has {LEASES_MAX} leases, no more fit"),
+            Self::LeaseFull { lease } => {
+                write!(f, "lease {lease} would have more than {LEASE_KEYS_MAX} keys")
+            }
+            Self::TtlOutOfRange { ttl_ms } => {
+                write!(f, "time to live is {ttl_ms} ms, allowed are 1 to {LEASE_TTL_MS_MAX}")
+            }
+            Self::RangeInverted => write!(f, "a range starts at or after its end"),
+            Self::RangeTooLarge => {
+                write!(f, "the ranges read hold more than {RANGE_READ_KEYS_MAX} keys")
+            }
+            Self::RevisionInFuture { revision } => {
+                write!(f, "a range was read at a later revision than the shard's {revision}")
+            }
+            Self::RevisionTooOld { oldest } => {
+                write!(f, "a range was read before {oldest}, the oldest revision that can be told")
+            }
+            Self::ResultsTooLarge { bytes } => {
+                write!(f, "results are {bytes} bytes, limit is {RESULTS_BYTES_MAX}")
+            }
         }
     }
 }

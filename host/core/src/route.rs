@@ -9,6 +9,7 @@
 use snafu::{Snafu, ensure};
 
 use crate::ids::ShardId;
+use crate::key::KeyRange;
 use crate::limits::SHARDS_MAX;
 
 /// The part of a key that decides its shard.
@@ -51,6 +52,29 @@ impl ShardRouter {
         ShardId::new(jump(seahash::hash(tag(key)), self.shards))
     }
 
+    /// The one shard that all keys of `range` live on, if the range fixes it: there is only one,
+    /// or the range lies behind a whole `{tag}`.
+    pub fn range_shard(&self, range: &KeyRange) -> Option<ShardId> {
+        if let Some(only) = self.only() {
+            return Some(only);
+        }
+        let open = range.start.iter().position(|byte| *byte == b'{')?;
+        let close = open + 1 + range.start[open + 1..].iter().position(|byte| *byte == b'}')?;
+        let tagged = range.start.slice(..=close);
+        let behind = KeyRange::prefix(tagged.clone());
+        let is_inside = match (&range.end, &behind.end) {
+            (Some(end), Some(last)) => end <= last,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        (is_inside && close > open + 1).then(|| self.shard(&tagged))
+    }
+
+    /// The shard of a cluster that has one.
+    pub fn only(&self) -> Option<ShardId> {
+        (self.shards == 1).then_some(ShardId::new(0))
+    }
+
     /// Every shard, in order.
     pub fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.shards).map(ShardId::new)
@@ -71,6 +95,27 @@ fn jump(mut hash: u64, buckets: u16) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn range_behind_a_whole_tag_is_on_one_shard() {
+        let router = ShardRouter::new(8).unwrap();
+        let check = |range: KeyRange, want: Option<&str>| {
+            let want = want.map(|key| router.shard(key.as_bytes()));
+            assert_eq!(router.range_shard(&range), want, "{range:?}");
+        };
+        let prefix = |text: &'static str| KeyRange::prefix(text.as_bytes());
+        check(prefix("{07592}/"), Some("{07592}"));
+        check(prefix("{07592}"), Some("{07592}"));
+        check(prefix("a{b}c{d}"), Some("b"));
+        check(KeyRange::from("{a}x".."{a}y"), Some("a"));
+        check(KeyRange::from("{a}x".."{b}"), None);
+        check(KeyRange::from("{a}x"..), None);
+        check(prefix("{}a"), None);
+        check(prefix("{0759"), None);
+        check(KeyRange::all(), None);
+        let one = ShardRouter::new(1).unwrap();
+        assert_eq!(one.range_shard(&KeyRange::all()), Some(ShardId::new(0)));
+    }
 
     #[test]
     fn tag_is_the_first_braced_part() {

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 
 use crate::digest::Digest;
-use crate::ids::{ComponentHash, Name, Revision, SessionId, Timestamp, Version};
+use crate::ids::{ComponentHash, LeaseId, Name, Revision, SessionId, Timestamp, Version};
 use crate::key::{Key, KeyRange, Value};
+use crate::lease::Leases;
 use crate::session::Sessions;
+use crate::tombstone::Tombstones;
 
 /// A value with its history in three numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub struct Record {
     pub create_revision: Revision,
     /// The revision that last wrote it.
     pub mod_revision: Revision,
+    /// The lease that it goes with, if any.
+    pub lease: LeaseId,
 }
 
 /// What a name of a component points to.
@@ -46,10 +50,24 @@ pub struct Header {
     pub digest: Digest,
     /// The session opened last.
     pub last_session: SessionId,
+    /// The lease granted last.
+    pub last_lease: LeaseId,
     /// Keys stored.
     pub keys: u64,
     /// Components stored.
     pub components: u64,
+}
+
+/// The parts of a shard's state that live in memory whole; their owner stores their changes with
+/// each batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resident {
+    /// Who asked what, and what was answered.
+    pub sessions: Sessions,
+    /// What expires.
+    pub leases: Leases,
+    /// What was removed lately.
+    pub tombstones: Tombstones,
 }
 
 /// This machine failed: a disk, a damaged file, a bug of ours. Never a guest's doing.
@@ -116,8 +134,11 @@ pub trait State: View {
     /// Replaces the numbers.
     fn set_header(&mut self, header: Header);
 
-    /// The sessions, kept in memory; the implementation stores their changes with the batch.
-    fn sessions(&mut self) -> &mut Sessions;
+    /// What lives in memory.
+    fn resident(&self) -> &Resident;
+
+    /// What lives in memory, to be changed; the implementation stores the changes with the batch.
+    fn resident_mut(&mut self) -> &mut Resident;
 
     /// As a [`View`], for a function call.
     fn view(&self) -> &dyn View;

@@ -10,7 +10,7 @@ use std::iter::Peekable;
 
 use aspen_core::limits::{SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_BYTES_MAX, TXN_OPS_MAX};
 use aspen_core::{
-    Fault, GuestFault, Key, KeyRange, Record, Revision, Value, Version, View, WriteOp,
+    Fault, GuestFault, Key, KeyRange, LeaseId, Record, Revision, Value, Version, View, WriteOp,
 };
 
 use crate::host::Stop;
@@ -53,7 +53,8 @@ impl Overlay {
             Some(record) => (record.version.next(), record.create_revision),
             None => (Version::ABSENT.next(), self.revision),
         };
-        Record { value: value.clone(), version, create_revision, mod_revision: self.revision }
+        let (mod_revision, lease) = (self.revision, LeaseId::NONE);
+        Record { value: value.clone(), version, create_revision, mod_revision, lease }
     }
 
     /// Creates or replaces.
@@ -111,7 +112,7 @@ impl Overlay {
     /// The writes in order of keys.
     pub(crate) fn into_writes(self) -> Vec<WriteOp> {
         let write = |(key, value)| match value {
-            Some(value) => WriteOp::Set { key, value },
+            Some(value) => WriteOp::set(key, value),
             None => WriteOp::Delete { key },
         };
         self.writes.into_iter().map(write).collect()
@@ -276,7 +277,7 @@ mod tests {
         let seen = overlay.get(&model, &key("a")).unwrap().unwrap();
         assert_eq!((seen.version.get(), seen.create_revision.get()), (4, 2));
         assert_eq!(overlay.bytes, 2);
-        let write = WriteOp::Set { key: key("a"), value: value("y") };
+        let write = WriteOp::set(key("a"), value("y"));
         assert_eq!(overlay.into_writes(), [write]);
     }
 

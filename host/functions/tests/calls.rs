@@ -31,7 +31,7 @@ fn functions_call_sees_its_own_writes_as_they_will_be() {
             (i64.add (i64.mul (i64.load (i32.const 88)) (i64.const 10))
                 (i64.load (i32.const 96))))))"#;
     let key = Key::try_from("key").unwrap();
-    let write = WriteOp::Set { key, value: Value::try_from("value").unwrap() };
+    let write = WriteOp::set(key, Value::try_from("value").unwrap());
     let mut shard = Shard::new();
     let result = shard.run(&with_store(body));
     assert_eq!(result.end, returned(&[Val::U64(5_177)]));

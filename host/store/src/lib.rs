@@ -16,6 +16,7 @@ mod apply_worker;
 mod reader;
 mod recovery;
 mod schema;
+mod resident_store;
 mod session_store;
 mod snapshot;
 mod snapshot_transfer;

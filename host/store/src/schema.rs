@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aspen_core::{Header, ShardId};
+use aspen_core::{Header, Revision, ShardId};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,8 @@ use crate::types::{LogId, StoredMembership};
 /// "ASPN": tells `file` and the curious what this database is.
 const APPLICATION_ID: i32 = 0x4153_504e;
 
-/// Form of the tables; a newer program may read older ones.
-const FORM: i32 = 1;
+/// Form of the tables: 2 since there are leases and tombstones.
+const FORM: i32 = 2;
 
 /// SQLite's page cache of the writing connection.
 const PAGE_CACHE_KIB: i32 = 16 << 10;
@@ -33,7 +33,12 @@ const STATEMENTS_MAX: usize = 64;
 
 const TABLES: &str = "
     CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL,
-        create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL,
+        lease INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX kv_lease ON kv (lease) WHERE lease != 0;
+    CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl_ms INTEGER NOT NULL, due INTEGER NOT NULL,
+        is_private INTEGER NOT NULL) STRICT;
+    CREATE TABLE tombstone (key BLOB PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE component (hash BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
     CREATE TABLE alias (name TEXT PRIMARY KEY, component BLOB NOT NULL,
         uploaded INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -46,6 +51,7 @@ const TABLES: &str = "
 pub const OWNER: &str = "owner";
 pub const PROGRESS: &str = "progress";
 pub const MEMBERSHIP: &str = "membership";
+pub const HORIZON: &str = "horizon";
 
 /// Whose state a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +79,7 @@ pub enum Unusable {
     /// Pages or rows are wrong.
     #[snafu(display("{report}"))]
     Check { report: String },
-    /// Written by a newer program.
+    /// Written by another version of the program.
     #[snafu(display("it has form {form}, this program reads form {FORM}"))]
     Form { form: i32 },
 }
@@ -118,6 +124,7 @@ pub fn create(path: &Path, owner: &Owner) -> Result<(), Unusable> {
     put(&db, OWNER, owner)?;
     put(&db, PROGRESS, &Progress::default())?;
     put(&db, MEMBERSHIP, &StoredMembership::default())?;
+    put(&db, HORIZON, &Revision::default())?;
     db.execute_batch("COMMIT")?;
     close(db)
 }
@@ -126,12 +133,12 @@ pub fn create(path: &Path, owner: &Owner) -> Result<(), Unusable> {
 pub fn open(path: &Path) -> Result<Connection, Unusable> {
     let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let form: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if form > FORM {
-        return Err(Unusable::Form { form });
-    }
     // A file that shrank and grew again, or was emptied, is an empty database to SQLite.
     if form == 0 {
         return Err(Unusable::Content { what: "its form" });
+    }
+    if form != FORM {
+        return Err(Unusable::Form { form });
     }
     db.pragma_update(None, "journal_mode", "wal")?;
     db.pragma_update(None, "synchronous", "normal")?;

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use aspen_core::{
-    Alias, ComponentHash, Fault, Header, Key, KeyRange, Name, Record, Sessions, State, View,
+    Alias, ComponentHash, Fault, Header, Key, KeyRange, Name, Record, Resident, State, View,
 };
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use crate::error::StoreError;
 use crate::files::{beside, sync_folder, sync_if_present};
 use crate::schema::{self, MEMBERSHIP, OWNER, Owner, PROGRESS, Progress, Unusable};
-use crate::session_store::SessionStore;
+use crate::resident_store::ResidentStore;
 use crate::types::{LogId, StoredMembership};
 use crate::view::SqliteView;
 
@@ -26,9 +26,10 @@ use crate::view::SqliteView;
 /// the state every 64 MiB of changes, some hundred thousand small entries.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 
-const SET: &str = "INSERT INTO kv VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET
+const SET: &str = "INSERT INTO kv VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO UPDATE SET
     value = excluded.value, version = excluded.version,
-    create_revision = excluded.create_revision, mod_revision = excluded.mod_revision";
+    create_revision = excluded.create_revision, mod_revision = excluded.mod_revision,
+    lease = excluded.lease";
 
 /// The state of one shard, open for writing.
 pub struct SqliteState {
@@ -37,8 +38,8 @@ pub struct SqliteState {
     header: Header,
     applied: Option<LogId>,
     membership: StoredMembership,
-    sessions: Sessions,
-    session_store: SessionStore,
+    resident: Resident,
+    resident_store: ResidentStore,
     /// Length of the write-ahead log at which the next checkpoint is due.
     checkpoint_at: u64,
 }
@@ -54,10 +55,10 @@ impl SqliteState {
         let owner = schema::get(&db, OWNER)?;
         let Progress { header, applied } = schema::get(&db, PROGRESS)?;
         let membership = schema::get(&db, MEMBERSHIP)?;
-        let (session_store, sessions) = SessionStore::load(&db)?;
+        let (resident_store, resident) = ResidentStore::load(&db)?;
         let (path, checkpoint_at) = (path.to_path_buf(), CHECKPOINT_BYTES);
         let state =
-            Self { db, path, header, applied, membership, sessions, session_store, checkpoint_at };
+            Self { db, path, header, applied, membership, resident, resident_store, checkpoint_at };
         Ok((state, owner))
     }
 
@@ -98,9 +99,8 @@ impl SqliteState {
 
     /// Ends a batch: its changes become visible.
     pub fn commit(&mut self) -> Result<(), Fault> {
-        let changes = self.sessions.take_changes();
         let commit = || -> Result<(), Unusable> {
-            self.session_store.store(&self.db, changes)?;
+            self.resident_store.store(&self.db, &mut self.resident)?;
             let Self { header, applied, .. } = *self;
             schema::put(&self.db, PROGRESS, &Progress { header, applied })?;
             Ok(self.run("COMMIT")?)
@@ -183,7 +183,7 @@ impl View for SqliteState {
 
 impl State for SqliteState {
     fn set(&mut self, key: &Key, record: Record) -> Result<(), Fault> {
-        let Record { value, version, create_revision, mod_revision } = record;
+        let Record { value, version, create_revision, mod_revision, lease } = record;
         let set = || {
             self.db.prepare_cached(SET)?.execute((
                 key.as_bytes(),
@@ -191,6 +191,7 @@ impl State for SqliteState {
                 version.get().cast_signed(),
                 create_revision.get().cast_signed(),
                 mod_revision.get().cast_signed(),
+                lease.get().cast_signed(),
             ))
         };
         set().map(|_| ()).map_err(|error| Fault::new("writing a key", error))
@@ -227,8 +228,12 @@ impl State for SqliteState {
         self.header = header;
     }
 
-    fn sessions(&mut self) -> &mut Sessions {
-        &mut self.sessions
+    fn resident(&self) -> &Resident {
+        &self.resident
+    }
+
+    fn resident_mut(&mut self) -> &mut Resident {
+        &mut self.resident
     }
 
     fn view(&self) -> &dyn View {
@@ -238,7 +243,7 @@ impl State for SqliteState {
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::{Revision, Value, Version};
+    use aspen_core::{LeaseId, Revision, Value, Version};
 
     use super::*;
     use crate::error::chain;
@@ -249,6 +254,7 @@ mod tests {
             version: Version::new(1),
             create_revision: Revision::new(1),
             mod_revision: Revision::new(1),
+            lease: LeaseId::NONE,
         }
     }
 

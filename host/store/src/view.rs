@@ -4,7 +4,7 @@
 //! holds a transaction, so that all reads are of one revision.
 
 use aspen_core::{
-    Alias, ComponentHash, Fault, Key, KeyRange, Name, Record, Revision, Timestamp, Value, Version,
+    Alias, ComponentHash, Fault, Key, KeyRange, LeaseId, Name, Record, Revision, Timestamp, Value, Version,
     View,
 };
 use bytes::Bytes;
@@ -12,20 +12,20 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 const GET: &str =
-    "SELECT key, value, version, create_revision, mod_revision FROM kv WHERE key = ?1";
+    "SELECT key, value, version, create_revision, mod_revision, lease FROM kv WHERE key = ?1";
 
 /// Every key is greater than the empty one, so a range without a start begins there.
 const SCANS: [[&str; 2]; 2] = [
     [
-        "SELECT key, value, version, create_revision, mod_revision FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease FROM kv
          WHERE key >= ?1 ORDER BY key",
-        "SELECT key, value, version, create_revision, mod_revision FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease FROM kv
          WHERE key >= ?1 ORDER BY key DESC",
     ],
     [
-        "SELECT key, value, version, create_revision, mod_revision FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease FROM kv
          WHERE key >= ?1 AND key < ?2 ORDER BY key",
-        "SELECT key, value, version, create_revision, mod_revision FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease FROM kv
          WHERE key >= ?1 AND key < ?2 ORDER BY key DESC",
     ],
 ];
@@ -111,6 +111,7 @@ fn record(row: &Row<'_>) -> Read<Record> {
         version: Version::new(number(row, 2)?),
         create_revision: Revision::new(number(row, 3)?),
         mod_revision: Revision::new(number(row, 4)?),
+        lease: LeaseId::new(number(row, 5)?),
     })
 }
 

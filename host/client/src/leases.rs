@@ -1,0 +1,89 @@
+//! Leases: keys that go together when nobody keeps them alive.
+
+use std::time::Duration;
+
+use aspen_core::{
+    Expiry, LeaseId, LeaseInfo, Operation, OperationResult, Request, Response, ShardId, Timestamp,
+    Transact,
+};
+use snafu::OptionExt;
+
+use crate::client::{Client, to_key};
+use crate::error::*;
+
+/// A lease on one shard. Only keys that live there can be attached to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its id there.
+    pub id: LeaseId,
+}
+
+/// To attach a key: `client.put_expiring(key, value, lease.into())`.
+impl From<Lease> for Expiry {
+    fn from(lease: Lease) -> Expiry {
+        Expiry::Lease(lease.id)
+    }
+}
+
+/// A time to live in milliseconds.
+pub fn after(ttl: Duration) -> Expiry {
+    Expiry::After(millis(ttl))
+}
+
+fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Client {
+    /// Grants a lease on the shard where `near` lives, which need not exist. It ends `ttl` after
+    /// it was granted or last kept alive, 1 ms to ten years, and its keys go with it.
+    pub async fn grant_lease(
+        &self,
+        near: impl AsRef<[u8]>,
+        ttl: Duration,
+    ) -> Result<Lease, WriteError> {
+        let shard = self.router().shard(to_key(near)?.as_bytes());
+        let grant = Operation::Grant { ttl_ms: millis(ttl) };
+        match self.lease_operation(shard, grant).await? {
+            OperationResult::Granted { lease } => Ok(Lease { shard, id: lease }),
+            _ => Err(ProtocolSnafu.build().into()),
+        }
+    }
+
+    /// Lets a lease run its whole time again; the entry time at which it will be over.
+    pub async fn keep_alive(&self, lease: Lease) -> Result<Timestamp, WriteError> {
+        match self.lease_operation(lease.shard, Operation::KeepAlive(lease.id)).await? {
+            OperationResult::KeptAlive { due } => Ok(due),
+            _ => Err(ProtocolSnafu.build().into()),
+        }
+    }
+
+    /// Ends a lease and removes its keys; how many there were.
+    pub async fn revoke_lease(&self, lease: Lease) -> Result<u64, WriteError> {
+        match self.lease_operation(lease.shard, Operation::Revoke(lease.id)).await? {
+            OperationResult::Revoked { keys } => Ok(keys),
+            _ => Err(ProtocolSnafu.build().into()),
+        }
+    }
+
+    /// How a lease is: what is left of its time, and its keys. `None` if it is over.
+    pub async fn lease(&self, lease: Lease) -> Result<Option<LeaseInfo>, RequestError> {
+        let request = Request::Lease { shard: lease.shard, lease: lease.id };
+        match self.ask(lease.shard, &request).await? {
+            Response::Lease(info) => Ok(info),
+            _ => ProtocolSnafu.fail(),
+        }
+    }
+
+    async fn lease_operation(
+        &self,
+        shard: ShardId,
+        operation: Operation,
+    ) -> Result<OperationResult, WriteError> {
+        let transact = Transact { then: vec![operation], ..Transact::default() };
+        let mut committed = self.write_to(shard, transact).await?;
+        Ok(committed.results.pop().context(ProtocolSnafu)?)
+    }
+}

@@ -1,0 +1,159 @@
+//! How users say a write: every form, each reduced to one [`Transact`].
+//!
+//! Promises nothing of its own: what a form means is the transaction it becomes, shown beside each.
+
+use crate::ids::LeaseId;
+use crate::key::{Key, Value};
+use crate::transact::{Expectation, Expiry, Operation, Read, Transact, WriteOp};
+
+/// A write. All forms are atomic, and all set versions and revisions alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteCommand {
+    /// Creates or replaces one key.
+    Set {
+        /// The key.
+        key: Key,
+        /// Its new value.
+        value: Value,
+    },
+    /// Creates or replaces one key that is removed again after a time or with a lease.
+    SetExpiring {
+        /// The key.
+        key: Key,
+        /// Its new value.
+        value: Value,
+        /// How long it stays.
+        expiry: Expiry,
+    },
+    /// Creates or replaces several keys.
+    SetMulti {
+        /// Keys and values; of a key that occurs twice the last value stays.
+        pairs: Vec<(Key, Value)>,
+    },
+    /// Removes one key.
+    Delete {
+        /// The key.
+        key: Key,
+    },
+    /// Removes several keys.
+    DeleteMulti {
+        /// The keys; absent ones are no error.
+        keys: Vec<Key>,
+    },
+    /// Writes one key if it is as expected.
+    CompareAndSwap {
+        /// The key.
+        key: Key,
+        /// What must be true of it.
+        expected: Expectation,
+        /// Its new value.
+        value: Value,
+    },
+    /// Removes one key if it is as expected.
+    CompareAndDelete {
+        /// The key.
+        key: Key,
+        /// What must be true of it.
+        expected: Expectation,
+    },
+    /// Does all operations in order.
+    Batch {
+        /// The operations.
+        operations: Vec<Operation>,
+    },
+    /// Does all operations in order if every condition holds, else none.
+    ConditionalBatch {
+        /// The conditions.
+        conditions: Vec<Read>,
+        /// The operations.
+        operations: Vec<Operation>,
+    },
+    /// Compare, then, else: as etcd's transaction. Commits either way; the outcome says which.
+    CompareThenElse {
+        /// The comparisons: all must hold.
+        compare: Vec<Read>,
+        /// Done if they do.
+        then: Vec<Operation>,
+        /// Done if one does not.
+        otherwise: Vec<Operation>,
+    },
+    /// Writes `write_set` if everything in `read_set` still holds.
+    OptimisticTransaction {
+        /// What the transaction read.
+        read_set: Vec<Read>,
+        /// What it wants to write.
+        write_set: Vec<WriteOp>,
+    },
+    /// Grants a lease.
+    LeaseGrant {
+        /// Its time to live in milliseconds.
+        ttl_ms: u64,
+    },
+    /// Lets a lease run its whole time again.
+    LeaseKeepAlive {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Ends a lease and removes its keys.
+    LeaseRevoke {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Attaches a key to a lease, keeping its value.
+    LeaseAttach {
+        /// The key.
+        key: Key,
+        /// The lease.
+        lease: LeaseId,
+    },
+}
+
+fn expect(key: &Key, expected: Expectation) -> Vec<Read> {
+    vec![Read::Key { key: key.clone(), expected }]
+}
+
+fn given(reads: Vec<Read>, then: Vec<Operation>) -> Transact {
+    Transact { reads, then, ..Transact::default() }
+}
+
+impl From<WriteCommand> for Transact {
+    fn from(command: WriteCommand) -> Transact {
+        match command {
+            WriteCommand::Set { key, value } => Transact::writes([WriteOp::set(key, value)]),
+            WriteCommand::SetExpiring { key, value, expiry } => {
+                Transact::writes([WriteOp::Set { key, value, expiry }])
+            }
+            WriteCommand::SetMulti { pairs } => {
+                Transact::writes(pairs.into_iter().map(|(key, value)| WriteOp::set(key, value)))
+            }
+            WriteCommand::Delete { key } => Transact::writes([WriteOp::Delete { key }]),
+            WriteCommand::DeleteMulti { keys } => {
+                Transact::writes(keys.into_iter().map(|key| WriteOp::Delete { key }))
+            }
+            WriteCommand::CompareAndSwap { key, expected, value } => {
+                given(expect(&key, expected), vec![WriteOp::set(key, value).into()])
+            }
+            WriteCommand::CompareAndDelete { key, expected } => {
+                given(expect(&key, expected), vec![WriteOp::Delete { key }.into()])
+            }
+            WriteCommand::Batch { operations } => given(vec![], operations),
+            WriteCommand::ConditionalBatch { conditions, operations } => {
+                given(conditions, operations)
+            }
+            WriteCommand::CompareThenElse { compare, then, otherwise } => {
+                Transact { otherwise: Some(otherwise), ..given(compare, then) }
+            }
+            WriteCommand::OptimisticTransaction { read_set, write_set } => {
+                Transact { reads: read_set, ..Transact::writes(write_set) }
+            }
+            WriteCommand::LeaseGrant { ttl_ms } => given(vec![], vec![Operation::Grant { ttl_ms }]),
+            WriteCommand::LeaseKeepAlive { lease } => {
+                given(vec![], vec![Operation::KeepAlive(lease)])
+            }
+            WriteCommand::LeaseRevoke { lease } => given(vec![], vec![Operation::Revoke(lease)]),
+            WriteCommand::LeaseAttach { key, lease } => {
+                Transact::writes([WriteOp::Expire { key, expiry: Expiry::Lease(lease) }])
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What lives in memory whole, on disk: sessions, leases, tombstones.
+//!
+//! Promises that what is loaded equals what was stored. Which key has which lease is not stored
+//! twice: the records say it. Sessions have a form of their own (`session_store.rs`).
+
+use aspen_core::{
+    Key, LeaseChange, LeaseId, LeaseImage, Leases, Resident, Revision, Timestamp, Tombstones,
+};
+use bytes::Bytes;
+use rusqlite::{Connection, Row};
+
+use crate::schema::{self, HORIZON, Unusable};
+use crate::session_store::SessionStore;
+use crate::view::{damaged, number};
+
+/// What must be known to store changes.
+#[derive(Debug, Default)]
+pub struct ResidentStore {
+    sessions: SessionStore,
+    horizon: Revision,
+}
+
+impl ResidentStore {
+    /// Reads everything.
+    pub fn load(db: &Connection) -> Result<(Self, Resident), Unusable> {
+        let (store, sessions) = SessionStore::load(db)?;
+        let tombstones = load_tombstones(db)?;
+        let horizon = tombstones.horizon();
+        let resident = Resident { sessions, leases: load_leases(db)?, tombstones };
+        Ok((Self { sessions: store, horizon }, resident))
+    }
+
+    /// Writes what changed, inside the transaction of a batch.
+    pub fn store(&mut self, db: &Connection, resident: &mut Resident) -> Result<(), Unusable> {
+        self.sessions.store(db, resident.sessions.take_changes())?;
+        for change in resident.leases.take_changes() {
+            store_lease(db, change)?;
+        }
+        for change in resident.tombstones.take_changes() {
+            let key = change.key.as_bytes();
+            match change.removed {
+                Some(revision) => {
+                    let sql = "INSERT OR REPLACE INTO tombstone VALUES (?1, ?2)";
+                    db.prepare_cached(sql)?.execute((key, revision.get().cast_signed()))?
+                }
+                None => db.prepare_cached("DELETE FROM tombstone WHERE key = ?1")?.execute([key])?,
+            };
+        }
+        let horizon = resident.tombstones.horizon();
+        if horizon != self.horizon {
+            schema::put(db, HORIZON, &horizon)?;
+            self.horizon = horizon;
+        }
+        Ok(())
+    }
+}
+
+fn store_lease(db: &Connection, change: LeaseChange) -> Result<(), rusqlite::Error> {
+    match change {
+        LeaseChange::Set(LeaseImage { lease, ttl_ms, due, is_private }) => {
+            let sql = "INSERT OR REPLACE INTO lease VALUES (?1, ?2, ?3, ?4)";
+            let (ttl_ms, due) = (ttl_ms.cast_signed(), due.get().cast_signed());
+            let row = (lease.get().cast_signed(), ttl_ms, due, is_private);
+            db.prepare_cached(sql)?.execute(row)?;
+        }
+        LeaseChange::Ended(lease) => {
+            let mut statement = db.prepare_cached("DELETE FROM lease WHERE id = ?1")?;
+            statement.execute([lease.get().cast_signed()])?;
+        }
+    }
+    Ok(())
+}
+
+fn load_leases(db: &Connection) -> Result<Leases, Unusable> {
+    let mut leases = Leases::default();
+    let mut statement = db.prepare("SELECT id, ttl_ms, due, is_private FROM lease ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let lease = LeaseId::new(number(row, 0)?);
+        let (ttl_ms, due) = (number(row, 1)?, Timestamp::new(number(row, 2)?));
+        leases.restore(LeaseImage { lease, ttl_ms, due, is_private: row.get(3)? });
+    }
+    let sql = "SELECT key, lease FROM kv WHERE lease != 0 ORDER BY lease, key";
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let lease = LeaseId::new(number(row, 1)?);
+        if leases.get(lease).is_none() {
+            return Err(Unusable::Content { what: "the lease of a key" });
+        }
+        leases.attach(lease, &key(row)?);
+    }
+    Ok(leases)
+}
+
+fn load_tombstones(db: &Connection) -> Result<Tombstones, Unusable> {
+    let mut tombstones = Tombstones::default();
+    let mut statement = db.prepare("SELECT key, revision FROM tombstone ORDER BY key")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        tombstones.restore(key(row)?, Revision::new(number(row, 1)?));
+    }
+    tombstones.restore_horizon(schema::get(db, HORIZON)?);
+    Ok(tombstones)
+}
+
+fn key(row: &Row<'_>) -> Result<Key, rusqlite::Error> {
+    let bytes = row.get_ref(0)?.as_blob()?;
+    Key::new(Bytes::copy_from_slice(bytes)).map_err(|error| damaged(0, error))
+}
