@@ -64,7 +64,7 @@ pub use route::{ShardRouter, tag};
 pub use scan_token::{ScanToken, ScanTokenError};
 pub use session::{SessionChange, SessionImage, Sessions};
 pub use signature::{Field, FunctionSignature, Manifest, Type};
-pub use state::{Alias, Fault, Header, Record, Resident, State, View};
+pub use state::{Alias, Fault, Header, Record, Resident, ResidentChanges, State, View};
 pub use tombstone::{TombstoneChange, Tombstones};
 pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};
 pub use val::{Val, ValError, decode_vals, encode_vals};

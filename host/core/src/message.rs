@@ -258,7 +258,7 @@ pub struct LeaseInfo {
     pub lease: LeaseId,
     /// Its whole time to live, in milliseconds.
     pub ttl_ms: u64,
-    /// What is left of it by entry time: at least so much.
+    /// What is left of it by the leader's clock; 0: it is over with the next entry.
     pub left_ms: u64,
     /// The keys attached to it, in order.
     pub keys: Vec<Key>,

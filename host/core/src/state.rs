@@ -11,9 +11,9 @@ use snafu::Snafu;
 use crate::digest::Digest;
 use crate::ids::{ComponentHash, LeaseId, Name, Revision, SessionId, Timestamp, Version};
 use crate::key::{Key, KeyRange, Value};
-use crate::lease::Leases;
-use crate::session::Sessions;
-use crate::tombstone::Tombstones;
+use crate::lease::{LeaseChange, Leases};
+use crate::session::{SessionChange, Sessions};
+use crate::tombstone::{TombstoneChange, Tombstones};
 
 /// A value with its history in three numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,31 @@ pub struct Resident {
     pub leases: Leases,
     /// What was removed lately.
     pub tombstones: Tombstones,
+}
+
+/// What the parts in memory changed, to be stored.
+#[derive(Clone, Debug, Default)]
+pub struct ResidentChanges {
+    /// Of the sessions.
+    pub sessions: Vec<SessionChange>,
+    /// Of the leases.
+    pub leases: Vec<LeaseChange>,
+    /// Of the tombstones.
+    pub tombstones: Vec<TombstoneChange>,
+    /// [`Tombstones::horizon`].
+    pub horizon: Revision,
+}
+
+impl Resident {
+    /// What changed since the last time.
+    pub fn take_changes(&mut self) -> ResidentChanges {
+        ResidentChanges {
+            sessions: self.sessions.take_changes(),
+            leases: self.leases.take_changes(),
+            tombstones: self.tombstones.take_changes(),
+            horizon: self.tombstones.horizon(),
+        }
+    }
 }
 
 /// This machine failed: a disk, a damaged file, a bug of ours. Never a guest's doing.

@@ -21,7 +21,7 @@ impl Functions for Native {
                 let before = before.as_ref().map_or(&b""[..], |value| value.as_bytes());
                 let value = value_of([before, b"x"].concat());
                 let end = CallEnd::Returned(encode_vals(&[]).unwrap());
-                (end, vec![WriteOp::Set { key, value }])
+                (end, vec![WriteOp::set(key, value)])
             }
             "abort" => (CallEnd::Aborted(encode_vals(&[]).unwrap()), vec![]),
             "fault" => (CallEnd::Faulted(GuestFault::OutOfFuel), vec![]),
@@ -43,7 +43,7 @@ fn value_of(bytes: impl Into<Bytes>) -> Value {
 }
 
 fn set(text: &str, value: &str) -> WriteOp {
-    WriteOp::Set { key: key(text), value: Value::try_from(value).unwrap() }
+    WriteOp::set(key(text), Value::try_from(value).unwrap())
 }
 
 fn delete(text: &str) -> WriteOp {
@@ -51,7 +51,7 @@ fn delete(text: &str) -> WriteOp {
 }
 
 fn read(text: &str, expected: Expectation) -> Read {
-    Read { key: key(text), expected }
+    Read::Key { key: key(text), expected }
 }
 
 /// A shard under test, with one session open.
@@ -102,7 +102,7 @@ impl Shard {
     }
 
     fn transact(&mut self, reads: Vec<Read>, writes: Vec<WriteOp>) -> Outcome {
-        self.run(Command::Transact(Transact { reads, writes }))
+        self.run(Command::Transact(Transact { reads, ..Transact::writes(writes) }))
     }
 
     fn call(&mut self, function: &str) -> Outcome {

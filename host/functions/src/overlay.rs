@@ -228,6 +228,7 @@ mod tests {
                 version,
                 create_revision: revision,
                 mod_revision: revision,
+                lease: LeaseId::NONE,
             };
             model.set(&key(name), record).unwrap();
         }

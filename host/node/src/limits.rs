@@ -17,6 +17,9 @@ pub const WRITE_WAIT: Duration = Duration::from_secs(10);
 /// How long a read waits for a majority to confirm the leader.
 pub const READ_WAIT: Duration = Duration::from_secs(5);
 
+/// How often a leader looks whether a lease is over: how late one may end beside its last entry.
+pub const EXPIRY_CHECK: Duration = Duration::from_millis(100);
+
 /// How long one piece of a snapshot may take.
 pub const SNAPSHOT_CHUNK_WAIT: Duration = Duration::from_secs(10);
 

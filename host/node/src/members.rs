@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use aspen_core::{NodeId, Refused, Response, ShardId};
+use aspen_core::{Consistency, NodeId, Refused, Response, ShardId};
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -55,7 +55,7 @@ impl Node {
             let reason = format!("{address:?} is no node address (hex@ip:port)");
             return Err(Refused::Invalid { reason });
         };
-        first.linearize().await.map_err(refused)?;
+        first.ready(Consistency::Linearizable).await.map_err(refused)?;
         let members = first.members();
         let known = members
             .iter()
@@ -127,7 +127,7 @@ impl Node {
     pub(crate) async fn remove_node(&self, id: NodeId) -> Result<Response, Refused> {
         let _one_at_a_time = self.changing.lock().await;
         let first = self.first_leader()?;
-        first.linearize().await.map_err(refused)?;
+        first.ready(Consistency::Linearizable).await.map_err(refused)?;
         let members = first.members();
         let Some((_, voter)) = members.get(&id) else {
             return Err(Refused::NotFound { what: format!("node {id}") });

@@ -19,9 +19,9 @@ use tokio::sync::Mutex;
 use crate::access::Access;
 use crate::error::{NodeError, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
-use crate::limits::{APPEND_ENTRIES_MAX, HANDOVER_WAIT, LOG_KEEP, SNAPSHOT_EVERY};
+use crate::limits::{APPEND_ENTRIES_MAX, EXPIRY_CHECK, HANDOVER_WAIT, LOG_KEEP, SNAPSHOT_EVERY};
 use crate::raft_net::RaftNet;
-use crate::raft_serve::{self, Incoming};
+use crate::raft_serve;
 use crate::requests;
 use crate::shard::{Shard, parse_address};
 
@@ -101,10 +101,11 @@ impl Node {
             let (transport, cluster) = (transport.clone(), identity.cluster);
             let net = RaftNet { transport, cluster, shard };
             let id = identity.node.get();
-            let raft = openraft::Raft::new(id, raft_config.clone(), net, shard_log, machine).await;
-            let raft = raft.boxed().context(RaftSnafu { what: "Raft does not start" })?;
-            let incoming = Incoming::default();
-            replicas.insert(shard, Shard { id: shard, raft, reader, incoming });
+            let made =
+                openraft::Raft::new(id, raft_config.clone(), net.clone(), shard_log, machine);
+            let raft = made.await.boxed().context(RaftSnafu { what: "Raft does not start" })?;
+            let (incoming, fresh) = Default::default();
+            replicas.insert(shard, Shard { id: shard, raft, reader, incoming, net, fresh });
         }
         let access = Access::new(&identity);
         let node = Arc::new(Node {
@@ -119,6 +120,7 @@ impl Node {
             watchers: std::sync::Mutex::default(),
         });
         node.watch_members();
+        node.watch_leases();
         Ok(node)
     }
 
@@ -224,6 +226,27 @@ impl Node {
                 }
                 if metrics.changed().await.is_err() {
                     return;
+                }
+            }
+        });
+        self.watchers.lock().expect("no panic under the lock").push(watcher);
+    }
+}
+
+impl Node {
+    /// Where this node leads and a lease is over by its clock, lets it expire: by an entry, because
+    /// only entries end leases.
+    fn watch_leases(self: &Arc<Self>) {
+        let node = Arc::downgrade(self);
+        let watcher = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(EXPIRY_CHECK).await;
+                let Some(node) = node.upgrade() else { return };
+                for shard in node.shards().filter(|shard| node.leads(shard.id)) {
+                    let due = shard.reader.status().next_due;
+                    if due.is_some_and(|due| due.get() <= node.clock_ms()) {
+                        requests::tick(&node, shard).await;
+                    }
                 }
             }
         });

@@ -41,7 +41,14 @@ pub enum RaftMessage {
     PreVote(VoteRequest<TypeConfig>),
     TransferLeader(TransferLeaderRequest<TypeConfig>),
     Snapshot(SnapshotChunk),
+    /// Asks the leader how far a read has to wait: the answer is a [`ReadIndex`].
+    ReadIndex,
 }
+
+/// The index that a linearizable read must have applied; `None`: the node asked does not lead, or
+/// no majority says that it does.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ReadIndex(pub Option<u64>);
 
 /// One piece of a snapshot.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,6 +86,7 @@ pub enum Problem {
 }
 
 /// Makes connections to the replicas of one shard on other nodes.
+#[derive(Clone)]
 pub struct RaftNet {
     pub transport: Arc<dyn Transport>,
     pub cluster: u128,
@@ -86,6 +94,7 @@ pub struct RaftNet {
 }
 
 /// To one replica.
+#[derive(Clone)]
 pub struct Replica {
     transport: Arc<dyn Transport>,
     cluster: u128,
@@ -93,18 +102,31 @@ pub struct Replica {
     node: Option<PeerAddr>,
 }
 
-impl RaftNetworkFactory<TypeConfig> for RaftNet {
-    type Network = Replica;
-
-    async fn new_client(&mut self, _id: u64, node: &openraft::BasicNode) -> Replica {
+impl RaftNet {
+    /// To the replica on the node at this address.
+    pub fn replica(&self, address: &str) -> Replica {
         // An address that does not parse was never accepted into a membership by this program.
-        let node = node.addr.parse().ok();
+        let node = address.parse().ok();
         let RaftNet { transport, cluster, shard } = self;
         Replica { transport: transport.clone(), cluster: *cluster, shard: *shard, node }
     }
 }
 
+impl RaftNetworkFactory<TypeConfig> for RaftNet {
+    type Network = Replica;
+
+    async fn new_client(&mut self, _id: u64, node: &openraft::BasicNode) -> Replica {
+        self.replica(&node.addr)
+    }
+}
+
 impl Replica {
+    /// Asks this replica, as the leader, how far a read has to wait.
+    pub async fn read_index(&self, deadline: Duration) -> Option<u64> {
+        let asked = self.ask::<ReadIndex>(Purpose::Raft, RaftMessage::ReadIndex, deadline);
+        asked.await.ok().and_then(|ReadIndex(index)| index)
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         purpose: Purpose,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::node::Node;
-use crate::raft_net::{Envelope, Problem, RaftMessage, SnapshotChunk, SnapshotProgress};
+use crate::raft_net::{Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotProgress};
 use crate::shard::Shard;
 
 /// The snapshot that one shard is receiving, if any.
@@ -37,6 +37,10 @@ pub async fn serve(node: &Node, body: Bytes) -> Bytes {
         RaftMessage::Vote(request) => answer(raft.vote(request).await),
         RaftMessage::PreVote(request) => answer(raft.pre_vote(request).await),
         RaftMessage::TransferLeader(request) => answer(raft.handle_transfer_leader(request).await),
+        RaftMessage::ReadIndex => {
+            let index = shard.read_index().await.ok();
+            encode(&Ok::<_, Problem>(ReadIndex(index)))
+        }
         RaftMessage::Snapshot(chunk) => match receive(shard, &shard.incoming, chunk).await {
             Ok(progress) => encode(&Ok::<_, Problem>(progress)),
             Err(reason) => refuse(Problem::Stopped { reason }),

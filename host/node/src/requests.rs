@@ -2,9 +2,10 @@
 
 use aspen_core::limits::{ENTRY_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX};
 use aspen_core::{
-    Caller, ClusterInfo, Command, ComponentInfo, Entry, Fault, Item, Key, MemberInfo, Name, Page,
-    Refused, ReplicaStatus, Request, RequestId, Response, ScanRequest, ShardId, Timestamp, Upload,
-    Value, View, decode, encode,
+    Caller, ClusterInfo, Command, ComponentInfo, Consistency, Entry, Expectation, Fault, Header,
+    Item, Key, LeaseId, LeaseInfo, MemberInfo, Name, Outcome, Page, Read, Refused, ReplicaStatus,
+    Request, RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, Upload, Value, View,
+    decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -32,8 +33,11 @@ async fn answer(node: &Node, from: PeerId, request: Request) -> Result<Response,
         Request::Write { shard, request, command } => {
             write(node, from, shard, request, command).await
         }
-        Request::Get { shard, keys } => get(node, shard, keys).await,
+        Request::Get { shard, keys, reads, consistency } => {
+            get(node, shard, keys, reads, consistency).await
+        }
         Request::Scan(request) => scan(node, request).await,
+        Request::Lease { shard, lease } => self::lease(node, shard, lease).await,
         Request::Components => components(node).await,
         Request::Describe { name } => describe(node, name).await,
         Request::AddNode { address } => node.add_node(&address).await,
@@ -94,21 +98,30 @@ async fn write(
     if shard.leader() != Some(node.id()) {
         return Err(Refused::NotLeader { leader: shard.leader_address() });
     }
-    if request.is_none() && command != Command::OpenSession {
+    if command == Command::Tick || (request.is_none() && command != Command::OpenSession) {
         let reason = "a write needs a request id of an open session".into();
         return Err(Refused::Invalid { reason });
     }
     if let Command::Upload(Upload { bytes, .. }) = &command {
         check_component(node, bytes.clone()).await?;
     }
-    let stamp = Timestamp::new(node.clock_ms());
-    let (seed, caller) = (rand::random(), Caller::new(*from.as_bytes()));
-    let entry = encode(&Entry { stamp, seed, caller, request, command });
+    let entry = entry(node, Caller::new(*from.as_bytes()), request, command);
     if entry.len() > ENTRY_BYTES_MAX {
         let reason = format!("entry is {} bytes, limit is {ENTRY_BYTES_MAX}", entry.len());
         return Err(Refused::Invalid { reason });
     }
     shard.propose(entry).await.map(Response::Outcome).map_err(refused)
+}
+
+fn entry(node: &Node, caller: Caller, request: Option<RequestId>, command: Command) -> Bytes {
+    let (stamp, seed) = (Timestamp::new(node.clock_ms()), rand::random());
+    encode(&Entry { stamp, seed, caller, request, command })
+}
+
+/// Lets what is due expire. If it is not done, the next leader does it.
+pub async fn tick(node: &Node, shard: &Shard) {
+    let _: Result<Bytes, NotDone> =
+        shard.propose(entry(node, Caller::LOCAL, None, Command::Tick)).await;
 }
 
 /// Checks and compiles before anything is proposed, off the async threads.
@@ -137,28 +150,97 @@ fn off_async<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Jo
     tokio::task::spawn_blocking(work)
 }
 
-async fn get(node: &Node, shard: ShardId, keys: Vec<Key>) -> Result<Response, Refused> {
-    if keys.len() > TXN_OPS_MAX {
-        let reason = format!("{} keys asked for, limit is {TXN_OPS_MAX}", keys.len());
+async fn get(
+    node: &Node,
+    shard: ShardId,
+    keys: Vec<Key>,
+    reads: Vec<Read>,
+    consistency: Consistency,
+) -> Result<Response, Refused> {
+    let count = keys.len() + reads.len();
+    if count > TXN_OPS_MAX {
+        let reason = format!("{count} keys asked for, limit is {TXN_OPS_MAX}");
         return Err(Refused::Invalid { reason });
     }
     let shard = find(node, shard)?;
-    shard.linearize().await.map_err(refused)?;
-    let read = shard.reader.read(|view, header| {
-        let records = keys.iter().map(|key| view.get(key)).collect::<Result<_, _>>()?;
+    shard.ready(consistency).await.map_err(refused)?;
+    let read = move |view: &dyn View, header: Header| {
+        let records = keys.iter().map(|key| view.get(key)).collect::<Result<Vec<_>, _>>()?;
         Ok(Response::Records { revision: header.revision, records })
-    });
-    read.map_err(failed)
+    };
+    checked(shard, reads, read).await
 }
 
-async fn scan(node: &Node, request: ScanRequest) -> Result<Response, Refused> {
+async fn scan(node: &Node, mut request: ScanRequest) -> Result<Response, Refused> {
     let shard = find(node, request.shard)?;
-    shard.linearize().await.map_err(refused)?;
-    let read = shard.reader.read(|view, header| {
+    if request.reads.len() > TXN_OPS_MAX {
+        let reason = format!("{} reads to check, limit is {TXN_OPS_MAX}", request.reads.len());
+        return Err(Refused::Invalid { reason });
+    }
+    shard.ready(request.consistency).await.map_err(refused)?;
+    let reads = std::mem::take(&mut request.reads);
+    let read = move |view: &dyn View, header: Header| {
         let (items, more) = page(view, &request)?;
         Ok(Response::Page(Page { revision: header.revision, items, more }))
-    });
-    read.map_err(failed)
+    };
+    checked(shard, reads, read).await
+}
+
+/// Runs `read` if `reads` hold at its revision; else answers as a transaction with them would be.
+async fn checked(
+    shard: &Shard,
+    reads: Vec<Read>,
+    read: impl FnOnce(&dyn View, Header) -> Result<Response, Fault> + Send + 'static,
+) -> Result<Response, Refused> {
+    let needs_removed = |read: &Read| match read {
+        Read::Range { .. } | Read::Key { expected: Expectation::UnchangedSince(_), .. } => true,
+        Read::Key { .. } => false,
+    };
+    // Whoever asks about removed keys waits for apply, which alone knows them.
+    let answer = if reads.iter().any(needs_removed) {
+        let inspect = move |view: &dyn View, resident: &Resident, header: Header| {
+            answer_if(view, resident, header, &reads, read)
+        };
+        shard.reader.inspect(inspect).await
+    } else {
+        let resident = Resident::default();
+        shard.reader.read(|view, header| answer_if(view, &resident, header, &reads, read))
+    };
+    answer.map_err(failed)
+}
+
+fn answer_if(
+    view: &dyn View,
+    resident: &Resident,
+    header: Header,
+    reads: &[Read],
+    read: impl FnOnce(&dyn View, Header) -> Result<Response, Fault>,
+) -> Result<Response, Fault> {
+    match aspen_core::check_reads(view, resident, &header, reads)? {
+        Ok(conflicts) if conflicts.is_empty() => read(view, header),
+        Ok(conflicts) => {
+            let outcome = Outcome::Conflict { revision: header.revision, conflicts };
+            Ok(Response::Outcome(encode(&outcome)))
+        }
+        Err(refusal) => Ok(Response::Outcome(encode(&Outcome::Refused(refusal)))),
+    }
+}
+
+async fn lease(node: &Node, shard: ShardId, lease: LeaseId) -> Result<Response, Refused> {
+    let shard = find(node, shard)?;
+    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
+    let clock = node.clock_ms();
+    let inspect = move |_: &dyn View, resident: &Resident, header: Header| {
+        let now = header.clock.max(Timestamp::new(clock));
+        let info = resident.leases.get(lease).map(|image| LeaseInfo {
+            lease,
+            ttl_ms: image.ttl_ms,
+            left_ms: image.due.since(now),
+            keys: resident.leases.keys(lease).cloned().collect(),
+        });
+        Ok(Response::Lease(info))
+    };
+    shard.reader.inspect(inspect).await.map_err(failed)
 }
 
 /// One page: as many entries as asked for, within the limits on entries and bytes.
@@ -183,7 +265,7 @@ fn page(view: &dyn View, request: &ScanRequest) -> Result<(Vec<Item>, bool), Fau
 
 async fn components(node: &Node) -> Result<Response, Refused> {
     let shard = find(node, ShardId::new(0))?;
-    shard.linearize().await.map_err(refused)?;
+    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     let read = shard.reader.read(|view, _| {
         let info = |(name, alias): (Name, aspen_core::Alias)| {
             let bytes = view.component(&alias.component)?.map_or(0, |bytes| bytes.len() as u64);
@@ -198,7 +280,7 @@ async fn components(node: &Node) -> Result<Response, Refused> {
 
 async fn describe(node: &Node, name: Name) -> Result<Response, Refused> {
     let shard = find(node, ShardId::new(0))?;
-    shard.linearize().await.map_err(refused)?;
+    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     let found = shard.reader.read(|view, _| {
         let Some(alias) = view.alias(&name)? else { return Ok(None) };
         view.component(&alias.component)

@@ -1,17 +1,20 @@
 //! One replica of one shard: its Raft group member, and a way to read its state.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use aspen_core::{LogIndex, NodeId, ShardId, ShardStatus};
+use aspen_core::{Consistency, LogIndex, NodeId, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
 use aspen_store::{Proposal, Raft, StateReader, TypeConfig};
 use bytes::Bytes;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use tokio::time::Instant;
 
 use crate::limits::{READ_WAIT, WRITE_WAIT};
+use crate::raft_net::RaftNet;
 use crate::raft_serve::Incoming;
 
 /// A replica that this node hosts.
@@ -20,6 +23,9 @@ pub struct Shard {
     pub raft: Raft,
     pub reader: StateReader,
     pub incoming: Incoming,
+    pub net: RaftNet,
+    /// When the latest read began that found this replica up to date.
+    pub fresh: Mutex<Option<Instant>>,
 }
 
 /// Why a replica did not do something that only a working leader can do.
@@ -39,6 +45,14 @@ fn leader(forward: ForwardToLeader<TypeConfig>) -> NotDone {
     NotDone::NotLeader(node.map(|(id, node)| (NodeId::new(id), node.addr)))
 }
 
+fn not_linear(error: RaftError<TypeConfig, LinearizableReadError<TypeConfig>>) -> NotDone {
+    match error {
+        RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => leader(forward),
+        RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => NotDone::NoMajority,
+        RaftError::Fatal(fatal) => NotDone::Stopped(fatal.to_string()),
+    }
+}
+
 impl Shard {
     /// Proposes an encoded entry and waits for its encoded outcome.
     pub async fn propose(&self, entry: Bytes) -> Result<Bytes, NotDone> {
@@ -54,23 +68,58 @@ impl Shard {
         }
     }
 
-    /// Returns once a read of the state sees every write acknowledged before this was called.
-    pub async fn linearize(&self) -> Result<(), NotDone> {
+    /// Returns once a read of the state is as fresh as `consistency` asks.
+    pub async fn ready(&self, consistency: Consistency) -> Result<(), NotDone> {
+        let begun = Instant::now();
         let ready = async {
-            let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-            let linearizer = linearizer.map_err(|error| match error {
-                RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
-                    leader(forward)
+            match consistency {
+                Consistency::Linearizable => self.linearize().await?,
+                Consistency::Stale { max_age_ms } if self.is_fresh(begun, max_age_ms) => {
+                    return Ok(());
                 }
-                RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => {
-                    NotDone::NoMajority
-                }
-                RaftError::Fatal(fatal) => NotDone::Stopped(fatal.to_string()),
-            })?;
-            let ready = linearizer.await_ready(&self.raft).await;
-            ready.map(|_| ()).map_err(|fatal| NotDone::Stopped(fatal.to_string()))
+                Consistency::Stale { .. } => self.catch_up().await?,
+            }
+            let mut fresh = self.fresh.lock().expect("no panic while the lock is held");
+            *fresh = (*fresh).max(Some(begun));
+            Ok(())
         };
         tokio::time::timeout(READ_WAIT, ready).await.unwrap_or(Err(NotDone::NoMajority))
+    }
+
+    /// Whether this replica was up to date at most so long ago. Its own clock measures, so the
+    /// clocks of other machines have no say.
+    fn is_fresh(&self, now: Instant, max_age_ms: u64) -> bool {
+        let fresh = *self.fresh.lock().expect("no panic while the lock is held");
+        let age = fresh.map(|fresh| now.saturating_duration_since(fresh));
+        // A replica that has stopped cannot be fresh for long, but it must not answer at all.
+        let is_running = self.raft.metrics().borrow_watched().running_state.is_ok();
+        is_running && age.is_some_and(|age| age <= Duration::from_millis(max_age_ms))
+    }
+
+    /// Returns once a read of the state sees every write acknowledged before this was called.
+    async fn linearize(&self) -> Result<(), NotDone> {
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        let ready = linearizer.map_err(not_linear)?.await_ready(&self.raft).await;
+        ready.map(|_| ()).map_err(|fatal| NotDone::Stopped(fatal.to_string()))
+    }
+
+    /// As the leader: the index that has every write acknowledged before this was called.
+    pub async fn read_index(&self) -> Result<u64, NotDone> {
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        Ok(linearizer.map_err(not_linear)?.read_log_id().index())
+    }
+
+    /// As [`Self::linearize`], on a replica that need not lead.
+    async fn catch_up(&self) -> Result<(), NotDone> {
+        let me = NodeId::new(*self.raft.node_id());
+        let index = match self.leader_address() {
+            Some((leader, _)) if leader == me => return self.linearize().await,
+            Some((_, address)) => self.net.replica(&address).read_index(READ_WAIT).await,
+            None => None,
+        };
+        let index = index.ok_or(NotDone::NoMajority)?;
+        let applied = self.raft.wait(Some(READ_WAIT)).applied_index_at_least(Some(index), "a read");
+        applied.await.map(|_| ()).map_err(|_| NotDone::NoMajority)
     }
 
     /// The members as this replica knows them, with whether they vote.

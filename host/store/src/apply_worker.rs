@@ -1,27 +1,42 @@
-//! The worker that changes a shard's state: the only one that writes to its SQLite file.
+//! The worker that changes a shard's state.
 //!
-//! Promises that a batch of entries is applied in one transaction and answered after it, and that
-//! after the first fault nothing is applied any more: the fault is remembered, the replica stops,
-//! and a restart begins from the last whole batch.
+//! Promises that a batch of entries becomes visible at once and is answered after that; that what
+//! is not yet in the file is bounded, for apply waits when the flusher is behind; and that after
+//! the first fault nothing is applied or written any more: the fault is remembered, the replica
+//! stops, and a restart begins from the last flush.
+//!
+//! A flush is due when the buffer is full, or when somebody needs the file: a snapshot, the end.
+//! No clock has a say in it, and what is applied does not depend on it.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use aspen_core::{Fault, Functions, ShardRouter};
+use futures::future::{Either, select};
 use openraft::EntryPayload;
 use openraft::storage::{ApplyResponder, EntryResponder};
+use snafu::ResultExt;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{StoreError, chain};
+use crate::buffer::BufferedState;
+use crate::error::{StateStorageSnafu, StoreError, chain};
 use crate::files;
+use crate::flusher::Flusher;
+use crate::live::Live;
 use crate::log::lock;
 use crate::reader::Shared;
-use crate::recovery::{self, Opened};
-use crate::state::SqliteState;
+use crate::recovery;
+use crate::schema::Unusable;
 use crate::types::{Entry, LogId, Proposal, Reply, Snapshot, StoredMembership, TypeConfig};
 
 /// Jobs that may wait: openraft sends one at a time, a snapshot another.
 pub const JOBS_MAX: usize = 4;
+
+/// Memory for what is applied but not in the file: some ten thousand small entries, so that a
+/// flush writes each page of the file once for many of them, and that they are applied again
+/// within about a second after a crash. Twice this and a batch is the most a shard takes.
+pub const BUFFER_BYTES_MAX: usize = 32 << 20;
 
 /// What the worker is asked to do.
 pub enum Job {
@@ -29,19 +44,24 @@ pub enum Job {
         batch: Vec<EntryResponder<TypeConfig>>,
         done: Done,
     },
-    /// Make everything applied durable.
-    Sync {
+    /// Write everything applied to the file.
+    Flush {
         done: Done,
     },
     Install {
         snapshot: Snapshot,
         done: Done,
     },
+    /// Look at the state between two batches, with what lives in memory.
+    Inspect(Inspect),
     /// The last applied entry and the members.
     Applied {
         done: oneshot::Sender<(Option<LogId>, StoredMembership)>,
     },
 }
+
+/// A look at the state; it sends its answer itself.
+pub type Inspect = Box<dyn FnOnce(&BufferedState) + Send>;
 
 /// Where a job's answer goes.
 pub type Done = oneshot::Sender<io::Result<()>>;
@@ -52,7 +72,12 @@ type Answer = (ApplyResponder<TypeConfig>, Reply);
 /// The worker's side of a state machine.
 pub struct ApplyWorker {
     pub shared: Arc<Shared>,
-    pub opened: Opened,
+    pub state: BufferedState,
+    pub flusher: Flusher,
+    pub buffer_bytes_max: usize,
+    /// Who waits for the flush that runs, and who for the one after it.
+    pub waiting: Vec<Done>,
+    pub asked: Vec<Done>,
     pub functions: Arc<dyn Functions>,
     pub router: ShardRouter,
     pub jobs: mpsc::Receiver<Job>,
@@ -63,31 +88,43 @@ pub struct ApplyWorker {
 impl ApplyWorker {
     /// Serves jobs until the state machine is dropped.
     pub async fn run(mut self) {
-        while let Some(job) = self.jobs.recv().await {
-            self.serve(job);
+        loop {
+            let event = {
+                let (flushed, job) = (pin!(self.flusher.finished()), pin!(self.jobs.recv()));
+                match select(flushed, job).await {
+                    Either::Left((flushed, _)) => Either::Left(flushed),
+                    Either::Right((job, _)) => Either::Right(job),
+                }
+            };
+            match event {
+                Either::Left(flushed) => self.flushed(flushed),
+                Either::Right(Some(job)) => self.serve(job).await,
+                Either::Right(None) => break,
+            }
+            self.flush_if_due();
         }
-        let Self { shared, opened, alive, .. } = self;
-        lock(&shared.idle).clear();
-        let failed = lock(&shared.status).failed.is_some();
-        let closed = opened.state.close();
-        if let (Ok(()), false) = (closed, failed)
-            && let Err(error) = recovery::mark_closed(&shared.dir)
-        {
-            tracing::warn!("{}", chain(&error));
-        }
-        drop(alive);
+        self.finish().await;
     }
 
-    fn serve(&mut self, job: Job) {
+    async fn serve(&mut self, job: Job) {
         let (result, done) = match job {
             Job::Applied { done } => {
-                let state = &self.opened.state;
+                let state = &self.state;
                 let _: Result<(), _> = done.send((state.applied(), state.membership().clone()));
                 return;
             }
-            Job::Apply { batch, done } => (self.guarded(|worker| worker.apply(batch)), done),
-            Job::Sync { done } => (self.guarded(|worker| Ok(worker.opened.state.sync()?)), done),
+            Job::Inspect(inspect) => return self.inspect(inspect),
+            Job::Flush { done } => return self.asked.push(done),
+            Job::Apply { batch, done } => {
+                while self.is_full() && self.flusher.is_running() {
+                    self.flush_ends().await;
+                }
+                (self.guarded(|worker| worker.apply(batch)), done)
+            }
             Job::Install { snapshot, done } => {
+                while self.flusher.is_running() {
+                    self.flush_ends().await;
+                }
                 (self.guarded(|worker| Ok(worker.install(snapshot)?)), done)
             }
         };
@@ -95,31 +132,107 @@ impl ApplyWorker {
         let _: Result<(), io::Result<()>> = done.send(result);
     }
 
+    /// A failed replica answers nothing: whoever asked sees the answer's other end dropped.
+    fn inspect(&mut self, inspect: Inspect) {
+        let result = self.guarded(|worker| {
+            worker.state.begin();
+            inspect(&worker.state);
+            worker.state.commit().map_err(|fault| io::Error::other(chain(&fault)))
+        });
+        // Remembered if it is the first.
+        let _: io::Result<()> = result;
+    }
+
+    /// Writes down what is left, unless something failed, and closes the file.
+    async fn finish(mut self) {
+        while self.flusher.is_running() {
+            self.flush_ends().await;
+        }
+        if self.failed().is_none() && self.is_ahead() {
+            self.flusher.flush(self.state.flush());
+            self.flush_ends().await;
+        }
+        let Self { shared, state, flusher, alive, .. } = self;
+        // Readers go first: the last connection that is closed, the writing one, empties the
+        // write-ahead log.
+        drop(state);
+        lock(&shared.idle).clear();
+        let closed = flusher.stop().await.map(|file| file.close());
+        if let (Some(Ok(())), None) = (closed, &lock(&shared.live).status.failed)
+            && let Err(error) = recovery::mark_closed(&shared.dir)
+        {
+            tracing::warn!("{}", chain(&error));
+        }
+        drop(alive);
+    }
+
+    fn failed(&self) -> Option<String> {
+        lock(&self.shared.live).status.failed.clone()
+    }
+
     /// Runs `work` unless something failed before; remembers its failure.
     fn guarded(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
-        if let Some(failed) = lock(&self.shared.status).failed.clone() {
+        if let Some(failed) = self.failed() {
             return Err(io::Error::other(failed));
         }
         let result = work(self);
         if let Err(error) = &result {
-            tracing::error!("{} stops: {error}", self.shared.owner.shard);
-            lock(&self.shared.status).failed = Some(error.to_string());
+            self.shared.fail(error);
         }
         result
+    }
+
+    /// Starts a flush if the buffer is full or somebody asked for one, and none runs.
+    fn flush_if_due(&mut self) {
+        let is_due = self.is_full() || !self.asked.is_empty();
+        if !is_due || self.flusher.is_running() {
+            return;
+        }
+        if let Some(failed) = self.failed() {
+            return answer(&mut self.asked, &Err(io::Error::other(failed)));
+        }
+        if !self.is_ahead() {
+            return answer(&mut self.asked, &Ok(()));
+        }
+        self.waiting.append(&mut self.asked);
+        self.flusher.flush(self.state.flush());
+    }
+
+    fn is_full(&self) -> bool {
+        self.state.unwritten_bytes() >= self.buffer_bytes_max
+    }
+
+    /// Whether something is applied that is not in the file.
+    fn is_ahead(&self) -> bool {
+        self.state.applied() != lock(&self.shared.live).flushed()
+    }
+
+    /// Waits for the end of the flush that runs.
+    async fn flush_ends(&mut self) {
+        let flushed = self.flusher.finished().await;
+        self.flushed(flushed);
+        self.flush_if_due();
+    }
+
+    /// A flush has ended.
+    fn flushed(&mut self, flushed: io::Result<Option<LogId>>) {
+        let result = flushed.map(|reached| lock(&self.shared.live).thaw(reached));
+        if let Err(error) = &result {
+            self.shared.fail(error);
+        }
+        answer(&mut self.waiting, &result);
     }
 
     fn apply(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
         match self.apply_batch(batch) {
             Ok(answers) => {
-                self.publish_status();
                 answers.into_iter().for_each(|(responder, reply)| responder.send(reply));
-                let due = self.opened.state.checkpoint_if_due();
-                due.map_err(|fault| io::Error::other(chain(&fault)))
+                Ok(())
             }
             Err((log_id, fault)) => {
-                self.opened.state.roll_back();
-                let (shard, path) = (self.shared.owner.shard, self.opened.file.path.display());
-                let at = log_id.map_or(0, |log_id| log_id.index);
+                let shard = self.shared.owner.shard;
+                let path = lock(&self.shared.live).file.path.clone();
+                let (at, path) = (log_id.map_or(0, |log_id| log_id.index), path.display());
                 let fault = chain(&fault);
                 Err(io::Error::other(format!("{shard} entry {at}, state {path}: {fault}")))
             }
@@ -130,21 +243,21 @@ impl ApplyWorker {
         &mut self,
         batch: Vec<EntryResponder<TypeConfig>>,
     ) -> Result<Vec<Answer>, (Option<LogId>, Fault)> {
-        self.opened.state.begin().map_err(|fault| (None, fault))?;
-        let mut answers = vec![];
+        self.state.begin();
+        let mut answers = Vec::with_capacity(batch.len());
         let mut last = None;
         for (entry, responder) in batch {
             last = Some(entry.log_id);
             let reply = self.apply_entry(entry).map_err(|fault| (last, fault))?;
             answers.extend(responder.map(|responder| (responder, reply)));
         }
-        self.opened.state.commit().map_err(|fault| (last, fault))?;
+        self.state.commit().map_err(|fault| (last, fault))?;
         Ok(answers)
     }
 
     fn apply_entry(&mut self, entry: Entry) -> Result<Reply, Fault> {
         let log_id = entry.log_id;
-        let state = &mut self.opened.state;
+        let state = &mut self.state;
         if state.applied().is_some_and(|applied| applied.index >= log_id.index) {
             return Err(Fault::new("applying in order", "the entry was applied before"));
         }
@@ -164,7 +277,7 @@ impl ApplyWorker {
                 (Reply(applied.outcome), None)
             }
         };
-        state.advance(log_id, membership)?;
+        state.advance(log_id, membership, reply.0.len());
         Ok(reply)
     }
 
@@ -172,22 +285,28 @@ impl ApplyWorker {
     /// deleted when the new one is in place.
     fn install(&mut self, snapshot: Snapshot) -> Result<(), StoreError> {
         let Shared { owner, snapshots, live, .. } = &*self.shared;
-        let opened = recovery::install(&snapshot, owner, &self.opened.file)?;
+        let current = lock(live).file.clone();
+        let opened = recovery::install(&snapshot, owner, &current)?;
         snapshots.adopt(snapshot)?;
-        let replaced = std::mem::replace(&mut self.opened, opened);
-        *lock(live) = self.opened.file.clone();
+        let (mut state, file) = (opened.state, opened.file);
+        let next = Live::new(file.clone(), &state, snapshots.last());
+        let buffered = BufferedState::new(&mut state, live.clone()).map_err(Unusable::into_sqlite);
+        let path = &file.path;
+        self.state = buffered.context(StateStorageSnafu { what: "opening", path })?;
+        *lock(live) = next;
         lock(&self.shared.idle).clear();
-        self.publish_status();
         // Its content is given up: an error on closing it means nothing any more.
-        drop(replaced.state);
-        files::remove_database(&replaced.file.path)
+        drop(self.flusher.replace(state));
+        files::remove_database(&current.path)
     }
+}
 
-    fn publish_status(&self) {
-        let state: &SqliteState = &self.opened.state;
-        let mut status = lock(&self.shared.status);
-        status.header = aspen_core::State::header(state);
-        status.applied = state.applied();
-        status.snapshot = self.shared.snapshots.last();
+/// Tells all of `waiting` what came out.
+fn answer(waiting: &mut Vec<Done>, result: &io::Result<()>) {
+    for done in waiting.drain(..) {
+        let result =
+            result.as_ref().map(|()| ()).map_err(|error| io::Error::other(error.to_string()));
+        // Whoever asked may have been shut down meanwhile.
+        let _: Result<(), io::Result<()>> = done.send(result);
     }
 }

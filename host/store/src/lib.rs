@@ -1,4 +1,5 @@
-//! A node's disk: the Raft log of all its shards in redb, the state of each shard in SQLite.
+//! A node's disk: the Raft log of all its shards in redb, the state of each shard in SQLite with
+//! the latest writes in memory over it.
 //!
 //! Promises that what was acknowledged is on disk, that a state file that is lost or damaged is
 //! rebuilt or refused with a remedy but never guessed, and that everything runs unchanged in
@@ -13,10 +14,15 @@ mod log_tail;
 mod log_writer;
 
 mod apply_worker;
+mod buffer;
+mod flusher;
+mod layer;
+mod live;
+mod overlay;
 mod reader;
 mod recovery;
-mod schema;
 mod resident_store;
+mod schema;
 mod session_store;
 mod snapshot;
 mod snapshot_transfer;
@@ -39,8 +45,9 @@ mod tests;
 
 pub use entry_codec::{EntryError, decode_entry, encode_entry};
 pub use error::{Identity, StoreError};
+pub use live::Status;
 pub use log::{Log, ShardLog};
-pub use reader::{StateReader, Status};
+pub use reader::StateReader;
 pub use runtime::{Runtime, Worker, spawn_worker};
 pub use snapshot_transfer::{SnapshotFile, SnapshotReceiver};
 pub use state_machine::{SnapshotBuilder, StateConfig, StateMachine};

@@ -1,53 +1,51 @@
 //! Reading a shard's state beside apply, and asking how the shard is.
 //!
-//! Promises that one read sees one revision, the latest committed batch or a later one, and that
+//! Promises that one read sees one revision, that of the latest batch or a later one, and that
 //! readers neither wait for apply nor make it wait. Survives the installation of a snapshot: the
 //! next read uses the new file. Whether a read is linearizable is the caller's affair: it waits
 //! until what it wants to see is applied.
+//!
+//! A read has a transaction on the file and, taken after that began, the layers over it. They fit
+//! if no flush ended in between: the layers then hold everything after what the file reached.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{Fault, Header, ShardId, View};
+use aspen_core::{Fault, Header, Resident, ShardId, State, View};
 use rusqlite::Connection;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::apply_worker::Job;
+use crate::buffer::BufferedState;
 use crate::error::StoreError;
+use crate::layer::Layers;
+use crate::live::{Live, Status};
 use crate::log::lock;
+use crate::overlay::OverlayView;
 use crate::recovery::StateFile;
 use crate::schema::{self, Owner, PROGRESS, Progress, Unusable};
 use crate::snapshot::Snapshots;
 use crate::snapshot_transfer::SnapshotReceiver;
 use crate::types::LogId;
-use crate::view::SqliteView;
 
 /// Connections that are kept open for the next reads. More may read at once, and open their own.
 const IDLE_CONNECTIONS_MAX: usize = 8;
-
-/// How often a read begins anew because a snapshot was installed meanwhile: once is rare.
-const ATTEMPTS_MAX: u32 = 5;
 
 /// What the parts of a shard's state machine know of each other.
 pub struct Shared {
     pub dir: PathBuf,
     pub owner: Owner,
     pub snapshots: Snapshots,
-    pub status: Mutex<Status>,
-    pub live: Mutex<StateFile>,
+    pub live: Arc<Mutex<Live>>,
     pub idle: Mutex<Vec<(u64, Connection)>>,
 }
 
-/// How a replica's state is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// The numbers as of the last applied batch.
-    pub header: Header,
-    /// The last applied entry.
-    pub applied: Option<LogId>,
-    /// The last entry in the current snapshot.
-    pub snapshot: Option<LogId>,
-    /// Why the replica stopped applying, if it did.
-    pub failed: Option<String>,
+impl Shared {
+    /// Remembers why the replica stops, if this is the first failure.
+    pub fn fail(&self, error: &dyn std::error::Error) {
+        tracing::error!("{} stops: {error}", self.owner.shard);
+        lock(&self.live).status.failed.get_or_insert_with(|| error.to_string());
+    }
 }
 
 /// Reads the state of one shard. A clone is another handle.
@@ -56,6 +54,8 @@ pub struct StateReader {
     pub(crate) shared: Arc<Shared>,
     /// Never sent through: its other end is dropped when the apply worker has ended.
     pub(crate) worker: mpsc::Sender<()>,
+    /// Does not keep the worker alive.
+    pub(crate) jobs: mpsc::WeakSender<Job>,
 }
 
 impl StateReader {
@@ -64,9 +64,9 @@ impl StateReader {
         &self,
         read: impl FnOnce(&dyn View, Header) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
-        let (number, db, header) = self.begin()?;
-        let result = read(&SqliteView(&db), header)?;
-        let end = db.execute_batch("COMMIT");
+        let Reading { number, db, layers, header } = self.begin()?;
+        let result = read(&OverlayView { batch: None, layers: &layers, db: &db }, header)?;
+        let end = db.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
         end.map_err(|error| Fault::new("ending a read", error))?;
         let mut idle = lock(&self.shared.idle);
         if idle.len() < IDLE_CONNECTIONS_MAX {
@@ -75,9 +75,26 @@ impl StateReader {
         Ok(result)
     }
 
+    /// As [`Self::read`], with what lives in memory besides: waits for its turn between two batches.
+    pub async fn inspect<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn View, &Resident, Header) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, Fault> {
+        let stopped = || Fault::new("inspecting the state", "the replica has stopped");
+        let (done, answer) = oneshot::channel();
+        let inspect = Box::new(move |state: &BufferedState| {
+            // Whoever asked may have given up waiting.
+            let _ = done.send(read(state, state.resident(), state.header()));
+        });
+        let jobs = self.jobs.upgrade().ok_or_else(stopped)?;
+        jobs.send(Job::Inspect(inspect)).await.map_err(|_| stopped())?;
+        drop(jobs);
+        answer.await.map_err(|_| stopped())?
+    }
+
     /// How the shard is.
     pub fn status(&self) -> Status {
-        lock(&self.shared.status).clone()
+        lock(&self.shared.live).status.clone()
     }
 
     /// The shard.
@@ -101,34 +118,37 @@ impl StateReader {
         lock(&self.shared.idle).clear();
     }
 
-    /// A connection inside a read transaction on the live file.
-    fn begin(&self) -> Result<(u64, Connection, Header), Fault> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let file = lock(&self.shared.live).clone();
-            let begun = self.begin_on(&file);
-            // The file may have been replaced before the transaction began. Then its write-ahead
-            // log may be gone already, and what was read is of the past.
-            let replaced = *lock(&self.shared.live) != file;
-            match begun {
-                Ok((db, header)) if !replaced => return Ok((file.number, db, header)),
-                Err(error) if !replaced || attempt == ATTEMPTS_MAX => {
-                    return Err(Fault::new("starting a read", error));
-                }
-                _ => {}
+    /// A read transaction on the live file, with the layers over it.
+    fn begin(&self) -> Result<Reading, Fault> {
+        let file = lock(&self.shared.live).file.clone();
+        let begun = self.begin_on(&file);
+        let live = lock(&self.shared.live);
+        // The file may have been replaced before the transaction began. Then its write-ahead log
+        // may be gone already, and what was read is of the past.
+        let (file, (db, _)) = match begun {
+            Ok((db, reached)) if live.file == file && reached >= live.flushed() => {
+                (file, (db, reached))
             }
-        }
+            // Once more, while nothing can change.
+            _ => {
+                let file = live.file.clone();
+                let begun = self.begin_on(&file);
+                (file, begun.map_err(|error| Fault::new("starting a read", error))?)
+            }
+        };
+        let (number, layers, header) = (file.number, live.layers(), live.status.header);
+        Ok(Reading { number, db, layers, header })
     }
 
-    fn begin_on(&self, file: &StateFile) -> Result<(Connection, Header), Unusable> {
+    /// A connection in a read transaction, and how far what it reads reaches.
+    fn begin_on(&self, file: &StateFile) -> Result<(Connection, Option<LogId>), Unusable> {
         let db = match self.take_idle(file.number) {
             Some(db) => db,
             None => schema::open_read_only(&file.path)?,
         };
-        db.execute_batch("BEGIN")?;
-        let Progress { header, .. } = schema::get(&db, PROGRESS)?;
-        Ok((db, header))
+        db.prepare_cached("BEGIN")?.execute([])?;
+        let Progress { applied, .. } = schema::get(&db, PROGRESS)?;
+        Ok((db, applied))
     }
 
     fn take_idle(&self, number: u64) -> Option<Connection> {
@@ -136,4 +156,12 @@ impl StateReader {
         idle.retain(|(of, _)| *of == number);
         idle.pop().map(|(_, db)| db)
     }
+}
+
+/// Everything that a read needs.
+struct Reading {
+    number: u64,
+    db: Connection,
+    layers: Layers,
+    header: Header,
 }

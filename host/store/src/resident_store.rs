@@ -4,7 +4,8 @@
 //! twice: the records say it. Sessions have a form of their own (`session_store.rs`).
 
 use aspen_core::{
-    Key, LeaseChange, LeaseId, LeaseImage, Leases, Resident, Revision, Timestamp, Tombstones,
+    Key, LeaseChange, LeaseId, LeaseImage, Leases, Resident, ResidentChanges, Revision, Timestamp,
+    Tombstones,
 };
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
@@ -30,26 +31,28 @@ impl ResidentStore {
         Ok((Self { sessions: store, horizon }, resident))
     }
 
-    /// Writes what changed, inside the transaction of a batch.
-    pub fn store(&mut self, db: &Connection, resident: &mut Resident) -> Result<(), Unusable> {
-        self.sessions.store(db, resident.sessions.take_changes())?;
-        for change in resident.leases.take_changes() {
-            store_lease(db, change)?;
+    /// Writes what changed, inside the transaction of a flush.
+    pub fn store(&mut self, db: &Connection, changes: &ResidentChanges) -> Result<(), Unusable> {
+        let ResidentChanges { sessions, leases, tombstones, horizon } = changes;
+        self.sessions.store(db, sessions)?;
+        for change in leases {
+            store_lease(db, *change)?;
         }
-        for change in resident.tombstones.take_changes() {
+        for change in tombstones {
             let key = change.key.as_bytes();
             match change.removed {
                 Some(revision) => {
                     let sql = "INSERT OR REPLACE INTO tombstone VALUES (?1, ?2)";
                     db.prepare_cached(sql)?.execute((key, revision.get().cast_signed()))?
                 }
-                None => db.prepare_cached("DELETE FROM tombstone WHERE key = ?1")?.execute([key])?,
+                None => {
+                    db.prepare_cached("DELETE FROM tombstone WHERE key = ?1")?.execute([key])?
+                }
             };
         }
-        let horizon = resident.tombstones.horizon();
-        if horizon != self.horizon {
-            schema::put(db, HORIZON, &horizon)?;
-            self.horizon = horizon;
+        if *horizon != self.horizon {
+            schema::put(db, HORIZON, horizon)?;
+            self.horizon = *horizon;
         }
         Ok(())
     }

@@ -1,13 +1,13 @@
-//! The sessions of a shard on disk: a row per session, and the outcomes of a batch in one row.
+//! The sessions of a shard on disk: a row per session, and the outcomes of a flush in few rows.
 //!
 //! ```text
 //! oldest row                                          newest row
-//! | batch 1 | batch 2 | ... | batch 90 | + outcomes of this batch, and those of the oldest rows
+//! | flush 1 | flush 2 | ... | flush 90 | + outcomes of this flush, and those of the oldest rows
 //!   deleted   deleted                     that a client may still ask for
 //! ```
 //!
 //! Promises that the sessions that are loaded equal those that were stored. A row per outcome would
-//! touch as many pages as there are sessions; this way a batch touches one or two. For every byte
+//! touch as many pages as there are sessions; this way a flush appends. For every byte
 //! written two are cleaned up, so the rows are at most about twice what is still needed, plus
 //! [`UNCLEANED_BYTES`].
 
@@ -66,22 +66,24 @@ impl SessionStore {
         Ok((store, sessions))
     }
 
-    /// Writes the changes of a batch, inside its transaction.
-    pub fn store(&mut self, db: &Connection, changes: Vec<SessionChange>) -> Result<(), Unusable> {
-        let mut kept = vec![];
+    /// Writes the changes of a flush, inside its transaction. An outcome that was forgotten again
+    /// meanwhile is not written at all.
+    pub fn store(&mut self, db: &Connection, changes: &[SessionChange]) -> Result<(), Unusable> {
+        let mut kept: Vec<Kept> = vec![];
         for change in changes {
             match change {
-                SessionChange::Touched(image) => self.touch(db, &image)?,
+                SessionChange::Touched(image) => self.touch(db, image)?,
                 SessionChange::Kept { session, sequence, outcome } => {
-                    kept.push((session, sequence, outcome));
+                    kept.push((*session, *sequence, outcome.clone()));
                 }
                 SessionChange::Closed(session) => {
-                    self.floors.remove(&session);
+                    self.floors.remove(session);
                     let mut statement = db.prepare_cached("DELETE FROM session WHERE id = ?1")?;
                     statement.execute([session.get().cast_signed()])?;
                 }
             }
         }
+        kept.retain(|kept| self.is_needed(kept));
         let fresh: usize = kept.iter().map(|(_, _, outcome)| outcome.len()).sum();
         if self.bytes > UNCLEANED_BYTES {
             self.clean(db, 2 * fresh, &mut kept)?;
@@ -117,15 +119,17 @@ impl SessionStore {
             let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
             let oldest: Option<(i64, Vec<u8>)> = oldest.query_row([], read).optional()?;
             let Some((id, bytes)) = oldest else { break };
-            let needed = |(session, sequence, _): &Kept| {
-                self.floors.get(session).is_some_and(|floor| sequence > floor)
-            };
-            kept.extend(decode(&bytes)?.into_iter().filter(needed));
+            kept.extend(decode(&bytes)?.into_iter().filter(|kept| self.is_needed(kept)));
             db.prepare_cached("DELETE FROM outcome WHERE id = ?1")?.execute([id])?;
             cleaned += bytes.len();
             self.bytes -= bytes.len();
         }
         Ok(())
+    }
+
+    /// Whether a client may still ask for this outcome.
+    fn is_needed(&self, (session, sequence, _): &Kept) -> bool {
+        self.floors.get(session).is_some_and(|floor| sequence > floor)
     }
 
     fn append(&mut self, db: &Connection, kept: Vec<Kept>) -> Result<(), Unusable> {
@@ -180,7 +184,7 @@ mod tests {
                 let outcome = Bytes::from(vec![id as u8; 2_500]);
                 sessions.keep(&request, Timestamp::new(sequence), outcome);
             }
-            store.store(&db, sessions.take_changes()).unwrap();
+            store.store(&db, &sessions.take_changes()).unwrap();
             largest = largest.max(store.bytes);
         }
         let (loaded_store, loaded) = SessionStore::load(&db).unwrap();

@@ -1,42 +1,55 @@
-//! A shard's state in SQLite, as `apply` changes it.
+//! The file of a shard's state: SQLite, written in large steps.
 //!
-//! Promises that a batch of entries becomes visible and durable all at once: keys, sessions,
-//! header, members and the last applied entry are one SQLite transaction. Nothing is fsynced here;
-//! [`SqliteState::sync`] is for what must not be lost, and checkpoints are rare.
+//! Promises that a flush is visible and durable all at once: keys, sessions, leases,
+//! header, members and the last applied entry are one SQLite transaction. It is not fsynced: [`sync`] is for what must
+//! not be lost, and checkpoints are rare. Leaves out what is only in memory (`buffer.rs`).
 //!
-//! After an error the half-done batch is rolled back by dropping the state: memory (header,
-//! sessions) is then ahead of the file and must not be used again.
+//! After an error the half-done flush is rolled back, and memory is ahead of the file: the state
+//! may be closed, nothing else.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aspen_core::{
-    Alias, ComponentHash, Fault, Header, Key, KeyRange, Name, Record, Resident, State, View,
+    Alias, ComponentHash, Key, KeyRange, Name, Record, Resident, ResidentChanges, Timestamp,
 };
 use bytes::Bytes;
 use rusqlite::Connection;
+use snafu::ResultExt;
 
-use crate::error::StoreError;
+use crate::error::{StateStorageSnafu, StoreError};
 use crate::files::{beside, sync_folder, sync_if_present};
-use crate::schema::{self, MEMBERSHIP, OWNER, Owner, PROGRESS, Progress, Unusable};
+use crate::layer::{Layers, Merged};
 use crate::resident_store::ResidentStore;
+use crate::schema::{self, MEMBERSHIP, OWNER, Owner, PROGRESS, Progress, Unusable};
 use crate::types::{LogId, StoredMembership};
-use crate::view::SqliteView;
 
 /// The write-ahead log is copied into the database when it has grown by this much: an fsync of
 /// the state every 64 MiB of changes, some hundred thousand small entries.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
+
+/// How long a checkpoint waits for those who read: much longer than apply reads for one batch. If
+/// it was too short, as during a snapshot, the rest comes with the next one.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
 const SET: &str = "INSERT INTO kv VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO UPDATE SET
     value = excluded.value, version = excluded.version,
     create_revision = excluded.create_revision, mod_revision = excluded.mod_revision,
     lease = excluded.lease";
 
-/// The state of one shard, open for writing.
+/// Everything that some whole batches changed.
+pub struct Flush {
+    pub layers: Layers,
+    pub resident: ResidentChanges,
+    pub progress: Progress,
+    pub membership: StoredMembership,
+}
+
+/// The file of one shard's state, open for writing.
 pub struct SqliteState {
     db: Connection,
     path: PathBuf,
-    header: Header,
-    applied: Option<LogId>,
+    progress: Progress,
     membership: StoredMembership,
     resident: Resident,
     resident_store: ResidentStore,
@@ -53,12 +66,12 @@ impl SqliteState {
             schema::check(&db)?;
         }
         let owner = schema::get(&db, OWNER)?;
-        let Progress { header, applied } = schema::get(&db, PROGRESS)?;
+        let progress = schema::get(&db, PROGRESS)?;
         let membership = schema::get(&db, MEMBERSHIP)?;
         let (resident_store, resident) = ResidentStore::load(&db)?;
         let (path, checkpoint_at) = (path.to_path_buf(), CHECKPOINT_BYTES);
         let state =
-            Self { db, path, header, applied, membership, resident, resident_store, checkpoint_at };
+            Self { db, path, progress, membership, resident, resident_store, checkpoint_at };
         Ok((state, owner))
     }
 
@@ -67,77 +80,120 @@ impl SqliteState {
         schema::put(&self.db, OWNER, owner)
     }
 
-    /// The last applied entry.
-    pub fn applied(&self) -> Option<LogId> {
-        self.applied
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// The members as of the last applied entry.
+    /// How far the file got.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// The last applied entry in the file.
+    pub fn applied(&self) -> Option<LogId> {
+        self.progress.applied
+    }
+
+    /// The members as of that entry.
     pub fn membership(&self) -> &StoredMembership {
         &self.membership
     }
 
-    /// Starts a batch.
-    pub fn begin(&mut self) -> Result<(), Fault> {
-        self.run("BEGIN IMMEDIATE").map_err(|error| Fault::new("starting a batch", error))
+    /// When the next lease is over, as it was when the file was opened.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.resident.leases.next_due()
     }
 
-    /// Notes that `log_id` is applied, with the members it set, if any.
-    pub fn advance(
-        &mut self,
-        log_id: LogId,
-        membership: Option<StoredMembership>,
-    ) -> Result<(), Fault> {
-        self.applied = Some(log_id);
-        if let Some(membership) = membership {
-            self.membership = membership;
-            let put = schema::put(&self.db, MEMBERSHIP, &self.membership);
-            put.map_err(|error| Fault::new("writing the members", error))?;
+    /// What lives in memory, as it was when the file was opened; it is given out once.
+    pub fn take_resident(&mut self) -> Resident {
+        std::mem::take(&mut self.resident)
+    }
+
+    /// Writes `flush`, and checkpoints if that is due.
+    pub fn write(&mut self, flush: &Flush) -> Result<(), StoreError> {
+        let written = self.write_all(flush).map_err(Unusable::into_sqlite);
+        if written.is_err() {
+            // If even this fails, closing the file does it.
+            let _: Result<(), rusqlite::Error> = self.run("ROLLBACK");
+        }
+        let path = &self.path;
+        written.context(StateStorageSnafu { what: "writing a flush", path })?;
+        self.progress = flush.progress;
+        self.membership = flush.membership.clone();
+        self.checkpoint_if_due()
+    }
+
+    fn write_all(&mut self, flush: &Flush) -> Result<(), Unusable> {
+        let Flush { layers, resident, progress, membership } = flush;
+        self.run("BEGIN IMMEDIATE")?;
+        for (key, record) in Merged::new(layers.newest_first(), &KeyRange::all(), false) {
+            match record {
+                Some(record) => self.set(key, record)?,
+                None => self.remove(key)?,
+            }
+        }
+        for layer in layers.oldest_first() {
+            for (hash, bytes) in &layer.components {
+                self.set_component(hash, bytes)?;
+            }
+            for (name, alias) in &layer.aliases {
+                self.set_alias(name, alias)?;
+            }
+        }
+        self.resident_store.store(&self.db, resident)?;
+        schema::put(&self.db, PROGRESS, progress)?;
+        schema::put(&self.db, MEMBERSHIP, membership)?;
+        Ok(self.run("COMMIT")?)
+    }
+
+    fn set(&self, key: &Key, record: &Record) -> Result<(), rusqlite::Error> {
+        let Record { value, version, create_revision, mod_revision, lease } = record;
+        let set = self.db.prepare_cached(SET)?.execute((
+            key.as_bytes(),
+            value.as_bytes(),
+            version.get().cast_signed(),
+            create_revision.get().cast_signed(),
+            mod_revision.get().cast_signed(),
+            lease.get().cast_signed(),
+        ));
+        set.map(|_| ())
+    }
+
+    /// The file may never have had the key: then it was created and deleted since the last flush.
+    fn remove(&self, key: &Key) -> Result<(), rusqlite::Error> {
+        let mut remove = self.db.prepare_cached("DELETE FROM kv WHERE key = ?1")?;
+        remove.execute([key.as_bytes()]).map(|_| ())
+    }
+
+    fn set_component(&self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), rusqlite::Error> {
+        let sql = "INSERT OR IGNORE INTO component VALUES (?1, ?2)";
+        self.db.prepare_cached(sql)?.execute((hash.as_bytes(), &bytes[..])).map(|_| ())
+    }
+
+    fn set_alias(&self, name: &Name, alias: &Alias) -> Result<(), rusqlite::Error> {
+        let sql = "INSERT OR REPLACE INTO alias VALUES (?1, ?2, ?3)";
+        let uploaded = alias.uploaded.get().cast_signed();
+        let values = (name.as_str(), alias.component.as_bytes(), uploaded);
+        self.db.prepare_cached(sql)?.execute(values).map(|_| ())
+    }
+
+    fn checkpoint_if_due(&mut self) -> Result<(), StoreError> {
+        if self.wal_bytes() >= self.checkpoint_at {
+            let (what, path) = ("checkpointing", &self.path);
+            self.checkpoint().context(StateStorageSnafu { what, path })?;
+            // Readers may have held it back.
+            self.checkpoint_at = self.wal_bytes() + CHECKPOINT_BYTES;
         }
         Ok(())
     }
 
-    /// Ends a batch: its changes become visible.
-    pub fn commit(&mut self) -> Result<(), Fault> {
-        let commit = || -> Result<(), Unusable> {
-            self.resident_store.store(&self.db, &mut self.resident)?;
-            let Self { header, applied, .. } = *self;
-            schema::put(&self.db, PROGRESS, &Progress { header, applied })?;
-            Ok(self.run("COMMIT")?)
-        };
-        commit().map_err(|error| Fault::new("writing a batch", error))
-    }
-
-    /// Gives up a batch: the file is as it was before, memory is not.
-    pub fn roll_back(&mut self) {
-        // If even this fails, closing the file does it.
-        let _: Result<(), rusqlite::Error> = self.run("ROLLBACK");
-    }
-
-    /// Checkpoints if it is due.
-    pub fn checkpoint_if_due(&mut self) -> Result<(), Fault> {
-        let bytes = self.wal_bytes();
-        if bytes >= self.checkpoint_at {
-            // Readers may hold back a part; the rest comes with the next one.
-            let checkpoint = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            checkpoint.map_err(|error| Fault::new("checkpointing the state", error))?;
-            self.checkpoint_at = bytes + CHECKPOINT_BYTES;
-        } else if bytes + CHECKPOINT_BYTES < self.checkpoint_at {
-            self.checkpoint_at = bytes + CHECKPOINT_BYTES;
-        }
-        Ok(())
-    }
-
-    /// Copies the whole write-ahead log into the database, durably; for when nobody reads.
+    /// Copies the whole write-ahead log into the database, durably, and empties it, unless readers
+    /// hold it back for long.
     pub fn checkpoint(&self) -> Result<(), rusqlite::Error> {
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-    }
-
-    /// Makes everything applied so far durable.
-    pub fn sync(&self) -> Result<(), StoreError> {
-        let wal = beside(&self.path, "-wal");
-        sync_if_present(&wal)?;
-        sync_folder(&wal)
+        self.db.busy_timeout(CHECKPOINT_WAIT)?;
+        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.db.busy_timeout(Duration::ZERO)
     }
 
     /// Closes the database.
@@ -154,99 +210,22 @@ impl SqliteState {
     }
 }
 
-impl View for SqliteState {
-    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
-        SqliteView(&self.db).get(key)
-    }
-
-    fn scan(
-        &self,
-        range: &KeyRange,
-        reverse: bool,
-        visit: &mut dyn FnMut(&[u8], Record) -> bool,
-    ) -> Result<(), Fault> {
-        SqliteView(&self.db).scan(range, reverse, visit)
-    }
-
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
-        SqliteView(&self.db).component(hash)
-    }
-
-    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
-        SqliteView(&self.db).alias(name)
-    }
-
-    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
-        SqliteView(&self.db).aliases()
-    }
-}
-
-impl State for SqliteState {
-    fn set(&mut self, key: &Key, record: Record) -> Result<(), Fault> {
-        let Record { value, version, create_revision, mod_revision, lease } = record;
-        let set = || {
-            self.db.prepare_cached(SET)?.execute((
-                key.as_bytes(),
-                value.as_bytes(),
-                version.get().cast_signed(),
-                create_revision.get().cast_signed(),
-                mod_revision.get().cast_signed(),
-                lease.get().cast_signed(),
-            ))
-        };
-        set().map(|_| ()).map_err(|error| Fault::new("writing a key", error))
-    }
-
-    fn remove(&mut self, key: &Key) -> Result<(), Fault> {
-        let remove = || -> Result<usize, rusqlite::Error> {
-            self.db.prepare_cached("DELETE FROM kv WHERE key = ?1")?.execute([key.as_bytes()])
-        };
-        let removed = remove().map_err(|error| Fault::new("removing a key", error))?;
-        assert_eq!(removed, 1, "only present keys are removed");
-        Ok(())
-    }
-
-    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), Fault> {
-        let sql = "INSERT OR IGNORE INTO component VALUES (?1, ?2)";
-        let set = || self.db.prepare_cached(sql)?.execute((hash.as_bytes(), &bytes[..]));
-        set().map(|_| ()).map_err(|error| Fault::new("writing a component", error))
-    }
-
-    fn set_alias(&mut self, name: &Name, alias: &Alias) -> Result<(), Fault> {
-        let sql = "INSERT OR REPLACE INTO alias VALUES (?1, ?2, ?3)";
-        let uploaded = alias.uploaded.get().cast_signed();
-        let values = (name.as_str(), alias.component.as_bytes(), uploaded);
-        let set = || self.db.prepare_cached(sql)?.execute(values);
-        set().map(|_| ()).map_err(|error| Fault::new("writing a name", error))
-    }
-
-    fn header(&self) -> Header {
-        self.header
-    }
-
-    fn set_header(&mut self, header: Header) {
-        self.header = header;
-    }
-
-    fn resident(&self) -> &Resident {
-        &self.resident
-    }
-
-    fn resident_mut(&mut self) -> &mut Resident {
-        &mut self.resident
-    }
-
-    fn view(&self) -> &dyn View {
-        self
-    }
+/// Makes everything durable that was written to the state in file `path`, while others go on
+/// writing to it.
+pub fn sync(path: &Path) -> Result<(), StoreError> {
+    let wal = beside(path, "-wal");
+    sync_if_present(&wal)?;
+    sync_folder(&wal)
 }
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::{LeaseId, Revision, Value, Version};
+    use aspen_core::{LeaseId, Revision, Value, Version, View};
 
     use super::*;
     use crate::error::chain;
+    use crate::layer::Layer;
+    use crate::view::SqliteView;
 
     fn record(bytes: usize) -> Record {
         Record {
@@ -258,29 +237,39 @@ mod tests {
         }
     }
 
+    fn flush(records: &[(&str, Option<Record>)]) -> Flush {
+        let mut layer = Layer::default();
+        for (key, record) in records {
+            layer.records.insert(Key::try_from(*key).unwrap(), record.clone());
+        }
+        let mut layers = Layers::default();
+        layers.push(layer, 0);
+        let (progress, membership) = (Progress::default(), StoredMembership::default());
+        Flush { layers, resident: ResidentChanges::default(), progress, membership }
+    }
+
+    fn get(state: &SqliteState, key: &str) -> Option<Record> {
+        SqliteView(&state.db).get(&Key::try_from(key).unwrap()).unwrap()
+    }
+
     #[test]
-    fn storage_state_on_a_full_disk_keeps_the_last_whole_batch() {
+    fn storage_state_on_a_full_disk_keeps_the_last_whole_flush() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.db");
         schema::create(&path, &schema::tests::OWNER).unwrap();
         let (mut state, _) = SqliteState::open(&path, false).unwrap();
-        let (first, second) = (Key::try_from("first").unwrap(), Key::try_from("second").unwrap());
-        state.begin().unwrap();
-        state.set(&first, record(10)).unwrap();
-        state.commit().unwrap();
+        state.write(&flush(&[("first", Some(record(10)))])).unwrap();
         state.db.pragma_update(None, "max_page_count", 20).unwrap();
-        state.begin().unwrap();
-        state.set(&second, record(10)).unwrap();
-        let fault = state.set(&first, record(500_000)).unwrap_err();
-        assert!(chain(&fault).contains("database or disk is full"), "{}", chain(&fault));
-        state.roll_back();
+        let large = flush(&[("a", Some(record(10))), ("first", Some(record(500_000)))]);
+        let error = chain(&state.write(&large).unwrap_err());
+        assert!(error.contains("database or disk is full"), "{error}");
+        assert!(error.contains("state.db: writing a flush failed"), "{error}");
         state.close().unwrap();
         let (mut state, _) = SqliteState::open(&path, true).unwrap();
-        assert_eq!(state.get(&first).unwrap(), Some(record(10)));
-        assert_eq!(state.get(&second).unwrap(), None);
-        state.begin().unwrap();
-        state.set(&first, record(500_000)).unwrap();
-        state.commit().unwrap();
-        assert_eq!(state.get(&first).unwrap(), Some(record(500_000)));
+        assert_eq!((get(&state, "first"), get(&state, "a")), (Some(record(10)), None));
+        state.write(&large).unwrap();
+        assert_eq!(get(&state, "first"), Some(record(500_000)));
+        state.write(&flush(&[("first", None), ("never", None)])).unwrap();
+        assert_eq!(get(&state, "first"), None);
     }
 }

@@ -1,13 +1,13 @@
 //! A shard's state machine as openraft uses it: entries in, replies out, snapshots both ways.
 //!
 //! Promises not to block the tasks that call it: it collects what is ready into batches and leaves
-//! the work to the apply worker (`apply_worker.rs`), snapshots to a blocking task. A snapshot counts
-//! as built only when both it and the live state up to it are on disk, for openraft deletes the log
-//! up to it.
+//! the work to the apply worker (`apply_worker.rs`), snapshots to a blocking task. A snapshot is a
+//! copy of the file, into which everything applied is written before. It counts as built only when
+//! both it and the live file up to it are on disk, for openraft deletes the log up to it.
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aspen_core::{Functions, ShardId, ShardRouter};
 use futures::{FutureExt, Stream, TryStreamExt};
@@ -17,20 +17,24 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use snafu::ResultExt;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::apply_worker::{ApplyWorker, JOBS_MAX, Job};
-use crate::error::{FileSnafu, Identity, StoreError};
+use crate::apply_worker::{ApplyWorker, BUFFER_BYTES_MAX, JOBS_MAX, Job};
+use crate::buffer::BufferedState;
+use crate::error::{FileSnafu, Identity, StateStorageSnafu, StoreError};
+use crate::flusher::Flusher;
+use crate::live::Live;
 use crate::log::lock;
 use crate::log_tail::cost;
-use crate::reader::{Shared, StateReader, Status};
-use crate::recovery::{Opened, recover};
+use crate::reader::{Shared, StateReader};
+use crate::recovery::recover;
 use crate::runtime::{Runtime, Worker, spawn_worker};
-use crate::schema::Owner;
+use crate::schema::{Owner, Unusable};
 use crate::snapshot::Snapshots;
 use crate::snapshot_transfer::SnapshotFile;
+use crate::state;
 use crate::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 
-/// Entries and bytes of one batch, and so of one SQLite transaction. Large enough that its
-/// overhead (tens of microseconds) vanishes, small enough that a batch takes some milliseconds.
+/// Entries and bytes of one batch: what becomes visible, and is answered, at once. Large enough
+/// that its overhead vanishes, small enough that a batch takes some milliseconds.
 const BATCH_ENTRIES_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
@@ -70,34 +74,58 @@ impl StateMachine {
         config: StateConfig,
         functions: Arc<dyn Functions>,
     ) -> Result<(StateMachine, StateReader), StoreError> {
+        Self::open_bounded(config, functions, BUFFER_BYTES_MAX)
+    }
+
+    /// As [`Self::open`], with another bound on what is applied but not in the file.
+    pub(crate) fn open_bounded(
+        config: StateConfig,
+        functions: Arc<dyn Functions>,
+        buffer_bytes_max: usize,
+    ) -> Result<(StateMachine, StateReader), StoreError> {
         let StateConfig { dir, shard, router, identity, purged, stack_bytes } = config;
         let what = "creating folder";
         std::fs::create_dir_all(&dir).context(FileSnafu { what, path: &dir })?;
         let owner = Owner { identity, shard };
         let snapshots = Snapshots::open(&dir)?;
         let opened = recover(&dir, &owner, purged, &snapshots)?;
+        let mut file = opened.state;
+        let live = Live::new(opened.file, &file, snapshots.last());
+        let live = Arc::new(Mutex::new(live));
+        let state = BufferedState::new(&mut file, live.clone()).map_err(Unusable::into_sqlite);
+        let what = "opening";
+        let state = state.context(StateStorageSnafu { what, path: file.path() })?;
+        let what = "starting a worker of";
+        let flusher = Flusher::start(&format!("aspen-flush-{shard}"), file);
+        let flusher = flusher.context(FileSnafu { what, path: &dir })?;
+        let shared = Arc::new(Shared { dir, owner, snapshots, live, idle: Default::default() });
         let (alive_sender, alive) = mpsc::channel(1);
         let (jobs_sender, jobs) = mpsc::channel(JOBS_MAX);
-        let shared = Arc::new(share(dir, owner, snapshots, &opened));
-        let worker = ApplyWorker { shared: shared.clone(), opened, functions, router, jobs, alive };
+        let worker = ApplyWorker {
+            shared: shared.clone(),
+            state,
+            flusher,
+            buffer_bytes_max,
+            waiting: vec![],
+            asked: vec![],
+            functions,
+            router,
+            jobs,
+            alive,
+        };
         let worker = spawn_worker(&format!("aspen-apply-{shard}"), stack_bytes, worker.run());
-        let worker =
-            worker.context(FileSnafu { what: "starting the worker of", path: &shared.dir })?;
-        let reader = StateReader { shared: shared.clone(), worker: alive_sender };
+        let worker = worker.context(FileSnafu { what, path: &shared.dir })?;
+        let jobs = jobs_sender.downgrade();
+        let reader = StateReader { shared: shared.clone(), worker: alive_sender, jobs };
         let handle = Handle { jobs: jobs_sender, _worker: worker, shared };
         Ok((StateMachine { handle: Arc::new(handle) }, reader))
     }
-}
 
-fn share(dir: PathBuf, owner: Owner, snapshots: Snapshots, opened: &Opened) -> Shared {
-    let status = Status {
-        header: aspen_core::State::header(&opened.state),
-        applied: opened.state.applied(),
-        snapshot: snapshots.last(),
-        failed: None,
-    };
-    let (status, live) = (status.into(), opened.file.clone().into());
-    Shared { dir, owner, snapshots, status, live, idle: Default::default() }
+    /// Writes everything applied to the file.
+    #[cfg(test)]
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        self.handle.request(|done| Job::Flush { done }).await?
+    }
 }
 
 impl Handle {
@@ -112,7 +140,7 @@ impl Handle {
             return Ok(answer);
         }
         let failed = || "the apply worker panicked".to_string();
-        let failed = lock(&self.shared.status).failed.get_or_insert_with(failed).clone();
+        let failed = lock(&self.shared.live).status.failed.get_or_insert_with(failed).clone();
         Err(io::Error::other(failed))
     }
 }
@@ -126,20 +154,18 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        self.handle.request(|done| Job::Flush { done }).await??;
         let shared = self.handle.shared.clone();
         let built = Runtime::spawn_blocking(move || {
-            let file = lock(&shared.live).clone();
-            shared.snapshots.build(&file.path)
-        });
-        let built = built.await??;
-        self.handle.request(|done| Job::Sync { done }).await??;
-        let shared = self.handle.shared.clone();
-        let adopted = Runtime::spawn_blocking(move || {
+            let path = lock(&shared.live).file.path.clone();
+            let built = shared.snapshots.build(&path)?;
+            // What a failing disk holds is not known: the replica must stop.
+            state::sync(&path).inspect_err(|error| shared.fail(error))?;
             let current = shared.snapshots.adopt(built)?;
-            lock(&shared.status).snapshot = current.meta.last_log_id;
+            lock(&shared.live).status.snapshot = current.meta.last_log_id;
             Ok::<_, StoreError>(current)
         });
-        Ok(adopted.await??)
+        Ok(built.await??)
     }
 }
 

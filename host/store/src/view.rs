@@ -4,8 +4,8 @@
 //! holds a transaction, so that all reads are of one revision.
 
 use aspen_core::{
-    Alias, ComponentHash, Fault, Key, KeyRange, LeaseId, Name, Record, Revision, Timestamp, Value, Version,
-    View,
+    Alias, ComponentHash, Fault, Key, KeyRange, LeaseId, Name, Record, Revision, Timestamp, Value,
+    Version, View,
 };
 use bytes::Bytes;
 use rusqlite::types::ValueRef;

@@ -130,6 +130,7 @@ impl Shard {
             version: Version::new(version),
             create_revision: Revision::new(3),
             mod_revision: Revision::new(4),
+            lease: LeaseId::NONE,
         };
         self.model.set(&Key::try_from(key).unwrap(), record).unwrap();
     }

@@ -1,5 +1,5 @@
-//! SQLite equals the model: same outcomes, same header and digest, same content, whatever the
-//! batches, and through reopening and snapshots.
+//! The stored state equals the model: same outcomes, same header and digest, same content, whatever
+//! the batches, and through flushes, reopening, crashes and snapshots.
 
 use aspen_core::{
     Call, Command, ComponentRef, Entry, Expectation, Header, Key, KeyRange, Model, Name,
@@ -12,14 +12,16 @@ use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{SHARD, apply, close_state, open_state, proposal, run};
+use super::{SHARD, apply, close_state, crashed_copy, open_bounded, proposal, run};
 use crate::StateReader;
 
 /// What the test does between batches.
 #[derive(Clone, Copy, Debug)]
 enum Pause {
     Nothing,
+    Flush,
     Reopen,
+    Crash,
     Snapshot,
 }
 
@@ -71,7 +73,9 @@ fn request() -> impl Strategy<Value = Option<RequestId>> {
 fn batch() -> impl Strategy<Value = (Vec<(Option<RequestId>, Command)>, Pause)> {
     let pause = prop_oneof![
         3 => Just(Pause::Nothing),
+        1 => Just(Pause::Flush),
         1 => Just(Pause::Reopen),
+        1 => Just(Pause::Crash),
         1 => Just(Pause::Snapshot)
     ];
     (vec((request(), command()), 1..12), pause)
@@ -122,47 +126,59 @@ proptest! {
     /// The digest in the header is chained over every outcome and write, so equal headers mean
     /// equal outcomes, and those of repeated requests depend on the kept sessions.
     #[test]
-    fn storage_sqlite_equals_the_model(batches in vec(batch(), 1..8)) {
+    fn storage_state_equals_the_model(
+        batches in vec(batch(), 1..8),
+        // A flush after every batch, after some, or only when it is asked for.
+        buffer_bytes_max in prop_oneof![Just(1), Just(20_000), Just(usize::MAX)],
+    ) {
         run(async {
-            let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-            let mut home = dir.path();
-            let (mut machine, mut reader) = open_state(home);
+            let mut home = tempfile::tempdir().unwrap();
+            let (mut machine, mut reader) = open_bounded(home.path(), buffer_bytes_max);
             let mut model = Model::new();
-            let mut index = 0;
+            let mut log = vec![];
             for (commands, pause) in batches {
                 let mut entries = vec![];
                 for (request, command) in commands {
-                    index += 1;
-                    let entry = proposal(index, request, command);
+                    let entry = proposal(log.len() as u64 + 1, request, command);
                     let EntryPayload::Normal(proposal) = &entry.payload else { unreachable!() };
                     let decoded: Entry = decode(&proposal.0).unwrap();
                     let router = ShardRouter::new(1).unwrap();
                     aspen_core::apply(&mut model, &NoFunctions, SHARD, router, &decoded).unwrap();
+                    log.push(entry.clone());
                     entries.push(entry);
                 }
                 apply(&mut machine, entries).await.unwrap();
                 model.check();
                 check(&reader, &model);
                 match pause {
-                    Pause::Nothing => {}
+                    Pause::Nothing => continue,
+                    Pause::Flush => machine.flush().await.unwrap(),
                     Pause::Reopen => {
                         close_state(machine, reader).await;
-                        (machine, reader) = open_state(home);
+                        (machine, reader) = open_bounded(home.path(), buffer_bytes_max);
+                        assert_eq!(reader.status().header, model.header());
+                    }
+                    Pause::Crash => {
+                        let crashed = crashed_copy(home.path());
+                        close_state(machine, reader).await;
+                        home = crashed;
+                        (machine, reader) = open_bounded(home.path(), buffer_bytes_max);
+                        let reached = reader.status().applied.map_or(0, |applied| applied.index);
+                        apply(&mut machine, log[reached as usize..].to_vec()).await.unwrap();
                     }
                     Pause::Snapshot => {
                         // The state moves to another folder by snapshot, and goes on there.
                         let mut builder = machine.get_snapshot_builder().await;
                         let snapshot = builder.build_snapshot().await.unwrap();
                         drop(builder);
-                        home = if home == dir.path() { other.path() } else { dir.path() };
-                        let moved = open_state(home);
-                        let (from, from_reader) =
-                            (std::mem::replace(&mut machine, moved.0), std::mem::replace(&mut reader, moved.1));
-                        machine.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
-                        close_state(from, from_reader).await;
-                        check(&reader, &model);
+                        let other = tempfile::tempdir().unwrap();
+                        let (mut moved, moved_reader) = open_bounded(other.path(), buffer_bytes_max);
+                        moved.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
+                        close_state(machine, reader).await;
+                        (machine, reader, home) = (moved, moved_reader, other);
                     }
                 }
+                check(&reader, &model);
             }
         });
     }

@@ -1,8 +1,10 @@
 //! Claims about the store as a whole, and what their tests share.
 
+mod buffer;
 mod conformance;
 mod disk;
 mod equality;
+mod flush;
 mod log;
 mod raft;
 mod recovery;
@@ -86,10 +88,33 @@ pub fn try_open_state(
     dir: &Path,
     purged: Option<LogId>,
 ) -> Result<(StateMachine, StateReader), StoreError> {
+    StateMachine::open(config(dir, purged), Arc::new(NoFunctions))
+}
+
+/// Opens a state that begins a flush when `buffer_bytes_max` are not in its file.
+pub fn open_bounded(dir: &Path, buffer_bytes_max: usize) -> (StateMachine, StateReader) {
+    let functions = Arc::new(NoFunctions);
+    StateMachine::open_bounded(config(dir, None), functions, buffer_bytes_max).unwrap()
+}
+
+fn config(dir: &Path, purged: Option<LogId>) -> StateConfig {
     let router = ShardRouter::new(1).unwrap();
     let (dir, shard, identity) = (dir.join("s0"), SHARD, ME);
-    let config = StateConfig { dir, shard, router, identity, purged, stack_bytes: 1 << 20 };
-    StateMachine::open(config, Arc::new(NoFunctions))
+    StateConfig { dir, shard, router, identity, purged, stack_bytes: 1 << 20 }
+}
+
+/// What the disk of an open state would be after a crash at this moment. Its log of writes only
+/// grows meanwhile, so a flush that runs is in the copy as a whole or not at all.
+pub fn crashed_copy(dir: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("s0")).unwrap();
+    for file in std::fs::read_dir(dir.join("s0")).unwrap() {
+        let file = file.unwrap();
+        if !file.file_name().to_string_lossy().ends_with("-shm") {
+            std::fs::copy(file.path(), copy.path().join("s0").join(file.file_name())).unwrap();
+        }
+    }
+    copy
 }
 
 /// Closes a state so that its folder can be opened again.
