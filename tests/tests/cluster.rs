@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aspen::join;
 use aspen_client::{
-    CallError, Client, ConnectError, Expectation, GuestFault, KeyRange, Options, PeerAddr, Read,
-    Refusal, RequestError, ScanOptions, Secret, Ticket, Transact, Val, Version, WriteCommand,
+    CallError, Client, ConnectError, GuestFault, KeyRange, OperationResult, Options, PeerAddr,
+    Read, Refusal, RequestError, ScanOptions, Secret, Ticket, Transact, Val, Version, WriteCommand,
     WriteError, WriteOp,
 };
 use aspen_core::limits::{COMPONENT_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -43,7 +43,8 @@ async fn cluster_serves_reads_writes_and_scans() {
     let keys: Vec<String> = all.iter().map(|item| item.key.to_string()).collect();
     assert_eq!(keys, (0..2500).map(|n| format!("k{n:04}")).collect::<Vec<_>>());
     assert_eq!(all[7].record.value.as_bytes(), b"v7");
-    let options = ScanOptions { reverse: true, keys_only: true, limit: 1500 };
+    let options =
+        ScanOptions { reverse: true, keys_only: true, limit: 1500, ..ScanOptions::default() };
     let last = client.scan(KeyRange::prefix("k"), options).await.unwrap();
     assert_eq!(last.len(), 1500);
     assert_eq!(
@@ -63,16 +64,17 @@ async fn cluster_transaction_conflicts_name_the_present() {
     client.put("stock", "1").await.unwrap();
     let key = || Key::try_from("stock").unwrap();
     let take = |version| WriteCommand::OptimisticTransaction {
-        read_set: vec![Read { key: key(), expected: Expectation::Version(Version::new(version)) }],
-        write_set: vec![WriteOp::Set { key: key(), value: Value::try_from("0").unwrap() }],
+        read_set: vec![Read::key(key(), version)],
+        write_set: vec![WriteOp::set(key(), Value::try_from("0").unwrap())],
     };
-    assert_eq!(client.commit(take(1)).await.unwrap().versions, [Version::new(2)]);
-    let Err(WriteError::Conflict { conflicts }) = client.commit(take(1)).await else {
+    let taken = client.write(take(1)).await.unwrap();
+    assert_eq!(taken.results, [OperationResult::Written { version: Version::new(2) }]);
+    let Err(WriteError::Conflict { conflicts, .. }) = client.write(take(1)).await else {
         panic!("the stock was taken")
     };
     assert_eq!(conflicts[0].actual.version, Version::new(2));
-    let empty = client.commit(Transact::default()).await.unwrap_err();
-    assert_eq!(empty.to_string(), "the transaction is empty");
+    let empty = client.write(Transact::default()).await.unwrap_err();
+    assert_eq!(empty.to_string(), "the request is empty");
     client.close().await;
     cluster.stop().await;
 }
@@ -197,12 +199,11 @@ async fn cluster_oversized_requests_are_refused_and_others_go_on() {
         message(client.upload("big", component).await.unwrap_err()),
         "component is 2097153 bytes, limit is 2097152"
     );
-    let write = |n: usize| WriteOp::Set {
-        key: Key::try_from(format!("k{n}").as_str()).unwrap(),
-        value: Value::new(vec![0; VALUE_BYTES_MAX]).unwrap(),
+    let write = |n: usize| {
+        let key = Key::try_from(format!("k{n}").as_str()).unwrap();
+        WriteOp::set(key, Value::new(vec![0; VALUE_BYTES_MAX]).unwrap())
     };
-    let writes = (0..5).map(write).collect();
-    let large = client.commit(Transact { reads: vec![], writes }).await.unwrap_err();
+    let large = client.write(Transact::writes((0..5).map(write))).await.unwrap_err();
     assert!(matches!(large, WriteError::Refusal { refusal: Refusal::TransactionTooLarge { .. } }));
     let largest = client.put(&long[1..], vec![7; VALUE_BYTES_MAX]).await.unwrap();
     assert_eq!(largest.version.get(), 1);

@@ -124,7 +124,9 @@ async fn delete(client: &Client, key: &str) -> Result<(), Failure> {
 async fn scan(client: &Client, options: &Scan) -> Result<(), Failure> {
     let range = KeyRange::prefix(options.prefix.clone().into_bytes());
     let Scan { limit, reverse, keys_only, json, .. } = *options;
-    let items = client.scan(range, ScanOptions { reverse, keys_only, limit }).await?;
+    let items = client
+        .scan(range, ScanOptions { reverse, keys_only, limit, ..ScanOptions::default() })
+        .await?;
     let line = |Item { key, record }: &Item| match (json, keys_only) {
         (true, _) => record_json(key, record).to_string(),
         (false, true) => key.to_string(),

@@ -1,145 +1,15 @@
 //! The rules of `apply`, one test for each, on the model and with functions as native code.
 
+mod shard;
+
 use aspen_core::limits::{COMPONENT_BYTES_MAX, SESSION_IDLE_MS, TXN_OPS_MAX};
 use aspen_core::{
-    Actual, Call, CallEnd, CallInput, CallResult, Caller, Command, ComponentHash, ComponentRef,
-    Entry, Expectation, Fault, Fuel, Functions, GuestFault, Key, Model, Name, Outcome, Read,
-    Refusal, RequestId, Revision, SessionId, ShardId, ShardRouter, State, Timestamp, Transact,
-    Upload, Value, Version, View, WriteOp, apply, decode, encode_vals,
+    Actual, Call, Caller, Command, ComponentHash, ComponentRef, Entry, Expectation, Fuel,
+    GuestFault, Name, Outcome, Refusal, Revision, ShardId, Timestamp, Upload, Version, View, apply,
+    decode, encode_vals,
 };
 use bytes::Bytes;
-
-/// Functions as native code: `append` appends its input's bytes, the others end as they are named.
-struct Native;
-
-impl Functions for Native {
-    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, Fault> {
-        let key = key("log");
-        let (end, writes) = match input.function {
-            "append" => {
-                let before = view.get(&key)?.map(|record| record.value);
-                let before = before.as_ref().map_or(&b""[..], |value| value.as_bytes());
-                let value = value_of([before, b"x"].concat());
-                let end = CallEnd::Returned(encode_vals(&[]).unwrap());
-                (end, vec![WriteOp::set(key, value)])
-            }
-            "abort" => (CallEnd::Aborted(encode_vals(&[]).unwrap()), vec![]),
-            "fault" => (CallEnd::Faulted(GuestFault::OutOfFuel), vec![]),
-            "break" => return Err(Fault::new("reading a key", "the disk is gone")),
-            _ => (CallEnd::Refused(Refusal::FunctionUnknown), vec![]),
-        };
-        Ok(CallResult { end, fuel: Fuel::new(7), writes, log: vec![] })
-    }
-
-    fn prepare(&self, _component: &ComponentHash, _bytes: &Bytes) {}
-}
-
-fn key(text: &str) -> Key {
-    Key::try_from(text).unwrap()
-}
-
-fn value_of(bytes: impl Into<Bytes>) -> Value {
-    Value::new(bytes).unwrap()
-}
-
-fn set(text: &str, value: &str) -> WriteOp {
-    WriteOp::set(key(text), Value::try_from(value).unwrap())
-}
-
-fn delete(text: &str) -> WriteOp {
-    WriteOp::Delete { key: key(text) }
-}
-
-fn read(text: &str, expected: Expectation) -> Read {
-    Read::Key { key: key(text), expected }
-}
-
-/// A shard under test, with one session open.
-struct Shard {
-    model: Model,
-    router: ShardRouter,
-    clock: u64,
-    sequence: u64,
-}
-
-impl Shard {
-    fn new() -> Self {
-        Self::of(1)
-    }
-
-    fn of(shards: u16) -> Self {
-        let router = ShardRouter::new(shards).unwrap();
-        let mut shard = Self { model: Model::new(), router, clock: 1_000, sequence: 0 };
-        let opened = shard.entry(None, Command::OpenSession);
-        assert_eq!(opened, Outcome::SessionOpened { session: SessionId::new(1) });
-        shard
-    }
-
-    fn entry(&mut self, request: Option<RequestId>, command: Command) -> Outcome {
-        self.try_entry(request, command).unwrap()
-    }
-
-    fn try_entry(
-        &mut self,
-        request: Option<RequestId>,
-        command: Command,
-    ) -> Result<Outcome, Fault> {
-        let (stamp, caller) = (Timestamp::new(self.clock), Caller::LOCAL);
-        let entry = Entry { stamp, seed: 1, caller, request, command };
-        let applied = apply(&mut self.model, &Native, ShardId::new(0), self.router, &entry)?;
-        self.model.check();
-        Ok(decode(&applied.outcome).unwrap())
-    }
-
-    fn next(&mut self) -> Option<RequestId> {
-        self.sequence += 1;
-        Some(request(self.sequence))
-    }
-
-    fn run(&mut self, command: Command) -> Outcome {
-        let request = self.next();
-        self.entry(request, command)
-    }
-
-    fn transact(&mut self, reads: Vec<Read>, writes: Vec<WriteOp>) -> Outcome {
-        self.run(Command::Transact(Transact { reads, ..Transact::writes(writes) }))
-    }
-
-    fn call(&mut self, function: &str) -> Outcome {
-        self.run(call(function))
-    }
-
-    /// `version create-revision mod-revision` of a key.
-    fn numbers(&self, text: &str) -> Option<[u64; 3]> {
-        let record = self.model.get(&key(text)).unwrap()?;
-        Some([record.version.get(), record.create_revision.get(), record.mod_revision.get()])
-    }
-
-    fn revision(&self) -> u64 {
-        self.model.header().revision.get()
-    }
-}
-
-fn request(sequence: u64) -> RequestId {
-    RequestId { session: SessionId::new(1), sequence, acknowledged: 0 }
-}
-
-fn call(function: &str) -> Command {
-    let component = ComponentRef::Hash(ComponentHash::new([0; 32]));
-    let args = encode_vals(&[]).unwrap();
-    Command::Call(Call {
-        key: key("log"),
-        component,
-        function: function.into(),
-        args,
-        reads: vec![],
-    })
-}
-
-fn versions(outcome: Outcome) -> Vec<u64> {
-    let Outcome::Committed { versions, .. } = outcome else { panic!("{outcome:?}") };
-    versions.into_iter().map(Version::get).collect()
-}
+use shard::{Native, Shard, call, delete, key, read, request, set, versions};
 
 #[test]
 fn every_write_counts_version_and_revision() {
@@ -190,7 +60,7 @@ fn conflict_names_every_failed_read_and_writes_nothing() {
         read("a", Expectation::Version(Version::new(1))),
         read("b", Expectation::ModRevision(Revision::new(1))),
     ];
-    let Outcome::Conflict { conflicts } = shard.transact(reads, vec![set("c", "1")]) else {
+    let Outcome::Conflict { conflicts, .. } = shard.transact(reads, vec![set("c", "1")]) else {
         panic!("two reads fail")
     };
     let found: Vec<_> = conflicts.iter().map(|c| (c.key.to_string(), c.actual)).collect();

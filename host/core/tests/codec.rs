@@ -2,9 +2,11 @@
 //! hold these; a failing one means that an older program cannot be read any more.
 
 use aspen_core::{
-    Call, Caller, Command, ComponentHash, ComponentRef, Entry, Expectation, Fuel, GuestFault, Key,
-    Name, Outcome, Read, Refusal, Request, RequestId, Response, Revision, SessionId, ShardId,
-    Timestamp, Transact, Upload, Value, Version, WriteOp, decode, encode,
+    Actual, Call, Caller, Command, Compare, ComponentHash, ComponentRef, ConflictError,
+    Consistency, Entry, Expectation, Expiry, Fuel, GuestFault, Key, KeyRange, LeaseId, Name,
+    Operation, OperationResult, Outcome, Read, Record, Refusal, Relation, Request, RequestId,
+    Response, Revision, SessionId, ShardId, Timestamp, Transact, Upload, Value, Version, WriteOp,
+    decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -27,37 +29,56 @@ fn entry(command: Command) -> Entry {
     }
 }
 
-fn commands() -> [Command; 4] {
-    let read = |expected| Read { key: key("k"), expected };
+fn commands() -> [Command; 5] {
+    let read = |expected| Read::Key { key: key("k"), expected };
+    let compare = |compare| read(Expectation::Compare(compare));
+    let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
+    let lease = LeaseId::new(3);
+    let range = KeyRange { start: "a".into(), end: Some("b".into()) };
     let reads = vec![
         read(Expectation::Absent),
         read(Expectation::Version(Version::new(1))),
-        read(Expectation::ModRevision(Revision::new(2))),
+        read(Expectation::ModRevision(revision)),
+        read(Expectation::UnchangedSince(revision)),
+        compare(Compare::Value(Relation::Equal, value.clone())),
+        compare(Compare::Version(Relation::NotEqual, Version::new(1))),
+        compare(Compare::CreateRevision(Relation::Less, revision)),
+        compare(Compare::ModRevision(Relation::Greater, revision)),
+        compare(Compare::Lease(Relation::Equal, lease)),
+        Read::Range { range, unchanged_since: revision },
     ];
-    let set = WriteOp::Set { key: key("a"), value: Value::try_from("v").unwrap() };
-    let writes = vec![set, WriteOp::Delete { key: key("b") }];
+    let set = |expiry| WriteOp::Set { key: key("a"), value: value.clone(), expiry }.into();
+    let then = vec![
+        set(Expiry::Never),
+        set(Expiry::Keep),
+        set(Expiry::Lease(lease)),
+        set(Expiry::After(300)),
+        WriteOp::Delete { key: key("b") }.into(),
+        WriteOp::Expire { key: key("b"), expiry: Expiry::Never }.into(),
+        Operation::Get(key("g")),
+        Operation::Grant { ttl_ms: 300 },
+        Operation::KeepAlive(lease),
+        Operation::Revoke(lease),
+    ];
+    let transact = Transact { reads, then, otherwise: Some(vec![]), return_values: true };
     let component = ComponentRef::Name(Name::new("bank").unwrap());
     let args = Bytes::from_static(&[1, 0]);
     let call = Call { key: key("c"), component, function: "f".into(), args, reads: vec![] };
     let upload = Upload { name: Name::new("n").unwrap(), bytes: Bytes::from_static(b"w") };
     [
         Command::OpenSession,
-        Command::Transact(Transact { reads, writes }),
+        Command::Transact(transact),
         Command::Call(call),
         Command::Upload(upload),
+        Command::Tick,
     ]
 }
 
 #[test]
 fn entries_are_pinned() {
-    // form 1, stamp 300, seed 5, caller, session 1, sequence 2, acknowledged 1, then the command
-    let start = format!("01ac0205{}01010201", "00".repeat(32));
-    let tails = [
-        "00",
-        "0103016b00016b0101016b0202020001610176010162",
-        "020163000462616e6b016602010000",
-        "03016e0177",
-    ];
+    // form 2, stamp 300, seed 5, caller, session 1, sequence 2, acknowledged 1, then the command
+    let start = format!("02ac0205{}01010201", "00".repeat(32));
+    let tails = ["00", "TRANSACT", "020163000462616e6b016602010000", "03016e0177", "04"];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);
         let bytes = encode(&entry);
@@ -74,19 +95,42 @@ fn outcomes_are_pinned() {
         assert_eq!(decode::<Outcome>(&bytes).unwrap(), outcome);
     };
     let (revision, fuel, none) = (Revision::new(7), Fuel::new(9), Bytes::from_static(&[1, 0]));
-    check(Outcome::SessionOpened { session: SessionId::new(3) }, "010003");
-    let (time, versions) = (Timestamp::new(4), vec![Version::new(1)]);
-    check(Outcome::Committed { revision, time, versions }, "010107040101");
-    check(Outcome::Conflict { conflicts: vec![] }, "010200");
+    check(Outcome::SessionOpened { session: SessionId::new(3) }, "020003");
+    let (time, version, lease) = (Timestamp::new(4), Version::new(1), LeaseId::new(3));
+    let record = Record {
+        value: Value::try_from("v").unwrap(),
+        version,
+        create_revision: Revision::new(5),
+        mod_revision: Revision::new(6),
+        lease,
+    };
+    let results = vec![
+        OperationResult::Got(None),
+        OperationResult::Got(Some(record.clone())),
+        OperationResult::Written { version },
+        OperationResult::Deleted { version },
+        OperationResult::Granted { lease },
+        OperationResult::KeptAlive { due: time },
+        OperationResult::Revoked { keys: 2 },
+    ];
+    check(Outcome::Committed { revision, time, succeeded: true, results }, "COMMITTED");
+    let conflict = ConflictError {
+        key: key("k"),
+        expected: Expectation::Absent,
+        actual: Actual { version, mod_revision: Revision::new(6) },
+        record: Some(record),
+    };
+    check(Outcome::Conflict { revision, conflicts: vec![conflict] }, "CONFLICT");
     check(
         Outcome::Returned { revision, values: none.clone(), fuel, writes: 2 },
-        "0103070201000902",
+        "0203070201000902",
     );
-    check(Outcome::Aborted { error: none, fuel }, "010402010009");
-    check(Outcome::Faulted { fault: GuestFault::Trap, fuel }, "01050b09");
+    check(Outcome::Aborted { error: none, fuel }, "020402010009");
+    check(Outcome::Faulted { fault: GuestFault::Trap, fuel }, "02050b09");
     let component = ComponentHash::new([0; 32]);
-    check(Outcome::Uploaded { component }, &format!("0106{}", "00".repeat(32)));
-    check(Outcome::Refused(Refusal::WrongShard { shard: ShardId::new(2) }), "01070a02");
+    check(Outcome::Uploaded { component }, &format!("0206{}", "00".repeat(32)));
+    check(Outcome::Refused(Refusal::WrongShard { shard: ShardId::new(2) }), "02070a02");
+    check(Outcome::Ticked, "0208");
 }
 
 #[test]
@@ -97,22 +141,23 @@ fn broken_messages_are_errors() {
     }
     let longer = [&whole[..], &[0]].concat();
     assert_eq!(decode::<Entry>(&longer).unwrap_err().to_string(), "1 bytes follow the message");
-    let newer = [&[2], &whole[1..]].concat();
+    let older = [&[1], &whole[1..]].concat();
     assert_eq!(
-        decode::<Entry>(&newer).unwrap_err().to_string(),
-        "message has form 2, this program reads 1"
+        decode::<Entry>(&older).unwrap_err().to_string(),
+        "message has form 1, this program reads 2"
     );
 }
 
 #[test]
 fn key_over_its_limit_cannot_be_smuggled_in() {
     let shard = ShardId::new(0);
-    let good = encode(&Request::Get { shard, keys: vec![key(&"k".repeat(1024))] });
+    let (keys, consistency) = (vec![key(&"k".repeat(1024))], Consistency::Linearizable);
+    let good = encode(&Request::Get { shard, keys, reads: vec![], consistency });
     assert!(decode::<Request>(&good).is_ok());
     // The same message with one byte more in the key: its length prefix and the byte itself.
     let mut bad = good.to_vec();
     bad[4] += 1;
-    bad.push(b'k');
+    bad.insert(6, b'k');
     assert!(decode::<Request>(&bad).is_err());
 }
 
@@ -120,7 +165,7 @@ proptest! {
     /// Whatever comes in, decoding ends in a message or an error, and a message encodes again.
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let bytes = [vec![1], bytes].concat();
+        let bytes = [vec![2], bytes].concat();
         if let Ok(request) = decode::<Request>(&bytes) {
             prop_assert_eq!(decode::<Request>(&encode(&request)).unwrap(), request);
         }

@@ -118,8 +118,9 @@ impl Shard {
             None => None,
         };
         let index = index.ok_or(NotDone::NoMajority)?;
-        let applied = self.raft.wait(Some(READ_WAIT)).applied_index_at_least(Some(index), "a read");
-        applied.await.map(|_| ()).map_err(|_| NotDone::NoMajority)
+        let wait = self.raft.wait(Some(READ_WAIT));
+        let applied = wait.applied_index_at_least(Some(index), "a read").await;
+        applied.map(|_| ()).map_err(|_| NotDone::NoMajority)
     }
 
     /// The members as this replica knows them, with whether they vote.

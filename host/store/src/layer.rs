@@ -157,7 +157,7 @@ impl<'a> Iterator for Merged<'a> {
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::{Revision, Value, Version};
+    use aspen_core::{LeaseId, Revision, Value, Version};
 
     use super::*;
 
@@ -169,6 +169,7 @@ mod tests {
                 version: Version::new(1),
                 create_revision: Revision::new(1),
                 mod_revision: Revision::new(1),
+                lease: LeaseId::NONE,
             };
             layer.records.insert(Key::new(key.to_be_bytes().to_vec()).unwrap(), Some(record));
         }

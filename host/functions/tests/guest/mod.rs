@@ -9,7 +9,7 @@ use std::thread;
 use aspen_core::limits::CALL_FUEL_MAX;
 use aspen_core::{
     CallEnd, CallInput, CallResult, Caller, ComponentHash, Fault, Functions, GuestFault, Key,
-    Model, Record, Revision, ShardId, ShardRouter, State, Timestamp, Val, Value, Version,
+    LeaseId, Model, Record, Revision, ShardId, ShardRouter, State, Timestamp, Val, Value, Version,
     encode_vals,
 };
 use aspen_functions::{Level, Options, STACK_BYTES, WasmFunctions};

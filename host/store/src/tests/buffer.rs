@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{Key, KeyRange, Model, Record, Revision, State, Value, Version, View};
+use aspen_core::{Key, KeyRange, LeaseId, Model, Record, Revision, State, Value, Version, View};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::sync::mpsc;
@@ -87,12 +87,13 @@ fn open() -> Parts {
     let path = StateFile::new(dir.path(), 1);
     schema::create(&path.path, &schema::tests::OWNER).unwrap();
     let (mut file, owner) = SqliteState::open(&path.path, false).unwrap();
-    let live = Arc::new(Mutex::new(Live::new(path, file.progress(), None)));
+    let live = Arc::new(Mutex::new(Live::new(path, &file, None)));
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let snapshots = Snapshots::open(dir.path()).unwrap();
     let (dir_path, idle) = (dir.path().to_path_buf(), Default::default());
     let shared = Arc::new(Shared { dir: dir_path, owner, snapshots, live, idle });
-    let reader = StateReader { shared, worker: mpsc::channel(1).0 };
+    let reader =
+        StateReader { shared, worker: mpsc::channel(1).0, jobs: mpsc::channel(1).0.downgrade() };
     Parts { state, file, reader, _dir: dir }
 }
 
@@ -116,7 +117,8 @@ proptest! {
                 Step::Set(key, value) => {
                     let (version, revision) = (Version::new(index), Revision::new(index));
                     let (create_revision, mod_revision) = (revision, revision);
-                    let record = Record { value, version, create_revision, mod_revision };
+                    let lease = LeaseId::NONE;
+                    let record = Record { value, version, create_revision, mod_revision, lease };
                     state.set(&key, record.clone()).unwrap();
                     model.set(&key, record).unwrap();
                 }

@@ -2,9 +2,10 @@
 //! the batches, and through flushes, reopening, crashes and snapshots.
 
 use aspen_core::{
-    Call, Command, ComponentRef, Entry, Expectation, Header, Key, KeyRange, Model, Name,
-    NoFunctions, Read, Record, RequestId, Revision, SessionId, ShardRouter, State, Transact,
-    Upload, Value, Version, View, WriteOp, decode,
+    Call, Command, Compare, ComponentRef, Entry, Expectation, Expiry, Header, Key, KeyRange,
+    LeaseId, Model, Name, NoFunctions, Operation, Read, Record, Relation, RequestId, Resident,
+    Revision, SessionId, ShardRouter, State, Transact, Upload, Value, Version, View, WriteOp,
+    decode,
 };
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -32,9 +33,62 @@ fn key() -> impl Strategy<Value = Key> {
 fn write() -> impl Strategy<Value = WriteOp> {
     let value = vec(any::<u8>(), 0..20).prop_map(|value| Value::new(value).unwrap());
     prop_oneof![
-        3 => (key(), value).prop_map(|(key, value)| WriteOp::Set { key, value }),
-        1 => key().prop_map(|key| WriteOp::Delete { key }),
+        3 => (key(), value, expiry()).prop_map(|(key, value, expiry)| WriteOp::Set { key, value, expiry }),
+        2 => key().prop_map(|key| WriteOp::Delete { key }),
+        1 => (key(), expiry()).prop_map(|(key, expiry)| WriteOp::Expire { key, expiry }),
     ]
+}
+
+fn lease() -> impl Strategy<Value = LeaseId> {
+    (1..6u64).prop_map(LeaseId::new)
+}
+
+/// An entry is 10 ms after the one before, so times to live of some ms are over within a batch.
+fn ttl_ms() -> impl Strategy<Value = u64> {
+    prop_oneof![1..100u64, Just(0), Just(1_000_000)]
+}
+
+fn expiry() -> impl Strategy<Value = Expiry> {
+    prop_oneof![
+        4 => Just(Expiry::Never),
+        1 => Just(Expiry::Keep),
+        2 => lease().prop_map(Expiry::Lease),
+        2 => ttl_ms().prop_map(Expiry::After),
+    ]
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        6 => write().prop_map(Operation::Write),
+        1 => key().prop_map(Operation::Get),
+        1 => ttl_ms().prop_map(|ttl_ms| Operation::Grant { ttl_ms }),
+        1 => lease().prop_map(Operation::KeepAlive),
+        1 => lease().prop_map(Operation::Revoke),
+    ]
+}
+
+fn relation() -> impl Strategy<Value = Relation> {
+    use Relation::*;
+    prop_oneof![Just(Equal), Just(NotEqual), Just(Less), Just(Greater)]
+}
+
+fn compare() -> impl Strategy<Value = Compare> {
+    (relation(), 0..4u64, 0..5u8).prop_map(|(relation, number, what)| match what {
+        0 => Compare::Value(relation, Value::new(vec![number as u8]).unwrap()),
+        1 => Compare::Version(relation, Version::new(number)),
+        2 => Compare::CreateRevision(relation, Revision::new(number * 5)),
+        3 => Compare::ModRevision(relation, Revision::new(number * 5)),
+        _ => Compare::Lease(relation, LeaseId::new(number)),
+    })
+}
+
+fn read() -> impl Strategy<Value = Read> {
+    let range = (key(), key(), 0..40u64).prop_map(|(start, end, revision)| {
+        let range = KeyRange { start: start.into(), end: Some(end.into()) };
+        Read::Range { range, unchanged_since: Revision::new(revision) }
+    });
+    let key = (key(), expectation()).prop_map(|(key, expected)| Read::Key { key, expected });
+    prop_oneof![4 => key, 1 => range]
 }
 
 fn expectation() -> impl Strategy<Value = Expectation> {
@@ -42,13 +96,17 @@ fn expectation() -> impl Strategy<Value = Expectation> {
         Just(Expectation::Absent),
         (0..4u64).prop_map(|version| Expectation::Version(Version::new(version))),
         (1..40u64).prop_map(|revision| Expectation::ModRevision(Revision::new(revision))),
+        (0..40u64).prop_map(|revision| Expectation::UnchangedSince(Revision::new(revision))),
+        compare().prop_map(Expectation::Compare),
     ]
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let read = (key(), expectation()).prop_map(|(key, expected)| Read { key, expected });
-    let transact = (vec(read, 0..2), vec(write(), 0..4))
-        .prop_map(|(reads, writes)| Command::Transact(Transact { reads, writes }));
+    let otherwise = proptest::option::weighted(0.3, vec(operation(), 0..3));
+    let parts = (vec(read(), 0..2), vec(operation(), 0..4), otherwise, any::<bool>());
+    let transact = parts.prop_map(|(reads, then, otherwise, return_values)| {
+        Command::Transact(Transact { reads, then, otherwise, return_values })
+    });
     let upload = (0..3u8).prop_map(|number| {
         let name = Name::new(format!("component-{}", number % 2)).unwrap();
         Command::Upload(Upload { name, bytes: Bytes::from(vec![number; 50]) })
@@ -58,7 +116,7 @@ fn command() -> impl Strategy<Value = Command> {
         let (function, args) = ("run".to_string(), Bytes::new());
         Command::Call(Call { key, component, function, args, reads: vec![] })
     });
-    prop_oneof![1 => Just(Command::OpenSession), 8 => transact, 1 => upload, 1 => call]
+    prop_oneof![1 => Just(Command::OpenSession), 1 => Just(Command::Tick), 8 => transact, 1 => upload, 1 => call]
 }
 
 fn request() -> impl Strategy<Value = Option<RequestId>> {
@@ -120,6 +178,17 @@ fn check(reader: &StateReader, model: &Model) {
     assert_eq!(reader.read(|view, _| Ok(first(view))).unwrap(), first(model));
 }
 
+/// Sessions, leases and tombstones are equal, but for what is still to be stored.
+async fn check_resident(reader: &StateReader, model: &Model) {
+    let resident = reader.inspect(|_, resident, _| Ok(resident.clone())).await.unwrap();
+    let stored = |mut resident: Resident| {
+        resident.take_changes();
+        resident
+    };
+    assert_eq!(stored(resident), stored(model.resident().clone()));
+    assert_eq!(reader.status().next_due, model.resident().leases.next_due());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
@@ -150,6 +219,7 @@ proptest! {
                 apply(&mut machine, entries).await.unwrap();
                 model.check();
                 check(&reader, &model);
+                check_resident(&reader, &model).await;
                 match pause {
                     Pause::Nothing => continue,
                     Pause::Flush => machine.flush().await.unwrap(),
@@ -179,6 +249,7 @@ proptest! {
                     }
                 }
                 check(&reader, &model);
+                check_resident(&reader, &model).await;
             }
         });
     }

@@ -134,7 +134,7 @@ fn storage_apply_waits_when_the_flusher_is_behind() {
     let snapshots = Snapshots::open(dir.path()).unwrap();
     let opened = recover(dir.path(), &OWNER, None, &snapshots).unwrap();
     let mut file = opened.state;
-    let live = Arc::new(Mutex::new(Live::new(opened.file, file.progress(), None)));
+    let live = Arc::new(Mutex::new(Live::new(opened.file, &file, None)));
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let (flusher, mut flushes) = Flusher::unattended(file);
     let (dir, idle) = (dir.path().to_path_buf(), Default::default());

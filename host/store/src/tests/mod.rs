@@ -65,8 +65,7 @@ pub fn put(index: u64, sequence: Option<u64>, key: &str, value: &str) -> Entry {
         acknowledged: 0,
     });
     let (key, value) = (Key::try_from(key).unwrap(), Value::try_from(value).unwrap());
-    let writes = vec![WriteOp::Set { key, value }];
-    let command = Command::Transact(Transact { reads: vec![], writes });
+    let command = Command::Transact(Transact::writes([WriteOp::set(key, value)]));
     proposal(index, request, command)
 }
 
