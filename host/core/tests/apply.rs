@@ -5,11 +5,10 @@ mod shard;
 use aspen_core::limits::{COMPONENT_BYTES_MAX, SESSION_IDLE_MS, TXN_OPS_MAX};
 use aspen_core::{
     Actual, Call, Caller, Command, ComponentHash, ComponentRef, Entry, Expectation, Fuel,
-    GuestFault, Name, Outcome, Refusal, Revision, ShardId, Timestamp, Upload, Version, View, apply,
-    decode, encode_vals,
+    GuestFault, Name, Outcome, Refusal, Revision, ShardId, State, Timestamp, Upload, Version, View,
+    WriteOp, apply, decode, encode_vals,
 };
-use bytes::Bytes;
-use shard::{Native, Shard, call, delete, key, read, request, set, versions};
+use shard::{Native, Shard, call, delete, key, read, request, set, value_of, versions};
 
 #[test]
 fn every_write_counts_version_and_revision() {
@@ -177,8 +176,7 @@ fn transaction_over_the_limits_is_refused_whole() {
     let many = (0..=TXN_OPS_MAX).map(|n| set(&format!("k{n}"), "")).collect();
     let refusal = Refusal::TooManyOperations { operations: TXN_OPS_MAX as u64 + 1 };
     assert_eq!(shard.transact(vec![], many), Outcome::Refused(refusal));
-    let large = (0..5)
-        .map(|n| WriteOp::Set { key: key(&format!("k{n}")), value: value_of(vec![0; 1 << 20]) });
+    let large = (0..5).map(|n| WriteOp::set(key(&format!("k{n}")), value_of(vec![0; 1 << 20])));
     let outcome = shard.transact(vec![], large.collect());
     assert!(matches!(outcome, Outcome::Refused(Refusal::TransactionTooLarge { .. })));
     assert_eq!(shard.revision(), 0);

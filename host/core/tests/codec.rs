@@ -78,7 +78,13 @@ fn commands() -> [Command; 5] {
 fn entries_are_pinned() {
     // form 2, stamp 300, seed 5, caller, session 1, sequence 2, acknowledged 1, then the command
     let start = format!("02ac0205{}01010201", "00".repeat(32));
-    let tails = ["00", "TRANSACT", "020163000462616e6b016602010000", "03016e0177", "04"];
+    let tails = [
+        "00",
+        "010a00016b0000016b010100016b020200016b030200016b040000017600016b0401010100016b0402020200016b0403030200016b04040003010161010162020a0100016101760001000161017601010001610176020301000161017603ac0201010162010201620000016702ac0203030403010001",
+        "020163000462616e6b016602010000",
+        "03016e0177",
+        "04",
+    ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);
         let bytes = encode(&entry);
@@ -113,14 +119,20 @@ fn outcomes_are_pinned() {
         OperationResult::KeptAlive { due: time },
         OperationResult::Revoked { keys: 2 },
     ];
-    check(Outcome::Committed { revision, time, succeeded: true, results }, "COMMITTED");
+    check(
+        Outcome::Committed { revision, time, succeeded: true, results },
+        "0201070401070000000101760105060301010201030304040502",
+    );
     let conflict = ConflictError {
         key: key("k"),
         expected: Expectation::Absent,
         actual: Actual { version, mod_revision: Revision::new(6) },
         record: Some(record),
     };
-    check(Outcome::Conflict { revision, conflicts: vec![conflict] }, "CONFLICT");
+    check(
+        Outcome::Conflict { revision, conflicts: vec![conflict] },
+        "02020701016b00010601017601050603",
+    );
     check(
         Outcome::Returned { revision, values: none.clone(), fuel, writes: 2 },
         "0203070201000902",

@@ -280,7 +280,7 @@ fn lease_takes_its_keys_with_it() {
     let due = aspen_core::Timestamp::new(1_900);
     assert_eq!(kept, [OperationResult::KeptAlive { due }]);
     shard.tick(1_899);
-    assert_eq!(shard.numbers("b"), Some([2, 2, 4]));
+    assert_eq!(shard.numbers("b"), Some([2, 1, 3]));
     shard.tick(1_900);
     assert_eq!((shard.numbers("a"), shard.numbers("b")), (None, None));
     assert!(shard.numbers("c").is_some());

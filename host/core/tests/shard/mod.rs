@@ -5,8 +5,8 @@
 use aspen_core::{
     Call, CallEnd, CallInput, CallResult, Caller, Command, ComponentHash, ComponentRef, Entry,
     Expectation, Fault, Fuel, Functions, GuestFault, Key, Model, OperationResult, Outcome, Read,
-    Refusal, RequestId, SessionId, ShardId, ShardRouter, State, Timestamp, Transact, Value,
-    Version, View, WriteOp, apply, decode, encode_vals,
+    Refusal, RequestId, SessionId, ShardId, ShardRouter, State, Timestamp, Transact, Value, View,
+    WriteOp, apply, decode, encode_vals,
 };
 use bytes::Bytes;
 
