@@ -108,7 +108,8 @@ impl Client {
         for attempts in 1..=ATTEMPTS_MAX {
             let transaction = Transaction::new(self.clone(), std::mem::take(&mut known));
             let result = work(transaction.clone()).await;
-            let ended = match (transaction.state().changed.take(), result) {
+            let changed = transaction.state().changed.take();
+            let ended = match (changed, result) {
                 (Some(changed), _) => Err(changed),
                 (None, Err(error)) => return Err(error),
                 (None, Ok(value)) => transaction.commit().await?.map(|revision| (value, revision)),
