@@ -15,10 +15,10 @@ use crate::cluster::Cluster;
 /// Accounts that transfers move money between.
 const ACCOUNTS: u64 = 10_000;
 
-type Done = std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+pub type Done = std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// A load: what one client does, given a number that no other request has.
-type Work = fn(Client, u64) -> Done;
+pub type Work = fn(Client, u64) -> Done;
 
 fn put(client: Client, n: u64) -> Done {
     Box::pin(async move {
@@ -51,7 +51,7 @@ fn account(n: u64) -> String {
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): a number from a counter, the same in every run.
-fn spread(n: u64) -> u64 {
+pub fn spread(n: u64) -> u64 {
     let mut z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -59,14 +59,15 @@ fn spread(n: u64) -> u64 {
 }
 
 /// What a load measured.
-struct Measured {
-    rate: f64,
+pub struct Measured {
+    pub rate: f64,
     p50: Duration,
     p99: Duration,
     count: u64,
 }
 
-async fn run(
+/// Runs `work` with so many clients for a time.
+pub async fn run(
     client: &Client,
     work: Work,
     clients: usize,
@@ -98,7 +99,8 @@ async fn run(
     Ok(Measured { rate, p50: at(50), p99: at(99), count })
 }
 
-fn print(what: &str, clients: usize, how: &str, measured: &Measured) {
+/// Prints a line.
+pub fn print(what: &str, clients: usize, how: &str, measured: &Measured) {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     println!(
         "{what:<34} {clients:>4} in flight  {:>8.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms  {how}",
@@ -124,7 +126,8 @@ async fn open_accounts(client: &Client, bank: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn client_runtime() -> Result<Runtime, Failure> {
+/// A runtime for clients alone, so that their CPU time can be told apart.
+pub fn client_runtime() -> Result<Runtime, Failure> {
     Ok(Builder::new_multi_thread().worker_threads(1).thread_name("client").enable_all().build()?)
 }
 

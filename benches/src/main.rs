@@ -9,6 +9,8 @@ mod cluster;
 mod cpu;
 mod idle;
 mod load;
+mod scale;
+mod transactions;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,6 +40,10 @@ enum Part {
     Cluster,
     /// Calls on one embedded node.
     Embedded,
+    /// Transactions on three nodes, with and without contention.
+    Transactions,
+    /// What one entry costs in apply, with 10,000 and with 10 million keys.
+    Scale,
     /// An idle cluster of three nodes.
     Idle,
 }
@@ -66,6 +72,12 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Cluster) {
         load::three_nodes(&bank, time)?;
+    }
+    if wanted(Part::Transactions) {
+        transactions::measure(&bank, time)?;
+    }
+    if wanted(Part::Scale) {
+        scale::measure()?;
     }
     if wanted(Part::Idle) {
         idle::measure()?;

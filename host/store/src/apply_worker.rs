@@ -304,8 +304,10 @@ impl ApplyWorker {
 /// Tells all of `waiting` what came out.
 fn answer(waiting: &mut Vec<Done>, result: &io::Result<()>) {
     for done in waiting.drain(..) {
-        let result =
-            result.as_ref().map(|()| ()).map_err(|error| io::Error::other(error.to_string()));
+        let result = match result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(io::Error::other(error.to_string())),
+        };
         // Whoever asked may have been shut down meanwhile.
         let _: Result<(), io::Result<()>> = done.send(result);
     }
