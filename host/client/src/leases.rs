@@ -1,4 +1,14 @@
 //! Leases: keys that go together when nobody keeps them alive.
+//!
+//! ```no_run
+//! # async fn example(client: aspen_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! let lease = client.grant_lease("workers/7", Duration::from_secs(10)).await?;
+//! client.put_expiring("workers/7", "10.0.0.7", lease.into()).await?;
+//! client.keep_alive(lease).await?; // within every 10 s, or the key is removed
+//! client.put_expiring("code/1234", "ada", aspen_client::after(Duration::from_secs(300))).await?;
+//! # Ok(()) }
+//! ```
 
 use std::time::Duration;
 

@@ -2,6 +2,21 @@
 //!
 //! Promises that the keys of one `read` are seen at one revision, and so is each page of a scan.
 //! A whole scan is not one view: pages are read one after the other, shards beside each other.
+//!
+//! ```no_run
+//! # async fn example(client: aspen_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! use aspen_client::{Consistency, KeyRange, ScanOptions, stale};
+//! use std::time::Duration;
+//! let both = client.read(["{7}/cart", "{7}/total"], Consistency::Linearizable).await?;
+//! let near = client.read(["{7}/cart"], stale(Duration::from_secs(2))).await?;
+//! println!("{:?} {:?}", both.revision, near.records[0]);
+//! let options = ScanOptions { limit: 100, ..ScanOptions::default() };
+//! let mut page = client.scan_page(KeyRange::prefix("{7}/"), options).await?;
+//! while let Some(next) = page.next {
+//!     page = client.scan_on(&next, options).await?;
+//! }
+//! # Ok(()) }
+//! ```
 
 use std::time::Duration;
 

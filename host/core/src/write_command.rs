@@ -1,6 +1,48 @@
 //! How users say a write: every form, each reduced to one [`Transact`].
 //!
-//! Promises nothing of its own: what a form means is the transaction it becomes, shown beside each.
+//! Promises nothing of its own: what a form means is the transaction it becomes.
+//!
+//! ```
+//! use aspen_core::{Compare, Expiry, Key, Operation, Read, Relation, Revision, Transact, Value};
+//! use aspen_core::{LeaseId, WriteCommand, WriteOp};
+//!
+//! let key = Key::try_from("stock/42")?;
+//! let value = Value::try_from("6")?;
+//! let (k, v) = (|| key.clone(), || value.clone());
+//! let ten_seconds = Expiry::After(10_000);
+//! let forms = [
+//!     WriteCommand::Set { key: k(), value: v() },
+//!     WriteCommand::SetExpiring { key: k(), value: v(), expiry: ten_seconds },
+//!     WriteCommand::SetMulti { pairs: vec![(k(), v())] },
+//!     WriteCommand::Delete { key: k() },
+//!     WriteCommand::DeleteMulti { keys: vec![k()] },
+//!     // Expected is a version here (an integer), a mod revision there.
+//!     WriteCommand::CompareAndSwap { key: k(), expected: 3.into(), value: v() },
+//!     WriteCommand::CompareAndDelete { key: k(), expected: Revision::new(9).into() },
+//!     WriteCommand::Batch { operations: vec![Operation::Get(k()), WriteOp::set(k(), v()).into()] },
+//!     WriteCommand::ConditionalBatch {
+//!         conditions: vec![Read::key(k(), 3)],
+//!         operations: vec![WriteOp::Delete { key: k() }.into()],
+//!     },
+//!     WriteCommand::CompareThenElse {
+//!         compare: vec![Read::key(k(), Compare::Value(Relation::Equal, v()))],
+//!         then: vec![WriteOp::Delete { key: k() }.into()],
+//!         otherwise: vec![Operation::Get(k())],
+//!     },
+//!     WriteCommand::OptimisticTransaction {
+//!         read_set: vec![Read::key(k(), Revision::new(9))],
+//!         write_set: vec![WriteOp::set(k(), v())],
+//!     },
+//!     WriteCommand::LeaseGrant { ttl_ms: 10_000 },
+//!     WriteCommand::LeaseAttach { key: k(), lease: LeaseId::new(1) },
+//!     WriteCommand::LeaseKeepAlive { lease: LeaseId::new(1) },
+//!     WriteCommand::LeaseRevoke { lease: LeaseId::new(1) },
+//! ];
+//! for form in forms {
+//!     assert!(Transact::from(form).check().is_ok());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::ids::LeaseId;
 use crate::key::{Key, Value};
