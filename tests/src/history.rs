@@ -5,7 +5,7 @@
 //! [`Recorder`] and [`Workload`], which make histories. Start reading at [`History`].
 //!
 //! ```text
-//! history ─ index ─ evidence ─ timelines ─ versions ─ edges ─ graph ─ cycles ─ report
+//! history ─ index ─ evidence ─ timelines ─ versions, reads ─ edges ─ graph ─ cycles ─ report
 //!           names   who wrote   the states  do they    who comes before whom, and
 //!           to nos  what, when  of each key  add up?   does anybody come before himself?
 //! ```
@@ -39,6 +39,7 @@ mod explain;
 mod generate;
 mod graph;
 mod index;
+mod reads;
 mod recorder;
 mod stored;
 mod timeline;

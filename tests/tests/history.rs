@@ -312,6 +312,10 @@ fn history_read_skew_is_found() {
     // Its outcome is not known, but half of it was seen: so all of it was there.
     let write = write.unknown();
     finds(Kind::ReadSkew, &common, &[write.clone(), bad.clone()], &[write, good]);
+    // One transaction reads a key twice.
+    let twice = |kind, t: T| finds(kind, &common, &[t.get("x", ("0", 1, 1, 1))], &[]);
+    twice(Kind::ReadSkew, t(1, 8).absent("x"));
+    twice(Kind::Phantom, t(1, 8).scan("w", "y", &[]));
     // What aborted need not have read at one moment.
     passes(&[common[0].clone(), t(3, 9).set("x", "a", 2).set("y", "a", 2).at(2), bad.aborted()]);
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::history::cycle::check_cycles;
-use crate::history::evidence::{Evidence, check_reads};
+use crate::history::evidence::Evidence;
 use crate::history::index::Index;
+use crate::history::reads::check_reads;
 use crate::history::timeline::timelines;
 use crate::history::versions::check_versions;
 use crate::history::{History, Kind, Outcome, Violation};
@@ -32,11 +33,6 @@ pub struct Report {
 pub fn check(history: &History) -> Report {
     let index = Index::new(history);
     let mut violations = vec![];
-    for transaction in 0..history.transactions.len() {
-        if index.is_committed(transaction) {
-            check_reads(&index, transaction, &mut violations);
-        }
-    }
     let mut evidence = Evidence::gather(&index);
     violations.append(&mut evidence.violations);
     let mut timelines = timelines(&index, &mut evidence, &mut violations);
@@ -46,6 +42,9 @@ pub fn check(history: &History) -> Report {
             happened[proven] = true;
         }
         timeline.finish(&index);
+    }
+    for (transaction, _) in happened.iter().enumerate().filter(|(_, happened)| **happened) {
+        check_reads(&index, transaction, &mut violations);
     }
     check_cycles(&index, &timelines, &happened, &mut violations);
     report(history, &happened, violations)

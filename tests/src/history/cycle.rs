@@ -54,8 +54,11 @@ pub fn check_cycles(
     }
 }
 
-/// Leaves out what lies between two transactions of a cycle that time alone puts in order.
+/// Leaves out what lies between two writers of one key, then what lies between two transactions that
+/// time alone puts in order.
 fn shorten(index: &Index<'_>, mut cycle: Vec<Edge>) -> Vec<Edge> {
+    merge(&mut cycle, &[Why::Replaces]);
+    merge(&mut cycle, &[Why::IsReplaced, Why::IsJoined]);
     let has_time = cycle.iter().any(|edge| edge.why == Why::Time);
     let is_plain = !has_time && cycle.len() <= PLAIN_MAX;
     if is_plain || cycle.len() > SHORTENED_MAX {
@@ -68,6 +71,23 @@ fn shorten(index: &Index<'_>, mut cycle: Vec<Edge>) -> Vec<Edge> {
         cycle.splice(0..skipped, [edge]);
     }
     cycle
+}
+
+/// Merges edges of these reasons with edges to later writers of the same key.
+fn merge(cycle: &mut Vec<Edge>, reasons: &[Why]) {
+    let mut at = 0;
+    while at < cycle.len() && cycle.len() > 2 {
+        let next = (at + 1) % cycle.len();
+        let (edge, later) = (cycle[at], cycle[next]);
+        let is_same = later.why == Why::Replaces && later.key == edge.key;
+        if is_same && reasons.contains(&edge.why) {
+            cycle[at] = Edge { to: later.to, state: later.state, ..edge };
+            cycle.remove(next);
+            at -= usize::from(next < at);
+        } else {
+            at += 1;
+        }
+    }
 }
 
 /// The longest part of a cycle that one edge of time replaces: where, and how many edges.
