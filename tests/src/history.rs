@@ -46,7 +46,6 @@ mod timeline;
 mod transaction;
 mod versions;
 mod violation;
-#[cfg(not(madsim))]
 mod workload;
 
 pub use check::{Report, check};
@@ -55,5 +54,4 @@ pub use recorder::{Recorder, Running};
 pub use stored::StoredError;
 pub use transaction::{History, Operation, Outcome, Record, Transaction};
 pub use violation::{Kind, Violation};
-#[cfg(not(madsim))]
 pub use workload::Workload;

@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use aspen_core::ShardRouter;
-use aspen_tests::history::{History, Kind, Operation, Outcome, Record, Report, Transaction, check};
+use aspen_tests::history::{
+    History, Kind, Operation, Outcome, Record, Recorder, Report, Transaction, check,
+};
 
 /// A transaction in the making; committed, unless it says otherwise.
 #[derive(Clone)]
@@ -411,4 +413,22 @@ fn history_reports_count_outcomes() {
     assert!(check(&empty).is_good());
     let committed = Outcome::Committed { revisions: BTreeMap::new() };
     assert_eq!(transactions[4].0.outcome, committed);
+}
+
+#[test]
+fn history_recorder_keeps_time_and_what_may_have_happened() {
+    let recorder = Recorder::new(1);
+    let set = |value: &str| t(0, 0).set("x", value, 1).unknown().0.operations;
+    let mut lost = recorder.begin(1);
+    lost.attempt(set("a"));
+    let aborted = recorder.begin(2);
+    aborted.end(Outcome::Aborted, set("b"));
+    let next = recorder.begin(2);
+    drop(lost);
+    next.end(t(0, 0).at(1).0.outcome, set("c"));
+    let History { transactions, .. } = recorder.history();
+    let [aborted, lost, next] = &transactions[..] else { panic!("{transactions:?}") };
+    assert!(aborted.is_before(next) && !next.is_before(aborted));
+    assert!(!lost.is_before(next) && !aborted.is_before(lost), "they overlap");
+    assert_eq!((&lost.outcome, lost.operations.clone()), (&Outcome::Unknown, set("a")));
 }

@@ -78,7 +78,8 @@ impl Workload {
         }
     }
 
-    async fn scan(&mut self) {
+    /// Reads all keys at once: at the end, it shows what came of unknown outcomes.
+    pub async fn scan(&self) {
         let range = KeyRange::prefix(Self::PREFIX);
         let running = self.recorder.begin(self.process);
         match self.client.scan(range, ScanOptions::default()).await {
