@@ -1,7 +1,7 @@
 //! A real cluster under concurrent clients, and whether what they saw is strictly serializable.
 //!
-//! Every client has a connection and sessions of its own; some give up soon, so that outcomes stay
-//! unknown while the leader is away. A history that fails is kept as JSON lines, to be checked again.
+//! Every client has a connection and sessions of its own. Some give up soon, and some are stopped in
+//! the middle of what they do, so that outcomes stay unknown, of writes that happen and that do not. A history that fails is kept as JSON lines, to be checked again.
 
 #![cfg(not(madsim))]
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use aspen_client::Options;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::history::{History, Recorder, Report, Workload, check};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 const CLIENTS: u64 = 6;
@@ -31,44 +31,57 @@ fn must_be_good(name: &str, history: &History) -> Report {
     report
 }
 
-/// How long a client tries: every other one gives up before a new leader is there.
-fn patience(client: u64) -> Options {
-    let limit = Duration::from_millis(if client.is_multiple_of(2) { 60_000 } else { 250 });
-    Options { limit, attempt: limit.min(Duration::from_secs(1)) }
+/// How a client works.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Temper {
+    /// Waits for an outcome however long that takes.
+    Patient,
+    /// Gives up before a new leader is there.
+    Impatient,
+    /// Is stopped once the others have done a few steps more.
+    Stopped,
 }
 
-/// Clients at work on a cluster, and word of each of their steps.
+impl Temper {
+    fn of(client: u64) -> Temper {
+        [Temper::Patient, Temper::Impatient, Temper::Stopped][client as usize % 3]
+    }
+
+    fn options(self) -> Options {
+        let limit = Duration::from_millis(if self == Temper::Impatient { 250 } else { 60_000 });
+        Options { limit, attempt: limit.min(Duration::from_secs(1)) }
+    }
+}
+
+/// Clients at work on a cluster, and how many steps they have done.
 struct Work {
     recorder: Recorder,
     clients: JoinSet<()>,
-    progress: mpsc::Receiver<()>,
+    done: watch::Sender<usize>,
 }
 
 impl Work {
     async fn start(cluster: &Cluster) -> Work {
-        let recorder = Recorder::new(1);
-        let (done, progress) = mpsc::channel(CLIENTS as usize * STEPS);
+        let (recorder, done) = (Recorder::new(1), watch::Sender::new(0));
         let mut clients = JoinSet::new();
         for process in 0..CLIENTS {
-            let client = cluster.client_with(patience(process)).await;
-            let mut workload = Workload::new(client.clone(), recorder.clone(), process, 1);
+            let temper = Temper::of(process);
+            let client = cluster.client_with(temper.options()).await;
+            let workload = Workload::new(client.clone(), recorder.clone(), process, 1);
             let done = done.clone();
             clients.spawn(async move {
-                for _ in 0..STEPS {
-                    workload.step().await;
-                    done.send(()).await.unwrap();
-                }
+                work(workload, temper, done).await;
                 client.close().await;
             });
         }
-        Work { recorder, clients, progress }
+        Work { recorder, clients, done }
     }
 
     /// Waits until the clients have done this many steps more.
-    async fn steps(&mut self, count: usize) {
-        for _ in 0..count {
-            self.progress.recv().await.unwrap();
-        }
+    async fn steps(&self, count: usize) {
+        let mut done = self.done.subscribe();
+        let wanted = *done.borrow() + count;
+        done.wait_for(|done| *done >= wanted).await.unwrap();
     }
 
     /// Waits until all is done, and looks at what came of it.
@@ -83,10 +96,25 @@ impl Work {
     }
 }
 
+/// All steps of one client.
+async fn work(mut workload: Workload, temper: Temper, done: watch::Sender<usize>) {
+    for step in 0..STEPS {
+        let mut others = done.subscribe();
+        let patience = 2 + step % 8;
+        let wanted = *others.borrow() + patience;
+        let is_late = others.wait_for(|done| *done >= wanted);
+        tokio::select! {
+            () = workload.step() => {}
+            _ = is_late, if temper == Temper::Stopped => {}
+        }
+        done.send_modify(|done| *done += 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cluster_history_is_strictly_serializable_while_nodes_restart() {
     let mut cluster = Cluster::start(3).await;
-    let mut work = Work::start(&cluster).await;
+    let work = Work::start(&cluster).await;
     let part = CLIENTS as usize * STEPS / 5;
     work.steps(part).await;
     let leader = cluster.leader().await;
