@@ -1,7 +1,8 @@
 //! A real cluster under concurrent clients, and whether what they saw is strictly serializable.
 //!
 //! Every client has a connection and sessions of its own. Some give up soon, and some are stopped in
-//! the middle of what they do, so that outcomes stay unknown, of writes that happen and that do not. A history that fails is kept as JSON lines, to be checked again.
+//! the middle of what they do, so that outcomes stay unknown, of writes that happen and that do not.
+//! A history that fails is kept as JSON lines: `text.parse::<History>()`, then `check`.
 
 #![cfg(not(madsim))]
 
