@@ -5,5 +5,6 @@
 #[cfg(not(madsim))]
 pub mod cluster;
 pub mod guests;
+pub mod history;
 #[cfg(madsim)]
 pub mod sim;

@@ -1,0 +1,208 @@
+//! Random transactions on few keys, through the client: the only part of the history that knows it.
+//!
+//! What is recorded as one transaction is what the store promises to do at one moment: a single get,
+//! a scan of one page of one shard, a blind write, or a transaction whose reads are checked when it
+//! commits. Reads that a transaction only made on the way are part of it because it expects them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aspen_client::{
+    Client, Expectation, Key, KeyRange, Read, RequestError, ScanOptions, Value, WriteCommand,
+    WriteError, WriteOp,
+};
+
+use crate::history::{Choices, Operation, Outcome, Record, Recorder};
+
+/// A client with its recorder and its choices.
+pub struct Workload {
+    client: Client,
+    recorder: Recorder,
+    process: u64,
+    choices: Choices,
+    keys: u64,
+    /// Values written so far: with the process, they make each value the only one.
+    values: u64,
+}
+
+impl Workload {
+    /// Keys that all clients together work on; they live on one shard.
+    pub const KEYS: u64 = 10;
+    const PREFIX: &str = "{hot}/";
+
+    /// Choices follow from the number of the process and the seed.
+    pub fn new(client: Client, recorder: Recorder, process: u64, seed: u64) -> Self {
+        let choices = Choices::new(seed.wrapping_mul(1_000).wrapping_add(process));
+        Self { client, recorder, process, choices, keys: Self::KEYS, values: 0 }
+    }
+
+    /// Does one thing and records it, whatever it comes to.
+    pub async fn step(&mut self) {
+        match self.choices.below(10) {
+            0 => self.get().await,
+            1 => self.scan().await,
+            2 => {
+                let set = self.set();
+                self.blind(set).await;
+            }
+            3 => {
+                let delete = Operation::Delete { key: self.key(), version: None };
+                self.blind(delete).await;
+            }
+            _ => self.transaction().await,
+        }
+    }
+
+    fn key(&mut self) -> String {
+        format!("{}{}", Self::PREFIX, self.choices.below(self.keys))
+    }
+
+    fn some_keys(&mut self, most: u64) -> BTreeSet<String> {
+        (0..=self.choices.below(most)).map(|_| self.key()).collect()
+    }
+
+    fn set(&mut self) -> Operation {
+        self.values += 1;
+        let value = format!("{}.{}", self.process, self.values);
+        Operation::Set { key: self.key(), value, version: None }
+    }
+
+    async fn get(&mut self) {
+        let key = self.key();
+        let running = self.recorder.begin(self.process);
+        match self.client.get(&key).await {
+            Ok(found) => {
+                let found = found.as_ref().map(record);
+                running.end(nothing_written(), vec![Operation::Get { key, found }]);
+            }
+            Err(_) => running.end(Outcome::Aborted, vec![]),
+        }
+    }
+
+    /// Reads all keys at once: at the end, it shows what came of unknown outcomes.
+    pub async fn scan(&self) {
+        let range = KeyRange::prefix(Self::PREFIX);
+        let running = self.recorder.begin(self.process);
+        match self.client.scan(range, ScanOptions::default()).await {
+            Ok(items) => {
+                let item = |item: &aspen_client::Item| (item.key.to_string(), record(&item.record));
+                let found = items.iter().map(item).collect();
+                // The first key beyond the prefix: '0' comes after '/'.
+                let (start, end) = (Self::PREFIX.into(), Some("{hot}0".into()));
+                running.end(nothing_written(), vec![Operation::Scan { start, end, found }]);
+            }
+            Err(_) => running.end(Outcome::Aborted, vec![]),
+        }
+    }
+
+    /// A write without reads.
+    async fn blind(&mut self, write: Operation) {
+        let mut running = self.recorder.begin(self.process);
+        running.attempt(vec![write.clone()]);
+        let (outcome, operations) = self.commit(vec![], vec![write]).await;
+        running.end(outcome, operations);
+    }
+
+    /// Reads some keys, then writes some, if none of those read has changed.
+    async fn transaction(&mut self) {
+        let (read_keys, write_keys) = (self.some_keys(3), self.some_keys(3));
+        let mut running = self.recorder.begin(self.process);
+        let mut reads = vec![];
+        for key in read_keys {
+            match self.client.get(&key).await {
+                Ok(found) => {
+                    reads.push(Operation::Get { key, found: found.as_ref().map(record) });
+                }
+                Err(_) => return running.end(Outcome::Aborted, reads),
+            }
+        }
+        let mut writes = vec![];
+        if self.choices.below(5) > 0 {
+            for key in write_keys {
+                writes.push(match self.choices.below(4) {
+                    0 => Operation::Delete { key, version: None },
+                    _ => match self.set() {
+                        Operation::Set { value, .. } => {
+                            Operation::Set { key, value, version: None }
+                        }
+                        other => other,
+                    },
+                });
+            }
+        }
+        running.attempt([reads.clone(), writes.clone()].concat());
+        let (outcome, operations) = self.commit(reads, writes).await;
+        running.end(outcome, operations);
+    }
+
+    /// Commits what was read and is to be written, and fills in the versions.
+    async fn commit(
+        &self,
+        reads: Vec<Operation>,
+        mut writes: Vec<Operation>,
+    ) -> (Outcome, Vec<Operation>) {
+        let read_set = reads.iter().filter_map(expectation).collect();
+        let write_set = writes.iter().filter_map(write).collect();
+        let command = WriteCommand::OptimisticTransaction { read_set, write_set };
+        let outcome = match self.client.commit(command).await {
+            Ok(committed) => {
+                for (write, told) in writes.iter_mut().zip(&committed.versions) {
+                    if let Operation::Set { version, .. } | Operation::Delete { version, .. } =
+                        write
+                    {
+                        *version = Some(told.get());
+                    }
+                }
+                let revisions = BTreeMap::from([(0, committed.revision.get())]);
+                Outcome::Committed { revisions }
+            }
+            Err(error) => outcome_of(&error),
+        };
+        (outcome, [reads, writes].concat())
+    }
+}
+
+/// What an error says about the effect of the write.
+fn outcome_of(error: &WriteError) -> Outcome {
+    match error {
+        WriteError::Conflict { .. } | WriteError::Refusal { .. } => Outcome::Aborted,
+        WriteError::Request { source: RequestError::Invalid { .. } } => Outcome::Aborted,
+        WriteError::Request { .. } => Outcome::Unknown,
+    }
+}
+
+fn nothing_written() -> Outcome {
+    Outcome::Committed { revisions: BTreeMap::new() }
+}
+
+fn record(record: &aspen_client::Record) -> Record {
+    Record {
+        value: record.value.as_bytes().escape_ascii().to_string(),
+        version: record.version.get(),
+        create_revision: record.create_revision.get(),
+        mod_revision: record.mod_revision.get(),
+    }
+}
+
+fn expectation(operation: &Operation) -> Option<Read> {
+    let Operation::Get { key, found } = operation else { return None };
+    let expected = match found {
+        Some(record) => Expectation::ModRevision(aspen_client::Revision::new(record.mod_revision)),
+        None => Expectation::Absent,
+    };
+    Some(Read { key: to_key(key), expected })
+}
+
+fn write(operation: &Operation) -> Option<WriteOp> {
+    match operation {
+        Operation::Set { key, value, .. } => {
+            let value = Value::try_from(&value[..]).expect("values of a workload are short");
+            Some(WriteOp::Set { key: to_key(key), value })
+        }
+        Operation::Delete { key, .. } => Some(WriteOp::Delete { key: to_key(key) }),
+        Operation::Get { .. } | Operation::Scan { .. } => None,
+    }
+}
+
+fn to_key(key: &str) -> Key {
+    Key::try_from(key).expect("keys of a workload are short")
+}
