@@ -127,6 +127,10 @@ impl Tail {
     }
 
     fn drop_from(&mut self, index: u64) {
+        // Nearly always nothing is there, and splitting a map counts what it keeps.
+        if self.cached.last_key_value().is_none_or(|(last, _)| *last < index) {
+            return;
+        }
         for cached in self.cached.split_off(&index).into_values() {
             self.bytes -= cost(&cached.entry);
         }

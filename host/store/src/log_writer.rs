@@ -86,7 +86,12 @@ impl Writer {
             open = self.receive(&mut jobs).await;
             open &= !jobs.iter().any(|job| matches!(job, Job::Close { .. }));
             let result = self.commit_guarded(&jobs);
-            jobs.drain(..).for_each(|job| answer(job, &result));
+            if result.is_ok() {
+                jobs.iter().for_each(note);
+            }
+            // The last append's answer covers those before it, and openraft takes answers in any
+            // order: it then wakes up once and commits everything at once, instead of a part.
+            jobs.drain(..).rev().for_each(|job| answer(job, &result));
         }
     }
 
@@ -177,23 +182,21 @@ impl Writer {
     }
 }
 
+/// Tells the memory of its shard what is on disk now.
+fn note(job: &Job) {
+    match job {
+        Job::Append { tail, append, .. } => lock(&tail.memory).flushed(*append),
+        Job::Vote { tail, vote, .. } => lock(&tail.memory).vote = Some(*vote),
+        Job::Truncate { .. } | Job::Purge { .. } | Job::Close { .. } => {}
+    }
+}
+
 fn answer(job: Job, result: &Result<(), String>) {
     let result = result.clone().map_err(io::Error::other);
     let done = match job {
-        Job::Append { tail, append, done, .. } => {
-            if result.is_ok() {
-                lock(&tail.memory).flushed(append);
-            }
-            return done.io_completed(result);
-        }
-        Job::Vote { tail, vote, done } => {
-            if result.is_ok() {
-                lock(&tail.memory).vote = Some(vote);
-            }
-            done
-        }
-        Job::Truncate { done, .. } | Job::Close { done } => done,
+        Job::Append { done, .. } => return done.io_completed(result),
         Job::Purge { .. } => return,
+        Job::Vote { done, .. } | Job::Truncate { done, .. } | Job::Close { done } => done,
     };
     // Whoever asked may have given up waiting.
     let _: Result<(), io::Result<()>> = done.send(result);
