@@ -213,7 +213,8 @@ impl Node {
     /// Keeps the access list equal to the membership of the first shard.
     fn watch_members(self: &Arc<Self>) {
         let Some(first) = self.shard(ShardId::new(0)) else { return };
-        let mut metrics = first.raft.metrics();
+        // These change with the members and the leader, all of them with every batch.
+        let mut metrics = first.raft.server_metrics();
         let node = Arc::downgrade(self);
         let watcher = tokio::spawn(async move {
             let mut last = None;

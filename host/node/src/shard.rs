@@ -137,7 +137,7 @@ impl Shard {
 
     /// Who leads, as this replica knows.
     pub fn leader(&self) -> Option<NodeId> {
-        self.raft.metrics().borrow_watched().current_leader.map(NodeId::new)
+        self.raft.server_metrics().borrow_watched().current_leader.map(NodeId::new)
     }
 
     /// The leader's address, as this replica knows.
