@@ -56,6 +56,9 @@ pub struct ScanOptions {
 pub struct ScanPage {
     /// The entries, in the order asked.
     pub items: Vec<Item>,
+    /// The revision that they were read at, if the range is on one shard: what a transaction's
+    /// `unchanged` takes, for as far as the page goes.
+    pub revision: Option<Revision>,
     /// Goes on after the last of them; `None` when the range is through.
     pub next: Option<ScanToken>,
 }
@@ -187,10 +190,14 @@ impl Client {
         options: ScanOptions,
     ) -> Result<ScanPage, RequestError> {
         let (mut items, mut more, mut complete) = (vec![], false, usize::MAX);
-        for shard in self.scan_shards(&range) {
+        let shards = self.scan_shards(&range);
+        let is_one = shards.len() == 1;
+        let mut revision = None;
+        for shard in shards {
             let page = self.page(shard, range.clone(), vec![], options).await?;
             let page = page.ok().context(ProtocolSnafu)?;
             ensure!(!page.more || !page.items.is_empty(), ProtocolSnafu);
+            revision = Some(page.revision).filter(|_| is_one);
             // Behind the last key of a page that is not the last, this shard may have more.
             if page.more {
                 more = true;
@@ -209,7 +216,7 @@ impl Client {
             let rest = range.beyond(&last.key, options.reverse);
             ScanToken::new(self.cluster_id(), rest, options.reverse)
         });
-        Ok(ScanPage { items, next })
+        Ok(ScanPage { items, revision, next })
     }
 
     fn scan_shards(&self, range: &KeyRange) -> Vec<ShardId> {

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aspen_client::{
-    Client, Expectation, Key, KeyRange, Read, RequestError, ScanOptions, Value, WriteCommand,
-    WriteError, WriteOp,
+    Client, Item, Key, KeyRange, OperationResult, Read, RequestError, ScanOptions, Value,
+    WriteCommand, WriteError, WriteOp,
 };
 
 use crate::history::{Choices, Operation, Outcome, Record, Recorder};
@@ -84,11 +84,7 @@ impl Workload {
         let running = self.recorder.begin(self.process);
         match self.client.scan(range, ScanOptions::default()).await {
             Ok(items) => {
-                let item = |item: &aspen_client::Item| (item.key.to_string(), record(&item.record));
-                let found = items.iter().map(item).collect();
-                // The first key beyond the prefix: '0' comes after '/'.
-                let (start, end) = (Self::PREFIX.into(), Some("{hot}0".into()));
-                running.end(nothing_written(), vec![Operation::Scan { start, end, found }]);
+                running.end(nothing_written(), vec![scanned(&items)]);
             }
             Err(_) => running.end(Outcome::Aborted, vec![]),
         }
@@ -98,18 +94,31 @@ impl Workload {
     async fn blind(&mut self, write: Operation) {
         let mut running = self.recorder.begin(self.process);
         running.attempt(vec![write.clone()]);
-        let (outcome, operations) = self.commit(vec![], vec![write]).await;
+        let (outcome, operations) = self.commit(vec![], vec![], vec![write]).await;
         running.end(outcome, operations);
     }
 
-    /// Reads some keys, then writes some, if none of those read has changed.
+    /// Reads some keys or all of them, then writes some, if nothing read has changed.
     async fn transaction(&mut self) {
         let (read_keys, write_keys) = (self.some_keys(3), self.some_keys(3));
+        let is_range = self.choices.below(4) == 0;
         let mut running = self.recorder.begin(self.process);
-        let mut reads = vec![];
+        let (mut reads, mut read_set) = (vec![], vec![]);
+        if is_range {
+            let range = KeyRange::prefix(Self::PREFIX);
+            match self.client.scan_page(range.clone(), ScanOptions::default()).await {
+                Ok(page) => {
+                    let unchanged_since = page.revision.expect("the prefix fixes the shard");
+                    read_set.push(Read::Range { range, unchanged_since });
+                    reads.push(scanned(&page.items));
+                }
+                Err(_) => return running.end(Outcome::Aborted, reads),
+            }
+        }
         for key in read_keys {
             match self.client.get(&key).await {
                 Ok(found) => {
+                    read_set.push(Read::key(to_key(&key), &found));
                     reads.push(Operation::Get { key, found: found.as_ref().map(record) });
                 }
                 Err(_) => return running.end(Outcome::Aborted, reads),
@@ -130,24 +139,26 @@ impl Workload {
             }
         }
         running.attempt([reads.clone(), writes.clone()].concat());
-        let (outcome, operations) = self.commit(reads, writes).await;
+        let (outcome, operations) = self.commit(read_set, reads, writes).await;
         running.end(outcome, operations);
     }
 
     /// Commits what was read and is to be written, and fills in the versions.
     async fn commit(
         &self,
+        read_set: Vec<Read>,
         reads: Vec<Operation>,
         mut writes: Vec<Operation>,
     ) -> (Outcome, Vec<Operation>) {
-        let read_set = reads.iter().filter_map(expectation).collect();
         let write_set = writes.iter().filter_map(write).collect();
         let command = WriteCommand::OptimisticTransaction { read_set, write_set };
-        let outcome = match self.client.commit(command).await {
+        let outcome = match self.client.write(command).await {
             Ok(committed) => {
-                for (write, told) in writes.iter_mut().zip(&committed.versions) {
+                for (write, told) in writes.iter_mut().zip(&committed.results) {
                     if let Operation::Set { version, .. } | Operation::Delete { version, .. } =
                         write
+                        && let OperationResult::Written { version: told }
+                        | OperationResult::Deleted { version: told } = told
                     {
                         *version = Some(told.get());
                     }
@@ -183,20 +194,20 @@ fn record(record: &aspen_client::Record) -> Record {
     }
 }
 
-fn expectation(operation: &Operation) -> Option<Read> {
-    let Operation::Get { key, found } = operation else { return None };
-    let expected = match found {
-        Some(record) => Expectation::ModRevision(aspen_client::Revision::new(record.mod_revision)),
-        None => Expectation::Absent,
-    };
-    Some(Read { key: to_key(key), expected })
+/// A scan of every key of the workload.
+fn scanned(items: &[Item]) -> Operation {
+    let item = |item: &Item| (item.key.to_string(), record(&item.record));
+    let found = items.iter().map(item).collect();
+    // The first key beyond the prefix: '0' comes after '/'.
+    let (start, end) = (Workload::PREFIX.into(), Some("{hot}0".into()));
+    Operation::Scan { start, end, found }
 }
 
 fn write(operation: &Operation) -> Option<WriteOp> {
     match operation {
         Operation::Set { key, value, .. } => {
             let value = Value::try_from(&value[..]).expect("values of a workload are short");
-            Some(WriteOp::Set { key: to_key(key), value })
+            Some(WriteOp::set(to_key(key), value))
         }
         Operation::Delete { key, .. } => Some(WriteOp::Delete { key: to_key(key) }),
         Operation::Get { .. } | Operation::Scan { .. } => None,
