@@ -5,5 +5,7 @@
 #[cfg(not(madsim))]
 pub mod cluster;
 pub mod guests;
+#[cfg(not(madsim))]
+pub mod script;
 #[cfg(madsim)]
 pub mod sim;
