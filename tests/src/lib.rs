@@ -6,5 +6,7 @@
 pub mod cluster;
 pub mod guests;
 pub mod history;
+#[cfg(not(madsim))]
+pub mod script;
 #[cfg(madsim)]
 pub mod sim;

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::txn_text::parse_ms;
 
 /// A distributed, strictly serializable key-value store that you program with WebAssembly
 /// functions.
@@ -34,20 +37,9 @@ pub enum Command {
     /// Run one node of a cluster, in the foreground; Ctrl-C stops it.
     Node(Node),
     /// Write a key.
-    Put {
-        /// The key.
-        key: String,
-        /// The value; `-` reads it from standard input.
-        value: String,
-    },
+    Put(Put),
     /// Print the value of a key.
-    Get {
-        /// The key.
-        key: String,
-        /// Print value, version and revisions as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Get(Get),
     /// Remove a key.
     Delete {
         /// The key.
@@ -55,6 +47,11 @@ pub enum Command {
     },
     /// List keys and values in the order of keys.
     Scan(Scan),
+    /// Check and write several keys at once: everything or nothing.
+    Txn(Txn),
+    /// Leases: keys that go together when nobody keeps them alive.
+    #[command(subcommand)]
+    Lease(Lease),
     /// Show every node: leader, log, state and digest of each shard.
     Status {
         /// Print as JSON.
@@ -131,6 +128,110 @@ pub struct Node {
     pub shards: u16,
 }
 
+/// `aspen put`
+#[derive(Debug, Args)]
+pub struct Put {
+    /// The key.
+    pub key: String,
+    /// The value; `-` reads it from standard input.
+    pub value: String,
+    /// Remove the key again after this time: 500ms, 30s, 5m, 2h, 1d.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub ttl: Option<Duration>,
+    /// Remove the key together with this lease.
+    #[arg(long, conflicts_with = "ttl")]
+    pub lease: Option<u64>,
+}
+
+/// `aspen get`
+#[derive(Debug, Args)]
+pub struct Get {
+    /// The key.
+    pub key: String,
+    /// An answer this old will do (such as 5s): any node may give it.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub stale: Option<Duration>,
+    /// Print value, version, revisions and lease as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `aspen txn`
+#[derive(Debug, Args)]
+#[command(after_help = TXN_HELP)]
+pub struct Txn {
+    /// The statements, each one argument. Without any they are read from FILE or standard input.
+    #[arg(value_name = "STATEMENT")]
+    pub statements: Vec<String>,
+    /// A file with one statement a line.
+    #[arg(long, conflicts_with = "statements")]
+    pub file: Option<PathBuf>,
+    /// Print results or conflicts as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const TXN_HELP: &str = "\
+Statements:
+  read KEY version N | mod N | since N | absent    expectations: all must hold
+  unchanged PREFIX since N                         no such key written or removed after revision N
+  unchanged FROM..TO since N
+  if KEY value|version|create|mod|lease =|!=|<|> X
+  set KEY VALUE [ttl 30s | lease N | keep]         operations, in order
+  get KEY
+  delete KEY
+  expire KEY never | keep | ttl 30s | lease N
+  grant ttl 30s
+  keepalive N
+  revoke N
+  else                                             operations done if an expectation fails;
+                                                   without it that is a conflict (exit code 1)
+Keys and values with blanks stand in double quotes: \"two words\", \"\\n\", \"\\x00\".
+
+Example: buy the last one, if it is still there and nobody changed the price.
+  aspen txn 'if stock/42 value = 1' 'read price/42 mod 7' 'set stock/42 0' 'set order/9 42 ttl 1h'";
+
+/// `aspen lease`
+#[derive(Debug, Subcommand)]
+pub enum Lease {
+    /// Grant a lease; prints its number.
+    Grant {
+        /// How long it lives when nobody keeps it alive: 500ms, 30s, 5m, 2h, 1d.
+        #[arg(value_parser = duration)]
+        ttl: Duration,
+        /// A key, existing or not, of the shard that the lease shall live on.
+        #[arg(long)]
+        key: String,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a lease run its whole time again.
+    Keepalive(NamedLease),
+    /// End a lease and remove its keys.
+    Revoke(NamedLease),
+    /// Show what is left of a lease, and its keys.
+    Show(NamedLease),
+}
+
+/// A lease that exists.
+#[derive(Debug, Args)]
+pub struct NamedLease {
+    /// Its number, as `grant` printed it.
+    pub lease: u64,
+    /// A key of the shard that it lives on; not needed where there is one shard.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let ms = parse_ms(text).ok_or("expected a time such as 500ms, 30s, 5m, 2h or 1d")?;
+    Ok(Duration::from_millis(ms))
+}
+
 /// `aspen scan`
 #[derive(Debug, Args)]
 pub struct Scan {
@@ -146,7 +247,13 @@ pub struct Scan {
     /// Leave the values out.
     #[arg(long)]
     pub keys_only: bool,
-    /// One JSON object a line, with versions and revisions.
+    /// An answer this old will do (such as 5s): any node may give it.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub stale: Option<Duration>,
+    /// Go on where an earlier scan ended; it brings its prefix and direction.
+    #[arg(long, conflicts_with_all = ["prefix", "reverse"])]
+    pub token: Option<String>,
+    /// One JSON object a line, with versions, revisions and lease; `{"next": TOKEN}` if there is more.
     #[arg(long)]
     pub json: bool,
 }

@@ -5,6 +5,10 @@
 pub mod cli;
 pub mod failure;
 
+pub mod txn_print;
+pub mod txn_text;
+pub mod txn_words;
+
 pub mod build;
 pub mod commands;
 pub mod scaffold;

@@ -79,8 +79,7 @@ fn process_session_of_the_readme_works() {
     let server = Server::start(&["dev", path(&dir), "--nodes", "3"]);
     assert_eq!(run(&dir, &["put", "greeting", "hello"]), ok("version 1 at revision 1"));
     assert_eq!(run(&dir, &["get", "greeting"]), ok("hello"));
-    let json =
-        r#"{"create_revision":1,"key":"greeting","mod_revision":1,"value":"hello","version":1}"#;
+    let json = r#"{"create_revision":1,"key":"greeting","lease":0,"mod_revision":1,"value":"hello","version":1}"#;
     assert_eq!(run(&dir, &["get", "greeting", "--json"]), ok(json));
     assert_eq!(run(&dir, &["get", "nothing"]), (1, "aspen: nothing: not found".into()));
     assert_eq!(run(&dir, &["delete", "nothing"]).0, 1);

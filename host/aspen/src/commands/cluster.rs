@@ -1,0 +1,82 @@
+//! `aspen status` and `aspen cluster`: nodes and members.
+
+use aspen_client::Client;
+use aspen_core::NodeId;
+use serde_json::{Value as Json, json};
+
+use crate::commands::print::say;
+use crate::failure::Failure;
+
+/// `aspen status`
+pub async fn status(client: &Client, as_json: bool) -> Result<(), Failure> {
+    let mut all = vec![];
+    if !as_json {
+        say("node  shard  role      term   applied   snapshot   revision       keys  digest")?;
+    }
+    for (address, status) in client.status().await {
+        match status {
+            Ok(status) => {
+                for shard in &status.shards {
+                    let leads = shard.leader == Some(status.node);
+                    let role = if leads { "leader" } else { "follower" };
+                    let role = if shard.failed.is_some() { "FAILED" } else { role };
+                    if as_json {
+                        all.push(json!({
+                            "node": status.node.get(), "address": address.to_string(),
+                            "shard": shard.shard.get(), "role": role.to_lowercase(),
+                            "term": shard.term, "leader": shard.leader.map(|leader| leader.get()),
+                            "last": shard.last.get(), "applied": shard.applied.get(),
+                            "snapshot": shard.snapshot.get(), "revision": shard.revision.get(),
+                            "keys": shard.keys, "digest": shard.digest.to_string(),
+                            "failed": shard.failed,
+                        }));
+                        continue;
+                    }
+                    say(&format!(
+                        "{:<5} {:<6} {role:<9} {:<6} {:<9} {:<10} {:<10} {:>8}  {}",
+                        status.node.to_string(),
+                        shard.shard.to_string(),
+                        shard.term,
+                        shard.applied.get(),
+                        shard.snapshot.get(),
+                        shard.revision.get(),
+                        shard.keys,
+                        shard.digest,
+                    ))?;
+                    if let Some(reason) = &shard.failed {
+                        say(&format!("      {reason}"))?;
+                    }
+                }
+            }
+            Err(error) if as_json => {
+                all.push(json!({ "address": address.to_string(), "error": error.to_string() }));
+            }
+            Err(error) => say(&format!("{address}: {error}"))?,
+        }
+    }
+    if as_json { say(&json!(all).to_string()) } else { Ok(()) }
+}
+
+/// `aspen cluster members`
+pub async fn members(client: &Client, as_json: bool) -> Result<(), Failure> {
+    let info = client.cluster().await?;
+    if as_json {
+        let member = |member: &aspen_core::MemberInfo| json!({ "node": member.node.get(), "address": member.address, "voter": member.voter });
+        let members: Vec<Json> = info.members.iter().map(member).collect();
+        let cluster = format!("{:032x}", info.cluster);
+        return say(
+            &json!({ "cluster": cluster, "shards": info.shards, "members": members }).to_string()
+        );
+    }
+    for member in &info.members {
+        let role = if member.voter { "voter" } else { "learner" };
+        say(&format!("{:<5} {role:<8} {}", member.node.to_string(), member.address))?;
+    }
+    Ok(())
+}
+
+/// `aspen cluster remove-node`
+pub async fn remove(client: &Client, node: u64) -> Result<(), Failure> {
+    client.remove_node(NodeId::new(node)).await?;
+    say(&format!("node n{node} is no longer a member; its process can be stopped"))
+}

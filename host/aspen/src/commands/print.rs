@@ -1,0 +1,47 @@
+//! Printing: lines, bytes, records as JSON.
+
+use std::io::Write;
+
+use aspen_client::{Key, Record};
+use serde_json::{Value as Json, json};
+
+use crate::failure::Failure;
+
+/// Prints a line.
+pub fn say(line: &str) -> Result<(), Failure> {
+    print_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Prints; a reader that closed its end (`| head`) is no failure.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Refused { message: format!("cannot print: {error}") })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Text as text; bytes that are none as `{"hex": "..."}`.
+pub fn bytes_json(bytes: &[u8]) -> Json {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!(text),
+        Err(_) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({ "hex": hex })
+        }
+    }
+}
+
+/// A key with everything known of it.
+pub fn record_json(key: &Key, record: &Record) -> Json {
+    json!({
+        "key": bytes_json(key.as_bytes()),
+        "value": bytes_json(record.value.as_bytes()),
+        "version": record.version.get(),
+        "create_revision": record.create_revision.get(),
+        "mod_revision": record.mod_revision.get(),
+        "lease": record.lease.get(),
+    })
+}

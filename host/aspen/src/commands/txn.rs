@@ -1,0 +1,120 @@
+//! `aspen txn`: a transaction as text, and what it came to.
+
+use std::io::Read;
+
+use aspen_client::{
+    Client, Committed, ConflictError, Operation, OperationResult, Revision, Transact, WriteError,
+    WriteOp,
+};
+use aspen_core::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
+use serde_json::{Value as Json, json};
+
+use crate::cli::Txn;
+use crate::commands::print::{bytes_json, record_json, say};
+use crate::failure::Failure;
+use crate::txn_print::{operations_done, print_committed, print_conflict, print_results};
+use crate::txn_text::parse;
+
+/// Longest text: every byte of the largest transaction as `\xNN`, and the words around it.
+const TEXT_BYTES_MAX: usize = 4 * TXN_BYTES_MAX + 256 * TXN_OPS_MAX;
+
+/// `aspen txn`
+pub async fn run(client: &Client, options: &Txn) -> Result<(), Failure> {
+    let transact =
+        parse(&read(options)?).map_err(|error| Failure::Usage { message: error.to_string() })?;
+    match client.write(transact.clone()).await {
+        Ok(committed) => print_done(&transact, &committed, options.json),
+        Err(WriteError::Conflict { revision, conflicts }) => {
+            refuse(revision, &conflicts, options.json)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read(options: &Txn) -> Result<String, Failure> {
+    if !options.statements.is_empty() {
+        return Ok(options.statements.join("\n"));
+    }
+    let mut text = String::new();
+    let most = TEXT_BYTES_MAX as u64 + 1;
+    let read = match &options.file {
+        Some(file) => {
+            std::fs::File::open(file).and_then(|opened| opened.take(most).read_to_string(&mut text))
+        }
+        None => std::io::stdin().take(most).read_to_string(&mut text),
+    };
+    let message = match read {
+        Ok(_) if text.len() <= TEXT_BYTES_MAX => return Ok(text),
+        Ok(_) => format!("the statements are more than {TEXT_BYTES_MAX} bytes"),
+        Err(error) => format!("cannot read the statements: {error}"),
+    };
+    Err(Failure::Usage { message })
+}
+
+fn print_done(transact: &Transact, committed: &Committed, as_json: bool) -> Result<(), Failure> {
+    let Committed { revision, time, succeeded, results } = committed;
+    if !as_json {
+        print_results(transact, *succeeded, results).try_for_each(|line| say(&line))?;
+        return say(&print_committed(transact, *succeeded, revision.get()));
+    }
+    let done = operations_done(transact, *succeeded).iter().zip(results);
+    let results: Vec<Json> =
+        done.map(|(operation, result)| result_json(operation, result)).collect();
+    say(&json!({
+        "committed": true, "succeeded": succeeded, "revision": revision.get(),
+        "time_ms": time.get(), "results": results,
+    })
+    .to_string())
+}
+
+fn refuse(revision: Revision, conflicts: &[ConflictError], as_json: bool) -> Result<(), Failure> {
+    let first = format!("conflict at revision {}", revision.get());
+    if !as_json {
+        let lines = conflicts.iter().map(|conflict| format!("\n{}", print_conflict(conflict)));
+        return Err(Failure::Refused { message: first + &lines.collect::<String>() });
+    }
+    let conflicts: Vec<Json> = conflicts.iter().map(conflict_json).collect();
+    say(&json!({ "committed": false, "revision": revision.get(), "conflicts": conflicts })
+        .to_string())?;
+    Err(Failure::Refused { message: first })
+}
+
+fn result_json(operation: &Operation, result: &OperationResult) -> Json {
+    let mut object = match result {
+        OperationResult::Got(record) => {
+            let found = record.as_ref().zip(operation.key());
+            json!({ "record": found.map(|(record, key)| record_json(key, record)) })
+        }
+        OperationResult::Written { version } | OperationResult::Deleted { version } => {
+            json!({ "version": version.get() })
+        }
+        OperationResult::Granted { lease } => json!({ "lease": lease.get() }),
+        OperationResult::KeptAlive { due } => json!({ "due_ms": due.get() }),
+        OperationResult::Revoked { keys } => json!({ "keys_removed": keys }),
+    };
+    let name = match operation {
+        Operation::Get(_) => "get",
+        Operation::Write(WriteOp::Set { .. }) => "set",
+        Operation::Write(WriteOp::Delete { .. }) => "delete",
+        Operation::Write(WriteOp::Expire { .. }) => "expire",
+        Operation::Grant { .. } => "grant",
+        Operation::KeepAlive(_) => "keepalive",
+        Operation::Revoke(_) => "revoke",
+    };
+    object["operation"] = json!(name);
+    if let Some(key) = operation.key() {
+        object["key"] = bytes_json(key.as_bytes());
+    }
+    object
+}
+
+fn conflict_json(conflict: &ConflictError) -> Json {
+    let ConflictError { key, expected, actual, record } = conflict;
+    json!({
+        "key": bytes_json(key.as_bytes()),
+        "expected": expected.to_string(),
+        "version": actual.version.get(),
+        "mod_revision": actual.mod_revision.get(),
+        "record": record.as_ref().map(|record| record_json(key, record)),
+    })
+}
