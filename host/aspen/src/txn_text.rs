@@ -274,7 +274,7 @@ mod tests {
             "read a absent",
             "unchanged p/ since 4",
             "unchanged \"\" since 4",
-            "unchanged a..b since 4",
+            "unchanged a..c since 4",
             "unchanged a\".\".. since 4",
             "unchanged \"a b\"..\"\\xff\" since 4",
             "unchanged ..b since 4",
