@@ -95,6 +95,7 @@ fn part_name(thread: &str) -> &str {
         "net" => "network",
         "raft" => "consensus",
         name if name.starts_with("aspen-apply") => "apply",
+        name if name.starts_with("aspen-flush") => "flush",
         name if name.starts_with("aspen-log") => "log",
         _ => "other",
     }
