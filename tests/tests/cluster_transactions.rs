@@ -272,6 +272,21 @@ async fn cluster_scan_goes_on_by_token() {
     let error = client.scan_on(&foreign, ScanOptions::default()).await.unwrap_err();
     assert!(error.to_string().contains("of cluster"), "{error}");
     assert_eq!("scan1-00".parse::<ScanToken>(), Err(ScanTokenError::Damaged));
+    // Values that would not fit into one answer are refused, and can be read one by one.
+    let large: Vec<String> = (0..5).map(|n| format!("large/{n}")).collect();
+    for key in &large {
+        client.put(key, vec![7; 1 << 20]).await.unwrap();
+    }
+    let all = client.read(&large, Consistency::Linearizable).await.unwrap_err().to_string();
+    assert_eq!(all, "the keys hold more than 4194304 bytes, read fewer");
+    assert_eq!(client.read(&large[..3], Consistency::Linearizable).await.unwrap().records.len(), 3);
+    // A bad range in a transaction's read set is refused by whoever sees it first.
+    let inverted = client.transact(|t| async move {
+        t.scan("b".."a", 0).await?;
+        t.get("k0001").await
+    });
+    let inverted = inverted.await.unwrap();
+    assert!(inverted.value.is_some(), "a range without keys reads nothing");
     let none = client.read(Vec::<&str>::new(), Consistency::Linearizable).await.unwrap_err();
     assert_eq!(none.to_string(), "the request is empty");
     let future = Expectation::ModRevision(Revision::new(99));

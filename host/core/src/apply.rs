@@ -27,7 +27,7 @@ use crate::outcome::{ConflictError, Outcome, Refusal};
 use crate::route::ShardRouter;
 use crate::session::Known;
 use crate::state::{Alias, Fault, Header, Resident, State, View};
-use crate::transact::Read;
+use crate::transact::{Read, check_read_set};
 use writer::Writer;
 
 /// What applying one entry came to.
@@ -126,12 +126,16 @@ pub fn apply<S: State>(
 }
 
 /// Checks `reads` against a state at its present revision: what a transaction with them would say.
+/// Refuses a read set that breaks a limit, whoever made it.
 pub fn check_reads(
     view: &dyn View,
     resident: &Resident,
     header: &Header,
     reads: &[Read],
 ) -> Result<Result<Vec<ConflictError>, Refusal>, Fault> {
+    if let Err(refusal) = check_read_set(reads) {
+        return Ok(Err(refusal));
+    }
     reads::check(view, resident, header.revision, reads, true)
 }
 

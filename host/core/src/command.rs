@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Caller, ComponentHash, Name, SessionId, Timestamp};
 use crate::key::Key;
-use crate::limits::{TXN_OPS_MAX, VALS_BYTES_MAX};
+use crate::limits::VALS_BYTES_MAX;
 use crate::outcome::Refusal;
-use crate::transact::{Read, Transact, check_ranges};
+use crate::transact::{Read, Transact, check_read_set};
 
 /// One entry of a shard's log: a command, and everything else that applying it may depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,13 +81,10 @@ pub struct Call {
 impl Call {
     /// Whether it is within the limits on operations and bytes.
     pub fn check(&self) -> Result<(), Refusal> {
-        if self.reads.len() > TXN_OPS_MAX {
-            return Err(Refusal::TooManyOperations { operations: self.reads.len() as u64 });
-        }
         if self.args.len() > VALS_BYTES_MAX {
             return Err(Refusal::ArgumentsTooLarge { bytes: self.args.len() as u64 });
         }
-        check_ranges(&self.reads)
+        check_read_set(&self.reads)
     }
 }
 

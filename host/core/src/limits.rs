@@ -22,6 +22,13 @@ pub const TXN_BYTES_MAX: usize = 4 << 20;
 /// apply than the longest call.
 pub const RANGE_READ_KEYS_MAX: usize = 10_000;
 
+/// Keys and operands of the read set of one transaction: a conflict says them again. The largest
+/// value that can be compared, with room for its key and some others.
+pub const READS_BYTES_MAX: usize = (1 << 20) + (128 << 10);
+
+/// Keys and values that one request reads at once: half of what a frame of the network holds.
+pub const READ_BYTES_MAX: usize = 4 << 20;
+
 /// Keys and values that the results of one transaction, or the conflicts of one, carry back.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 
@@ -106,4 +113,9 @@ const _: () = assert!(VALS_BYTES_MAX + 4096 <= ENTRY_BYTES_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= TXN_BYTES_MAX);
 const _: () = assert!(SESSION_BYTES_MAX > RESULTS_BYTES_MAX + TXN_OPS_MAX * 64);
 const _: () = assert!(RESULTS_BYTES_MAX >= VALUE_BYTES_MAX);
+const _: () = assert!(READS_BYTES_MAX >= VALUE_BYTES_MAX + KEY_BYTES_MAX);
+// The largest conflict: what was expected, the keys of ranges, the present records.
+const _: () = assert!(
+    READS_BYTES_MAX + CONFLICTS_MAX * (KEY_BYTES_MAX + 64) + RESULTS_BYTES_MAX < SESSION_BYTES_MAX
+);
 const _: () = assert!(SESSION_BYTES_MAX > VALS_BYTES_MAX + 4096);

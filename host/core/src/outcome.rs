@@ -12,7 +12,8 @@ use crate::ids::{ComponentHash, Fuel, LeaseId, Revision, SessionId, ShardId, Tim
 use crate::key::Key;
 use crate::limits::{
     COMPONENT_BYTES_MAX, COMPONENTS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX,
-    RANGE_READ_KEYS_MAX, RESULTS_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX, VALS_BYTES_MAX,
+    RANGE_READ_KEYS_MAX, READS_BYTES_MAX, RESULTS_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX,
+    VALS_BYTES_MAX,
 };
 use crate::state::Record;
 use crate::transact::Expectation;
@@ -279,6 +280,11 @@ pub enum Refusal {
         /// The oldest revision that can be told.
         oldest: Revision,
     },
+    /// The keys and operands of the read set are too large.
+    ReadsTooLarge {
+        /// In bytes.
+        bytes: u64,
+    },
     /// What the transaction would read back is too large.
     ResultsTooLarge {
         /// In bytes of keys and values.
@@ -327,6 +333,9 @@ impl fmt::Display for Refusal {
             }
             Self::RevisionTooOld { oldest } => {
                 write!(f, "a range was read before {oldest}, the oldest revision that can be told")
+            }
+            Self::ReadsTooLarge { bytes } => {
+                write!(f, "read set is {bytes} bytes, limit is {READS_BYTES_MAX}")
             }
             Self::ResultsTooLarge { bytes } => {
                 write!(f, "results are {bytes} bytes, limit is {RESULTS_BYTES_MAX}")

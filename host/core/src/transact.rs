@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{LeaseId, Revision, Version};
 use crate::key::{Key, KeyRange, Value};
-use crate::limits::{LEASE_TTL_MS_MAX, TXN_BYTES_MAX, TXN_OPS_MAX};
+use crate::limits::{LEASE_TTL_MS_MAX, READS_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX};
 use crate::outcome::Refusal;
 
 /// If every read still holds, do `then`; else do `otherwise`, or nothing.
@@ -310,8 +310,15 @@ pub fn read_keys(reads: &[Read]) -> impl Iterator<Item = &Key> {
     })
 }
 
-/// Whether every range read has its start before its end.
-pub fn check_ranges(reads: &[Read]) -> Result<(), Refusal> {
+/// Whether a read set is within its limits, and every range has its start before its end.
+pub fn check_read_set(reads: &[Read]) -> Result<(), Refusal> {
+    if reads.len() > TXN_OPS_MAX {
+        return Err(Refusal::TooManyOperations { operations: reads.len() as u64 });
+    }
+    let bytes: usize = reads.iter().map(Read::bytes).sum();
+    if bytes > READS_BYTES_MAX {
+        return Err(Refusal::ReadsTooLarge { bytes: bytes as u64 });
+    }
     let inverted = |read: &Read| matches!(read, Read::Range { range, .. } if range.is_empty());
     if reads.iter().any(inverted) { Err(Refusal::RangeInverted) } else { Ok(()) }
 }
@@ -334,8 +341,7 @@ impl Transact {
         if operations > TXN_OPS_MAX {
             return Err(Refusal::TooManyOperations { operations: operations as u64 });
         }
-        let reads: usize = self.reads.iter().map(Read::bytes).sum();
-        let bytes = reads + self.operations().map(Operation::bytes).sum::<usize>();
+        let bytes: usize = self.operations().map(Operation::bytes).sum();
         if bytes > TXN_BYTES_MAX {
             return Err(Refusal::TransactionTooLarge { bytes: bytes as u64 });
         }
@@ -344,7 +350,7 @@ impl Transact {
         if let Some(ttl_ms) = ttls.find(|ttl_ms| !allowed.contains(ttl_ms)) {
             return Err(Refusal::TtlOutOfRange { ttl_ms });
         }
-        check_ranges(&self.reads)
+        check_read_set(&self.reads)
     }
 
     /// Every single key it touches; ranges are not among them.

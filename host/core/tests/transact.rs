@@ -216,6 +216,24 @@ fn range_read_that_cannot_be_decided_is_refused() {
 }
 
 #[test]
+fn read_set_is_checked_whoever_asks() {
+    let shard = Shard::new();
+    let check = |reads: Vec<Read>| {
+        let (view, resident) = (shard.model.view(), shard.model.resident());
+        aspen_core::check_reads(view, resident, &shard.model.header(), &reads).unwrap()
+    };
+    // Backwards, a range must not even be looked for.
+    assert_eq!(check(vec![unchanged("b".."a", 0)]), Err(Refusal::RangeInverted));
+    let many = vec![read("a", 1.into()); TXN_OPS_MAX + 1];
+    assert_eq!(check(many), Err(Refusal::TooManyOperations { operations: 1025 }));
+    let compare = Compare::Value(Relation::Equal, value_of(vec![7; 1 << 20]));
+    let large = read("a", compare.into());
+    assert_eq!(check(vec![large.clone()]).map(|conflicts| conflicts.len()), Ok(1));
+    let twice = check(vec![large.clone(), large]);
+    assert_eq!(twice, Err(Refusal::ReadsTooLarge { bytes: (2 << 20) + 2 }));
+}
+
+#[test]
 fn conflict_carries_the_present_records_if_asked() {
     let mut shard = Shard::new();
     shard.transact(vec![], vec![set("a", "now")]);

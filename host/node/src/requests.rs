@@ -1,6 +1,8 @@
 //! What clients ask, answered: each request checked, routed to its shard, done or refused.
 
-use aspen_core::limits::{ENTRY_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX};
+use aspen_core::limits::{
+    ENTRY_BYTES_MAX, READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX,
+};
 use aspen_core::{
     Caller, ClusterInfo, Command, ComponentInfo, Consistency, Entry, Expectation, Fault, Header,
     Item, Key, LeaseId, LeaseInfo, MemberInfo, Name, Outcome, Page, Read, Refused, ReplicaStatus,
@@ -165,7 +167,17 @@ async fn get(
     let shard = find(node, shard)?;
     shard.ready(consistency).await.map_err(refused)?;
     let read = move |view: &dyn View, header: Header| {
-        let records = keys.iter().map(|key| view.get(key)).collect::<Result<Vec<_>, _>>()?;
+        let (mut records, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        for key in &keys {
+            let record = view.get(key)?;
+            bytes += key.as_bytes().len();
+            bytes += record.as_ref().map_or(0, |record| record.value.as_bytes().len());
+            if bytes > READ_BYTES_MAX {
+                let reason = format!("the keys hold more than {READ_BYTES_MAX} bytes, read fewer");
+                return Ok(Response::Refused(Refused::Invalid { reason }));
+            }
+            records.push(record);
+        }
         Ok(Response::Records { revision: header.revision, records })
     };
     checked(shard, reads, read).await
@@ -173,10 +185,6 @@ async fn get(
 
 async fn scan(node: &Node, mut request: ScanRequest) -> Result<Response, Refused> {
     let shard = find(node, request.shard)?;
-    if request.reads.len() > TXN_OPS_MAX {
-        let reason = format!("{} reads to check, limit is {TXN_OPS_MAX}", request.reads.len());
-        return Err(Refused::Invalid { reason });
-    }
     shard.ready(request.consistency).await.map_err(refused)?;
     let reads = std::mem::take(&mut request.reads);
     let read = move |view: &dyn View, header: Header| {

@@ -1,6 +1,7 @@
 //! Checking a read set against the present.
 //!
-//! Promises that every read that fails is reported, with what is there now. Costs one look-up per
+//! Promises that every read that fails is reported, with what is there now. The read set is within its
+//! limits. Costs one look-up per
 //! key read, and one scan per range, bounded by [`RANGE_READ_KEYS_MAX`].
 
 use crate::ids::{Revision, Version};
