@@ -1,6 +1,6 @@
 //! Transactions and what they came to, as text: one line for each statement, result and conflict.
 //!
-//! Promises that [`print`] writes what `txn_text.rs` reads back. Results repeat the operation they
+//! Promises that [`print()`] writes what `txn_text.rs` reads back. Results repeat the operation they
 //! belong to. Leaves out JSON (`commands/txn.rs`).
 
 use aspen_core::{

@@ -192,7 +192,8 @@ impl Client {
         }
     }
 
-    /// Does a write: any form of [`aspen_core::WriteCommand`], or what [`TransactionBuilder`] made.
+    /// Does a write: any form of [`aspen_core::WriteCommand`], or what
+    /// [`aspen_core::TransactionBuilder`] made.
     /// All its keys live on one shard. A conflict is an error here; `transaction()` has it as an
     /// outcome.
     pub async fn write(&self, command: impl Into<Transact>) -> Result<Committed, WriteError> {

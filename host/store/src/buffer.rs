@@ -66,7 +66,7 @@ impl BufferedState {
     pub fn new(file: &mut SqliteState, live: Arc<Mutex<Live>>) -> Result<Self, Unusable> {
         Ok(Self {
             live,
-            db: schema::open_read_only(file.path())?,
+            db: schema::open_for_apply(file.path())?,
             is_reading: Cell::default(),
             batch: Layer::default(),
             below: Layers::default(),

@@ -25,7 +25,7 @@ const APPLICATION_ID: i32 = 0x4153_504e;
 /// Form of the tables: 2 since there are leases and tombstones.
 const FORM: i32 = 2;
 
-/// SQLite's page cache of the writing connection.
+/// SQLite's page cache of the writing connection, and of the one that apply reads through.
 const PAGE_CACHE_KIB: i32 = 16 << 10;
 
 /// Statements a connection keeps prepared: more than there are.
@@ -145,6 +145,14 @@ pub fn open(path: &Path) -> Result<Connection, Unusable> {
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     // A write-ahead log that a checkpoint emptied is cut, so that its length tells how much waits.
     db.pragma_update(None, "journal_size_limit", 0)?;
+    db.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
+    Ok(db)
+}
+
+/// Opens a state for apply to read: with a page cache that holds the upper pages of a tree over some
+/// million keys.
+pub fn open_for_apply(path: &Path) -> Result<Connection, Unusable> {
+    let db = open_read_only(path)?;
     db.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
     Ok(db)
 }
