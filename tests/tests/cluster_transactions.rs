@@ -126,6 +126,25 @@ async fn cluster_closure_reads_one_view_and_is_told_what_it_may_not() {
     });
     assert_eq!(done.await.unwrap().attempts, 2);
     assert_eq!(client.get("seen").await.unwrap().unwrap().value.as_bytes(), b"changed");
+    // What a conflict brought is not mixed with what is read later.
+    let meanwhile = client.clone();
+    let done = client.transact(|t| {
+        let meanwhile = meanwhile.clone();
+        async move {
+            if meanwhile.get("turn").await.unwrap().is_none() {
+                t.get("p/1").await?;
+                meanwhile.put("turn", "1").await.unwrap();
+                meanwhile.put("p/1", "first").await.unwrap();
+                t.set("x", "");
+                return Ok(vec![]);
+            }
+            t.get("p/2").await?;
+            meanwhile.put("p/1", "second").await.unwrap();
+            Ok(t.get("p/1").await?.unwrap().as_bytes().to_vec())
+        }
+    });
+    let done = done.await.unwrap();
+    assert_eq!((done.attempts, done.value), (2, b"second".to_vec()));
     // A scan sees the transaction's own writes, and a phantom ends the attempt.
     let meanwhile = client.clone();
     let done = client.transact(|t| {

@@ -234,7 +234,7 @@ impl Transaction {
         let read = self.client.read_checked(shard, vec![key.clone()], reads, consistency).await?;
         let records = read.map_err(|outcome| self.reject(outcome))?;
         let mut state = self.state();
-        state.revision = records.revision;
+        state.moved_to(records.revision);
         let record = records.records.into_iter().next().context(ProtocolSnafu)?;
         state.reads.insert(key, record.clone());
         Ok(record.map(|record| record.value))
@@ -263,7 +263,7 @@ impl Transaction {
             let last = page.items.last().filter(|_| page.more).map(|item| item.key.clone());
             let rest = last.map(|last| range.beyond(&last, false));
             let mut state = self.state();
-            state.revision = page.revision;
+            state.moved_to(page.revision);
             let end = rest.as_ref().map(|rest: &KeyRange| rest.start.clone());
             let passed = KeyRange { start: range.start.clone(), end: end.or(range.end.clone()) };
             found.extend(page.items.into_iter().map(|item| (item.key, item.record.value)));
@@ -363,6 +363,13 @@ impl State {
     fn join(&mut self, shard: ShardId) -> Result<(), Invalid> {
         ensure!(*self.shard.get_or_insert(shard) == shard, ManyShardsSnafu);
         Ok(())
+    }
+
+    /// Everything read was found true at this revision. What else the last conflict brought was not
+    /// asked about, so it may be older than that: it is forgotten.
+    fn moved_to(&mut self, revision: Revision) {
+        self.revision = revision;
+        self.known.clear();
     }
 
     /// What is known of a key without asking; it counts as read.

@@ -15,7 +15,8 @@
 //! conflict; **component** (an uploaded WebAssembly program), **function** (one of its exports),
 //! **call**, **fuel**; **digest** (chained hash of everything applied); **session**, **request id**;
 //! **expectation** (what a read says must still be true), **operation** (one step of a transaction),
-//! **lease** (keys attached to it go when its time is over), **tombstone** (a removed key, remembered).
+//! **lease** (keys attached to it go when its time is over), **tombstone** (a removed key, remembered);
+//! **layer** (what some batches of entries changed, in memory), **flush** (writing layers to the file).
 //! An entry is committed and applied; a transaction commits or aborts; a command is proposed.
 
 pub mod limits;
