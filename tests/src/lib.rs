@@ -10,3 +10,5 @@ pub mod history;
 pub mod script;
 #[cfg(madsim)]
 pub mod sim;
+#[cfg(madsim)]
+pub mod sweep;

@@ -1,21 +1,40 @@
 //! The simulation: a whole cluster with its clients in one thread, decided by one number.
 //!
 //! The node, storage, functions and client are the ones of production, built with `--cfg madsim`
-//! (`cargo sim --workspace --test simulation`): time, chance, tasks and messages are madsim's. What
-//! is simulated here stands where the product has a seam: [`SimTransport`] for the network,
-//! [`SimDisk`] under the log. Promises that a seed decides a run down to the bytes on the wire.
+//! (`cargo sim`): time, chance, tasks and messages are madsim's. What is simulated here stands where
+//! the product has a seam: [`SimTransport`] for the network, [`SimDisk`] under the log, copies of
+//! the state's files as they were synced, a clock for each machine. Promises that a seed decides a
+//! run down to the bytes on the wire.
 //!
-//! Leaves out: iroh, torn writes of the SQLite files (real files, kept through a power failure),
-//! clocks that disagree. Start reading at [`SimCluster`], then `tests/tests/simulation.rs`.
+//! ```text
+//! seed -> plan: cluster, network, workloads, faults (plan.rs)
+//!      -> cluster (cluster.rs, boot.rs)  <- faults (faults.rs)
+//!      -> clients (workloads/)           -> histories, tallies
+//!      -> invariants (invariants/), all the time and at the end
+//! ```
+//!
+//! Leaves out iroh, torn writes of SQLite's files, names of files that were not synced, clocks that
+//! run at different speeds. Start reading at `run.rs`; `docs/testing.md` says how to use it.
 
+mod boot;
 mod cluster;
 mod disk;
+mod faults;
+mod invariants;
+mod network;
+mod plan;
+mod run;
 mod seed;
 mod trace;
 mod transport;
+mod workloads;
 
-pub use cluster::{NODES, SimCluster};
+pub use cluster::SimCluster;
 pub use disk::SimDisk;
-pub use seed::{Report, in_fresh_process, run_seed};
+pub use faults::Fault;
+pub use plan::Plan;
+pub use run::run;
+pub use seed::{Report, run_seed};
 pub use trace::Trace;
 pub use transport::SimTransport;
+pub use workloads::Workload;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aspen_core::NodeId;
 use aspen_net::{IrohConfig, IrohTransport, NetError, PeerAddr, Secret, Ticket, Transport};
 use aspen_node::{Folder, FolderError, Identity, Node, NodeConfig, NodeError, NodeHandler};
-use aspen_node::{Timing, WasmFunctions};
+use aspen_node::{Clock, Timing, WasmFunctions};
 use snafu::{ResultExt, Snafu};
 
 /// Why a server does not start.
@@ -124,7 +124,8 @@ impl Bound {
         let functions =
             aspen_functions::Options { cache: Some(path.join("modules")), ..Default::default() };
         let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
-        let config = NodeConfig { identity, states: path, timing };
+        let clock = Clock::system();
+        let config = NodeConfig { identity, states: path, timing, clock };
         let node = Node::start(config, log, transport.clone(), functions).await?;
         Ok(Server { folder, transport, node })
     }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use crate::codec::encode;
 use crate::command::{Command, Entry, Upload};
+use crate::defect::{Defect, is_planted};
 use crate::functions::Functions;
 use crate::ids::{Caller, ComponentHash, ShardId, Timestamp};
 use crate::key::Key;
@@ -90,6 +91,10 @@ pub fn apply<S: State>(
 ) -> Result<Applied, Fault> {
     let mut header = state.header();
     header.clock = header.clock.max(entry.stamp);
+    #[cfg(madsim)]
+    if is_planted(Defect::LocalClockExpiry) {
+        header.clock = crate::defect::local_clock();
+    }
     state.set_header(header);
     state.resident_mut().sessions.expire(header.clock);
     expire_leases(state, header.clock)?;
@@ -98,15 +103,16 @@ pub fn apply<S: State>(
         Some(request) => state.resident().sessions.look(request, &entry.caller),
         None => Known::New,
     };
+    let (time, seed, caller) = (header.clock, entry.seed, entry.caller);
+    let context = Context { shard, router, time, seed, caller };
     let effect = match known {
+        Known::Repeat(_) if is_planted(Defect::ForgetSessions) => {
+            run(state, functions, &context, &entry.command)?
+        }
         Known::Repeat(outcome) => return Ok(Applied { outcome, log: vec![] }),
         Known::Forgotten => Refusal::SequenceForgotten.into(),
         Known::NoSession => Refusal::SessionUnknown.into(),
-        Known::New => {
-            let (time, seed, caller) = (header.clock, entry.seed, entry.caller);
-            let context = Context { shard, router, time, seed, caller };
-            run(state, functions, &context, &entry.command)?
-        }
+        Known::New => run(state, functions, &context, &entry.command)?,
     };
     let first = !matches!(
         effect,

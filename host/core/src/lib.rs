@@ -19,6 +19,7 @@
 //! **layer** (what some batches of entries changed, in memory), **flush** (writing layers to the file).
 //! An entry is committed and applied; a transaction commits or aborts; a command is proposed.
 
+pub mod defect;
 pub mod limits;
 
 mod apply;

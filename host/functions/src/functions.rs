@@ -70,6 +70,8 @@ pub enum EngineError {
 pub struct WasmFunctions {
     cache: Cache,
     gate: Gate,
+    #[cfg(madsim)]
+    leaks_clock: std::sync::atomic::AtomicBool,
 }
 
 impl WasmFunctions {
@@ -89,7 +91,29 @@ impl WasmFunctions {
         let linker = linker(&engine).map_err(boxed).context(EngineSnafu)?;
         let compiler = Compiler { engine, linker, dir: options.cache };
         let cache = Cache::new(compiler).context(ThreadSnafu)?;
-        Ok(Self { cache, gate: Gate::default() })
+        Ok(Self {
+            cache,
+            gate: Gate::default(),
+            #[cfg(madsim)]
+            leaks_clock: Default::default(),
+        })
+    }
+
+    /// From now on the fuel of a call depends on this machine's clock: a defect, planted to see that
+    /// the other replicas find it.
+    #[cfg(madsim)]
+    pub fn leak_clock(&self, leaks: bool) {
+        self.leaks_clock.store(leaks, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[cfg(madsim)]
+    fn leaked(&self, mut result: CallResult) -> CallResult {
+        if self.leaks_clock.load(std::sync::atomic::Ordering::Relaxed) {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            let micros = since.map_or(0, |since| since.as_micros() as u64);
+            result.fuel = Fuel::new(result.fuel.get() + micros % 1000 + 1);
+        }
+        result
     }
 
     /// What a component that was uploaded offers; `hash` is that of `bytes`.
@@ -124,7 +148,10 @@ impl Functions for WasmFunctions {
             Ok(end) => end,
             Err(error) => CallEnd::Faulted(call.fault(error)?),
         };
-        call.finish(end)
+        let result = call.finish(end);
+        #[cfg(madsim)]
+        let result = result.map(|result| self.leaked(result));
+        result
     }
 
     fn prepare(&self, component: &ComponentHash, bytes: &Bytes) {

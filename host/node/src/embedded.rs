@@ -17,7 +17,7 @@ use snafu::ResultExt;
 
 use crate::error::{EngineSnafu, NodeError, NotReadySnafu};
 use crate::folder::{Folder, Identity};
-use crate::node::{Node, NodeConfig, NodeHandler, Timing};
+use crate::node::{Clock, Node, NodeConfig, NodeHandler, Timing};
 
 /// A node inside this program. Close it before the program ends; what was acknowledged is safe
 /// without.
@@ -49,7 +49,7 @@ pub async fn open(path: impl AsRef<Path>) -> Result<Embedded, NodeError> {
     let timing = Timing { election: Duration::from_millis(300), ..Timing::default() };
     let timing = Timing { heartbeat: Duration::from_millis(100), ..timing };
     let states = folder.path().to_path_buf();
-    let config = NodeConfig { identity, states, timing };
+    let config = NodeConfig { identity, states, timing, clock: Clock::system() };
     let node = Node::start(config, log, local.clone(), functions).await?;
     node.initialize(&[(node_id, address)]).await?;
     // Set once, here.

@@ -34,4 +34,4 @@ pub use aspen_functions::WasmFunctions;
 pub use embedded::{Embedded, open};
 pub use error::{FolderError, NodeError};
 pub use folder::{Folder, Identity, replace as replace_file, secret_file};
-pub use node::{Node, NodeConfig, NodeHandler, Timing};
+pub use node::{Clock, Node, NodeConfig, NodeHandler, Timing};

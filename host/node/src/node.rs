@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aspen_core::{NodeId, ShardId, ShardRouter};
@@ -57,6 +57,33 @@ pub struct NodeConfig {
     pub states: PathBuf,
     /// Its timing.
     pub timing: Timing,
+    /// Its clock.
+    pub clock: Clock,
+}
+
+/// A machine's clock: what stamps the entries that its node proposes. Nothing else reads it.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The system's.
+    pub fn system() -> Clock {
+        Clock::default()
+    }
+
+    /// Lets it differ from the system's by so many milliseconds: machines' clocks never agree.
+    pub fn set_ahead(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+    }
+
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since.map_or(0, |since| since.as_millis() as u64);
+        now.saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
+    }
 }
 
 /// A running node.
@@ -68,6 +95,7 @@ pub struct Node {
     access: Access,
     log: Log,
     stopping: AtomicBool,
+    clock: Clock,
     pub(crate) changing: Mutex<()>,
     watchers: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
@@ -81,7 +109,7 @@ impl Node {
         transport: Arc<dyn Transport>,
         functions: Arc<WasmFunctions>,
     ) -> Result<Arc<Node>, NodeError> {
-        let NodeConfig { identity, states, timing } = config;
+        let NodeConfig { identity, states, timing, clock } = config;
         let shards = identity.shards;
         let router = ShardRouter::new(shards).ok();
         let Some(router) = router else { return ShardsSnafu { shards }.fail() };
@@ -116,6 +144,7 @@ impl Node {
             access,
             log,
             stopping: AtomicBool::new(false),
+            clock,
             changing: Mutex::new(()),
             watchers: std::sync::Mutex::default(),
         });
@@ -188,6 +217,15 @@ impl Node {
         self.shard(shard).map(Shard::status)
     }
 
+    /// How many sessions and leases the replica of `shard` holds: for whoever looks for leaks.
+    pub async fn held(&self, shard: ShardId) -> Option<(usize, usize)> {
+        let reader = &self.shard(shard)?.reader;
+        let held = reader.inspect(|_, resident, _| {
+            Ok((resident.sessions.len(), resident.leases.len()))
+        });
+        held.await.ok()
+    }
+
     pub(crate) fn shard(&self, shard: ShardId) -> Option<&Shard> {
         self.shards.get(&shard)
     }
@@ -206,8 +244,7 @@ impl Node {
 
     /// This machine's clock, in milliseconds since 1970. Read for the stamp of a proposal alone.
     pub(crate) fn clock_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_millis() as u64)
+        self.clock.now_ms()
     }
 
     /// Keeps the access list equal to the membership of the first shard.

@@ -13,6 +13,8 @@ use crate::error::{FileSnafu, StoreError};
 /// Writes everything in `path` to disk.
 pub fn sync(path: &Path) -> Result<(), StoreError> {
     let synced = File::open(path).and_then(|file| file.sync_all());
+    #[cfg(madsim)]
+    let synced = synced.and_then(|()| crate::sim_files::synced(path));
     synced.context(FileSnafu { what: "syncing", path })
 }
 
@@ -24,6 +26,8 @@ pub fn sync_if_present(path: &Path) -> Result<(), StoreError> {
 /// Gives a synced file its final name, durably.
 pub fn publish(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(from, to).context(FileSnafu { what: "renaming", path: from })?;
+    #[cfg(madsim)]
+    crate::sim_files::renamed(from, to);
     sync_folder(to)
 }
 
@@ -34,6 +38,8 @@ pub fn sync_folder(path: &Path) -> Result<(), StoreError> {
 
 /// Deletes `path` if it exists.
 pub fn remove(path: &Path) -> Result<(), StoreError> {
+    #[cfg(madsim)]
+    crate::sim_files::removed(path);
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).context(FileSnafu { what: "deleting", path })

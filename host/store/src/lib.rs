@@ -35,6 +35,8 @@ mod error;
 mod files;
 mod runtime;
 #[cfg(madsim)]
+pub mod sim_files;
+#[cfg(madsim)]
 mod sim_runtime;
 #[cfg(madsim)]
 mod sim_watch;

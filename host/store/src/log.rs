@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aspen_core::ShardId;
+use aspen_core::defect::{Defect, is_planted};
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use openraft::errors::LeaderChanged;
 use openraft::storage::{
@@ -61,6 +62,8 @@ struct Inner {
     db: Mutex<Option<Arc<Database>>>,
     shards: Shards,
     failed: Arc<OnceLock<String>>,
+    #[cfg(madsim)]
+    delay: crate::sim_runtime::Delay,
 }
 
 /// The shards of a log, as handles and writer share them.
@@ -100,6 +103,12 @@ impl Log {
     ) -> Result<Log, StoreError> {
         let path = PathBuf::from("(simulated)");
         Self::start(path, identity, |builder| builder.create_with_backend(backend))
+    }
+
+    /// Lets every commit from now on take so much simulated time.
+    #[cfg(madsim)]
+    pub fn slow_down(&self, commit: std::time::Duration) {
+        self.inner.delay.set(commit);
     }
 
     /// The log of `shard`, empty if it has none yet.
@@ -156,6 +165,8 @@ impl Log {
         let failed = Arc::default();
         let (sender, jobs) = mpsc::channel(JOBS_MAX);
         let (purging, failed_too) = (BTreeMap::new(), Arc::clone(&failed));
+        #[cfg(madsim)]
+        let delay = crate::sim_runtime::Delay::default();
         let writer = Writer {
             db: db.clone(),
             path: path.clone(),
@@ -163,6 +174,8 @@ impl Log {
             jobs,
             failed: failed_too,
             purging,
+            #[cfg(madsim)]
+            delay: delay.clone(),
         };
         let worker = spawn_worker("aspen-log", WRITER_STACK_BYTES, writer.run())
             .context(FileSnafu { what: "starting the writer of", path })?;
@@ -174,6 +187,8 @@ impl Log {
                 db: Mutex::new(Some(db)),
                 shards,
                 failed,
+                #[cfg(madsim)]
+                delay,
             }),
         })
     }
@@ -416,6 +431,10 @@ impl RaftLogStorage<TypeConfig> for ShardLog {
 
     /// Returns before the entries are deleted: a crash in between only leaves more than needed.
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        let upto = match is_planted(Defect::PurgeEarly) {
+            true => lock(&self.tail.memory).committed.unwrap_or(upto).max(upto),
+            false => upto,
+        };
         lock(&self.tail.memory).purge(upto);
         self.log.send(Job::Purge { shard: self.tail.shard, upto }).await
     }

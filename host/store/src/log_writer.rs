@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use aspen_core::ShardId;
+use aspen_core::defect::{Defect, is_planted};
 use futures::FutureExt;
 use openraft::storage::IOFlushed;
 use redb::Database;
@@ -75,6 +76,8 @@ pub struct Writer {
     pub failed: Failed,
     /// Deletions not finished: shard to the last index to delete.
     pub purging: BTreeMap<ShardId, u64>,
+    #[cfg(madsim)]
+    pub delay: crate::sim_runtime::Delay,
 }
 
 impl Writer {
@@ -85,6 +88,8 @@ impl Writer {
         while open {
             open = self.receive(&mut jobs).await;
             open &= !jobs.iter().any(|job| matches!(job, Job::Close { .. }));
+            #[cfg(madsim)]
+            self.delay.pass().await;
             let result = self.commit_guarded(&jobs);
             if result.is_ok() {
                 jobs.iter().for_each(note);
@@ -128,7 +133,10 @@ impl Writer {
     }
 
     fn commit(&mut self, jobs: &[Job]) -> Result<(), redb::Error> {
-        let transaction = self.db.begin_write()?;
+        let mut transaction = self.db.begin_write()?;
+        if is_planted(Defect::AckBeforeSync) {
+            transaction.set_durability(redb::Durability::None)?;
+        }
         {
             let mut entries = transaction.open_table(ENTRIES)?;
             let mut bounds = transaction.open_table(BOUNDS)?;
@@ -176,7 +184,11 @@ impl Writer {
         let unsaved = |tail: &ShardTail| {
             let mut memory = lock(&tail.memory);
             let unsaved = std::mem::take(&mut memory.committed_unsaved);
-            unsaved.then_some((tail.shard, memory.committed))
+            let committed = match is_planted(Defect::ApplyBeforeCommit) {
+                true => memory.last(),
+                false => memory.committed,
+            };
+            unsaved.then_some((tail.shard, committed))
         };
         lock(&self.shards).values().filter_map(unsaved).collect()
     }

@@ -134,3 +134,22 @@ impl AsyncRuntime for SimRuntime {
         std::future::ready(Ok(work()))
     }
 }
+
+/// How long a disk takes: simulated time that passes before each commit of a log.
+#[derive(Clone, Debug, Default)]
+pub struct Delay(std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+impl Delay {
+    /// From now on it takes so long.
+    pub fn set(&self, delay: Duration) {
+        self.0.store(delay.as_micros() as u64, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Lets it pass.
+    pub async fn pass(&self) {
+        let delay = self.0.load(std::sync::atomic::Ordering::Relaxed);
+        if delay > 0 {
+            madsim::time::sleep(Duration::from_micros(delay)).await;
+        }
+    }
+}

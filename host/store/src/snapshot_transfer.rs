@@ -49,7 +49,7 @@ impl SnapshotFile {
     pub(crate) fn seal(path: &Path) -> Result<Self, StoreError> {
         let what = "reading snapshot";
         let file = File::open(path).context(FileSnafu { what, path })?;
-        file.sync_all().context(FileSnafu { what: "syncing", path })?;
+        files::sync(path)?;
         let bytes = file.metadata().context(FileSnafu { what, path })?.len();
         let path = path.to_path_buf();
         let mut sealed = Self { path, bytes, checksum: [0; 32], file: Arc::new(file) };
@@ -77,7 +77,7 @@ impl SnapshotFile {
         let mut copy = File::create(to).context(context())?;
         let found = self.each_chunk(|chunk| copy.write_all(chunk))?;
         self.expect(found)?;
-        copy.sync_all().context(context())
+        files::sync(to)
     }
 
     /// The same file under a new name.

@@ -193,12 +193,17 @@ impl SqliteState {
     pub fn checkpoint(&self) -> Result<(), rusqlite::Error> {
         self.db.busy_timeout(CHECKPOINT_WAIT)?;
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        #[cfg(madsim)]
+        crate::sim_files::database_synced(&self.path).expect("the simulation's files can be copied");
         self.db.busy_timeout(Duration::ZERO)
     }
 
     /// Closes the database.
     pub fn close(self) -> Result<(), Unusable> {
-        schema::close(self.db)
+        schema::close(self.db)?;
+        #[cfg(madsim)]
+        crate::sim_files::database_synced(&self.path).expect("the simulation's files can be copied");
+        Ok(())
     }
 
     fn wal_bytes(&self) -> u64 {

@@ -48,6 +48,12 @@ impl Recorder {
         Running { process, invoked: log.tick(), log, attempt: vec![], is_ended: false }
     }
 
+    /// What a client did last.
+    pub fn last(&self, process: u64) -> Option<Transaction> {
+        let transactions = self.log.lock();
+        transactions.iter().rev().find(|transaction| transaction.process == process).cloned()
+    }
+
     /// Everything that has ended so far, in the order of its ends.
     pub fn history(&self) -> History {
         History { shards: self.log.shards, transactions: self.log.lock().clone() }

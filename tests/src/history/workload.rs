@@ -19,6 +19,7 @@ pub struct Workload {
     recorder: Recorder,
     process: u64,
     choices: Choices,
+    prefix: &'static str,
     keys: u64,
     /// Values written so far: with the process, they make each value the only one.
     values: u64,
@@ -31,8 +32,34 @@ impl Workload {
 
     /// Choices follow from the number of the process and the seed.
     pub fn new(client: Client, recorder: Recorder, process: u64, seed: u64) -> Self {
+        Self::on(Self::PREFIX, client, recorder, process, seed)
+    }
+
+    /// On keys of another prefix, which is one tag and a slash.
+    pub fn on(
+        prefix: &'static str,
+        client: Client,
+        recorder: Recorder,
+        process: u64,
+        seed: u64,
+    ) -> Self {
         let choices = Choices::new(seed.wrapping_mul(1_000).wrapping_add(process));
-        Self { client, recorder, process, choices, keys: Self::KEYS, values: 0 }
+        Self { client, recorder, process, choices, prefix, keys: Self::KEYS, values: 0 }
+    }
+
+    /// Does one thing to one key and records it.
+    pub async fn register_step(&mut self) {
+        match self.choices.below(8) {
+            0..4 => self.get().await,
+            4 => {
+                let delete = Operation::Delete { key: self.key(), version: None };
+                self.blind(delete).await;
+            }
+            _ => {
+                let set = self.set();
+                self.blind(set).await;
+            }
+        }
     }
 
     /// Does one thing and records it, whatever it comes to.
@@ -53,7 +80,7 @@ impl Workload {
     }
 
     fn key(&mut self) -> String {
-        format!("{}{}", Self::PREFIX, self.choices.below(self.keys))
+        format!("{}{}", self.prefix, self.choices.below(self.keys))
     }
 
     fn some_keys(&mut self, most: u64) -> BTreeSet<String> {
@@ -80,14 +107,23 @@ impl Workload {
 
     /// Reads all keys at once: at the end, it shows what came of unknown outcomes.
     pub async fn scan(&self) {
-        let range = KeyRange::prefix(Self::PREFIX);
+        let range = KeyRange::prefix(self.prefix);
         let running = self.recorder.begin(self.process);
         match self.client.scan(range, ScanOptions::default()).await {
             Ok(items) => {
-                running.end(nothing_written(), vec![scanned(&items)]);
+                running.end(nothing_written(), vec![self.scanned(&items)]);
             }
             Err(_) => running.end(Outcome::Aborted, vec![]),
         }
+    }
+
+    /// A scan of every key of the workload.
+    fn scanned(&self, items: &[Item]) -> Operation {
+        let item = |item: &Item| (item.key.to_string(), record(&item.record));
+        let found = items.iter().map(item).collect();
+        // The first key beyond the prefix: '0' comes after '/'.
+        let end = format!("{}0", self.prefix.trim_end_matches('/'));
+        Operation::Scan { start: self.prefix.into(), end: Some(end), found }
     }
 
     /// A write without reads.
@@ -105,12 +141,12 @@ impl Workload {
         let mut running = self.recorder.begin(self.process);
         let (mut reads, mut read_set) = (vec![], vec![]);
         if is_range {
-            let range = KeyRange::prefix(Self::PREFIX);
+            let range = KeyRange::prefix(self.prefix);
             match self.client.scan_page(range.clone(), ScanOptions::default()).await {
                 Ok(page) => {
                     let unchanged_since = page.revision.expect("the prefix fixes the shard");
                     read_set.push(Read::Range { range, unchanged_since });
-                    reads.push(scanned(&page.items));
+                    reads.push(self.scanned(&page.items));
                 }
                 Err(_) => return running.end(Outcome::Aborted, reads),
             }
@@ -192,15 +228,6 @@ fn record(record: &aspen_client::Record) -> Record {
         create_revision: record.create_revision.get(),
         mod_revision: record.mod_revision.get(),
     }
-}
-
-/// A scan of every key of the workload.
-fn scanned(items: &[Item]) -> Operation {
-    let item = |item: &Item| (item.key.to_string(), record(&item.record));
-    let found = items.iter().map(item).collect();
-    // The first key beyond the prefix: '0' comes after '/'.
-    let (start, end) = (Workload::PREFIX.into(), Some("{hot}0".into()));
-    Operation::Scan { start, end, found }
 }
 
 fn write(operation: &Operation) -> Option<WriteOp> {

@@ -1,39 +1,38 @@
-//! Three simulated machines, each running the product's node, and machines for clients.
+//! Simulated machines, each running the product's node, and machines for clients.
 //!
 //! Promises what a machine room does: a machine stops in the middle of anything, starts again with
-//! what its disk kept, and messages are late or lost. While the cluster runs it is watched: every
-//! change of a leader goes into the trace, and two replicas that applied the same entries must have
-//! the same digest at once, not only at the end.
+//! what its disk kept, and messages are late or lost. A node that refuses to start has halted: that
+//! is noted with its reason, and is no failure of the run. While the cluster runs it is watched: see
+//! `invariants.rs`.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aspen_client::{Client, Options};
-use aspen_core::{Digest, LogIndex, NodeId, ShardId, ShardStatus};
-use aspen_functions::WasmFunctions;
-use aspen_net::{PeerAddr, PeerId, Transport};
-use aspen_node::{Identity, Node, NodeConfig, NodeHandler, Timing};
-use aspen_store::Log;
+use aspen_core::{NodeId, ShardId, ShardStatus};
+use aspen_net::{PeerAddr, PeerId};
+use aspen_node::{Clock, Identity, Node};
+use aspen_store::sim_files;
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::JoinHandle;
 use madsim::time::{sleep, timeout};
 
-use super::disk::SimDisk;
+use super::boot::Boot;
+use super::disk::{SimDisk, Trouble};
+use super::invariants::Watch;
+use super::network::Network;
+use super::plan::Plan;
 use super::trace::Trace;
 use super::transport::SimTransport;
 
-/// Nodes of the cluster.
-pub const NODES: u8 = 3;
-
-/// Shards: two, so that leaders differ and one log serves both.
-const SHARDS: u16 = 2;
-
 /// Clients that the nodes admit.
-const CLIENTS: u8 = 8;
+pub const CLIENTS: u8 = 24;
 
 const CLUSTER: u128 = 0xa59e;
 
@@ -46,9 +45,18 @@ const CONVERGE_WAIT: Duration = Duration::from_secs(30);
 /// How long a node may take to stop.
 const STOP_WAIT: Duration = Duration::from_secs(20);
 
-/// The cluster, seen from outside of it.
+/// How long a power failure waits for the operations of a disk that it is to interrupt.
+const CUT_WAIT: Duration = Duration::from_millis(300);
+
+/// The cluster, seen from outside of it. Machines are named by number, from 1 on.
 pub struct SimCluster {
-    machines: BTreeMap<NodeId, Machine>,
+    /// How many nodes founded it; one machine more waits.
+    pub founders: u8,
+    /// Its shards.
+    pub shards: u16,
+    /// The network beyond madsim's.
+    pub network: Network,
+    machines: BTreeMap<u8, Machine>,
     running: Running,
     trace: Trace,
     watch: JoinHandle<()>,
@@ -56,35 +64,54 @@ pub struct SimCluster {
 
 struct Machine {
     handle: NodeHandle,
+    states: PathBuf,
     disk: SimDisk,
+    clock: Clock,
+    /// Whose node it runs, if any.
+    seat: Arc<Mutex<Option<Identity>>>,
+    /// Whether it has power and was not killed.
+    is_up: AtomicBool,
+    leaks_clock: Arc<AtomicBool>,
 }
 
-/// The nodes that run now.
+/// The nodes that run now, and why others do not.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<BTreeMap<NodeId, Arc<Node>>>>);
+pub struct Running(Arc<Mutex<Nodes>>);
+
+#[derive(Default)]
+struct Nodes {
+    nodes: BTreeMap<u8, Arc<Node>>,
+    logs: BTreeMap<u8, aspen_store::Log>,
+    halted: BTreeMap<u8, String>,
+}
 
 impl Running {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Node>>> {
+    fn lock(&self) -> MutexGuard<'_, Nodes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn status(&self) -> Vec<(NodeId, ShardStatus)> {
-        let running = self.lock();
-        let shards = (0..SHARDS).map(ShardId::new);
-        let all = shards.flat_map(|shard| running.iter().map(move |(id, node)| (id, node, shard)));
-        all.filter_map(|(id, node, shard)| Some((*id, node.shard_status(shard)?))).collect()
+    /// A node runs on machine `number`.
+    pub fn started(&self, number: u8, node: Arc<Node>, log: aspen_store::Log) {
+        let mut running = self.lock();
+        running.nodes.insert(number, node);
+        running.logs.insert(number, log);
     }
-}
 
-/// What one start of a node needs.
-#[derive(Clone)]
-struct Boot {
-    identity: Identity,
-    founders: Vec<(NodeId, PeerAddr)>,
-    states: PathBuf,
-    disk: SimDisk,
-    running: Running,
-    trace: Trace,
+    /// The node of machine `number` refuses to start.
+    pub fn halted(&self, number: u8, reason: String) {
+        self.lock().halted.insert(number, reason);
+    }
+
+    /// How every replica is.
+    pub fn status(&self) -> Vec<(NodeId, ShardStatus)> {
+        let running = self.lock();
+        let of_node = |node: &Arc<Node>| {
+            let shards = node.router().all();
+            let status = shards.filter_map(|shard| Some((node.id(), node.shard_status(shard)?)));
+            status.collect::<Vec<_>>()
+        };
+        running.nodes.values().flat_map(of_node).collect()
+    }
 }
 
 fn node_address(number: u8) -> PeerAddr {
@@ -98,38 +125,53 @@ fn client_address(number: u8) -> PeerAddr {
 }
 
 impl SimCluster {
-    /// Starts the nodes with empty disks, their states in files under `states`.
-    pub fn start(states: &Path, trace: &Trace) -> SimCluster {
-        let running = Running::default();
-        let numbers = 1..=NODES;
+    /// Starts the nodes with empty disks, their states in files under `states`; what they synced
+    /// is kept under `synced`.
+    pub fn start(plan: &Plan, states: &Path, synced: &Path, trace: &Trace) -> SimCluster {
+        sim_files::keep_synced(states, synced);
+        let (running, network) = (Running::default(), Network::new(plan.duplicates));
+        let numbers = 1..=plan.nodes;
         let founder = |number| (NodeId::new(u64::from(number)), node_address(number));
-        let founders: Vec<_> = numbers.clone().map(founder).collect();
+        let founders: Vec<_> = numbers.map(founder).collect();
         let mut machines = BTreeMap::new();
-        for number in numbers {
-            let (id, address) = founder(number);
-            let disk = SimDisk::default();
-            let mut identity = Identity::new(CLUSTER, id, SHARDS, address);
+        for number in 1..=plan.nodes + 1 {
+            let address = node_address(number);
+            let mut identity =
+                Identity::new(CLUSTER, NodeId::new(number.into()), plan.shards, address);
             identity.peers = founders.iter().map(|(_, address)| *address).collect();
             identity.clients = (1..=CLIENTS).map(|number| client_address(number).id).collect();
+            let is_founder = number <= plan.nodes;
             let boot = Boot {
-                identity,
+                number,
+                seat: Arc::new(Mutex::new(is_founder.then_some(identity))),
                 founders: founders.clone(),
                 states: states.join(format!("n{number}")),
-                disk: disk.clone(),
+                disk: SimDisk::default(),
+                clock: Clock::system(),
+                leaks_clock: Arc::default(),
+                network: network.clone(),
                 running: running.clone(),
                 trace: trace.clone(),
             };
-            let handle = Handle::current();
-            let machine = handle.create_node().name(format!("n{number}")).ip(address.addr.ip());
+            boot.clock.set_ahead(rand::random_range(-plan.skew_ms..=plan.skew_ms));
+            let (states, disk, clock) =
+                (boot.states.clone(), boot.disk.clone(), boot.clock.clone());
+            let (seat, leaks_clock) = (boot.seat.clone(), boot.leaks_clock.clone());
+            let simulator = Handle::current();
+            let machine = simulator.create_node().name(format!("n{number}"));
+            let machine = machine.ip(address.addr.ip());
             let handle = machine.init(move || boot.clone().run()).build();
-            machines.insert(id, Machine { handle, disk });
+            let is_up = AtomicBool::new(is_founder);
+            let machine = Machine { handle, states, disk, clock, seat, is_up, leaks_clock };
+            machines.insert(number, machine);
         }
         let watch = madsim::task::spawn(watch(running.clone(), trace.clone()));
-        SimCluster { machines, running, trace: trace.clone(), watch }
+        let (founders, shards) = (plan.nodes, plan.shards);
+        SimCluster { founders, shards, network, machines, running, trace: trace.clone(), watch }
     }
 
     /// Runs `work` with a client of its own on a machine of its own.
-    pub fn run_client<W, F>(&self, number: u8, work: W) -> JoinHandle<F::Output>
+    pub fn run_client<W, F>(&self, number: u8, options: Options, work: W) -> JoinHandle<F::Output>
     where
         W: FnOnce(Client) -> F + Send + 'static,
         F: Future + Send + 'static,
@@ -139,61 +181,192 @@ impl SimCluster {
         let address = client_address(number);
         let handle = Handle::current();
         let machine = handle.create_node().name(format!("c{number}")).ip(address.addr.ip()).build();
-        let (nodes, trace) = ((1..=NODES).map(node_address).collect(), self.trace.clone());
+        let nodes: Vec<_> = (1..=self.founders).map(node_address).collect();
+        let (network, trace) = (self.network.clone(), self.trace.clone());
         machine.spawn(async move {
-            let transport = SimTransport::bind(address, trace).await.expect("the address is free");
-            let options = Options { attempt: Duration::from_secs(1), ..Options::default() };
-            let client = Client::over(transport, nodes, options).await;
-            work(client.expect("two of three nodes are always there")).await
+            let transport = SimTransport::bind(address, network, trace).await;
+            let transport = transport.expect("the address is free");
+            loop {
+                match Client::over(transport.clone(), nodes.clone(), options).await {
+                    Ok(client) => return work(client).await,
+                    Err(_) => sleep(Duration::from_millis(100)).await,
+                }
+            }
         })
     }
 
-    /// The node that leads `shard`, as most recently heard by any; waits until there is one.
-    pub async fn leader(&self, shard: ShardId) -> NodeId {
-        loop {
-            let status = self.running.status().into_iter().map(|(_, status)| status);
-            let of_shard = status.filter(|status| status.shard == shard);
-            let newest = of_shard.max_by_key(|status| (status.term, status.leader.is_some()));
-            if let Some(leader) = newest.and_then(|status| status.leader) {
-                return leader;
-            }
-            sleep(LOOK_EVERY).await;
+    /// All machines that have a node.
+    pub fn seated(&self) -> Vec<u8> {
+        let has_node = |machine: &&u8| lock(&self.machines[*machine].seat).is_some();
+        self.machines.keys().filter(has_node).copied().collect()
+    }
+
+    /// Machines that have power.
+    pub fn up(&self) -> Vec<u8> {
+        let is_up = |number: &u8| self.machines[number].is_up.load(Ordering::Relaxed);
+        self.seated().into_iter().filter(is_up).collect()
+    }
+
+    /// The machine that leads `shard`, as most recently heard by any; none if nobody does.
+    pub fn leader(&self, shard: ShardId) -> Option<u8> {
+        let status = self.running.status().into_iter().map(|(_, status)| status);
+        let of_shard = status.filter(|status| status.shard == shard);
+        let newest = of_shard.max_by_key(|status| (status.term, status.leader.is_some()))?;
+        let running = self.running.lock();
+        let leads = |(_, node): &(&u8, &Arc<Node>)| Some(node.id()) == newest.leader;
+        running.nodes.iter().find(leads).map(|(number, _)| *number)
+    }
+
+    /// Why nodes do not start, by machine.
+    pub fn halted(&self) -> BTreeMap<u8, String> {
+        self.running.lock().halted.clone()
+    }
+
+    /// Kills the process of a machine's node. The operating system keeps what was written.
+    pub fn crash(&self, number: u8) {
+        self.machines[&number].disk.detach();
+        self.take_down(number);
+    }
+
+    /// The power of a machine fails after `operations` more of its log's disk. Waits for it.
+    pub async fn fail_power(&self, number: u8, operations: u32) {
+        let Machine { handle, states, disk, .. } = &self.machines[&number];
+        disk.fail_power(handle.id(), operations, CUT_WAIT).await;
+        self.take_down(number);
+        let (kept, lost) = disk.settle();
+        let states_lost = rand::random_bool(0.5);
+        if states_lost {
+            sim_files::lose_unsynced(states).expect("files can be copied");
+        }
+        let states = if states_lost { "lost" } else { "kept" };
+        self.trace.event(format_args!(
+            "  n{number} without power: sectors kept {kept} lost {lost}, unsynced states {states}"
+        ));
+    }
+
+    fn take_down(&self, number: u8) {
+        let machine = &self.machines[&number];
+        machine.is_up.store(false, Ordering::Relaxed);
+        Handle::current().kill(machine.handle.id());
+        let mut running = self.running.lock();
+        let (node, log) = (running.nodes.remove(&number), running.logs.remove(&number));
+        running.halted.remove(&number);
+        drop(running);
+        drop((node, log));
+    }
+
+    /// Starts a machine again.
+    pub fn restart(&self, number: u8) {
+        self.trace.event(format_args!("  n{number} restarts"));
+        let machine = &self.machines[&number];
+        machine.is_up.store(true, Ordering::Relaxed);
+        NetSim::current().unclog_node(machine.handle.id());
+        Handle::current().restart(machine.handle.id());
+    }
+
+    /// Lets a machine do nothing, and go on.
+    pub fn pause(&self, number: u8, is_paused: bool) {
+        let machine = self.machines[&number].handle.id();
+        match is_paused {
+            true => Handle::current().pause(machine),
+            false => Handle::current().resume(machine),
         }
     }
 
-    /// The power of node `id` fails after `operations` more of its log's disk. Waits for it.
-    pub async fn fail_power(&self, id: NodeId, operations: u32) {
-        let Machine { handle, disk } = &self.machines[&id];
-        disk.fail_power(handle.id(), operations).await;
-        Handle::current().kill(handle.id());
-        let node = self.running.lock().remove(&id);
-        assert!(node.is_some(), "{id} ran until now");
-        drop(node);
-        let (kept, lost) = disk.settle();
-        self.trace.event(format_args!("{id} loses power, sectors kept {kept} lost {lost}"));
+    /// Cuts or mends the way of messages from one machine to another.
+    pub fn cut(&self, from: u8, to: u8, is_cut: bool) {
+        let (from, to) = (self.machines[&from].handle.id(), self.machines[&to].handle.id());
+        match is_cut {
+            true => NetSim::current().clog_link(from, to),
+            false => NetSim::current().unclog_link(from, to),
+        }
     }
 
-    /// Starts node `id` again.
-    pub fn restart(&self, id: NodeId) {
-        self.trace.event(format_args!("{id} restarts"));
-        let machine = self.machines[&id].handle.id();
-        NetSim::current().unclog_node(machine);
-        Handle::current().restart(machine);
+    /// Lets messages from one machine to another take so much longer.
+    pub fn slow_link(&self, from: u8, to: u8, delay: Duration) {
+        let ip = |number| node_address(number).addr.ip();
+        self.network.slow_down(ip(from), ip(to), delay);
+    }
+
+    /// Sets how far a machine's clock is ahead of true time.
+    pub fn set_clock(&self, number: u8, ahead_ms: i64) {
+        self.machines[&number].clock.set_ahead(ahead_ms);
+    }
+
+    /// From now on a commit on this machine's disk takes so long.
+    pub fn slow_disk(&self, number: u8, commit: Duration) {
+        if let Some(log) = self.running.lock().logs.get(&number) {
+            log.slow_down(commit);
+        }
+    }
+
+    /// Gives the disk of a machine's log a trouble, or takes it away.
+    pub fn trouble(&self, number: u8, trouble: Option<Trouble>) {
+        self.machines[&number].disk.trouble(trouble);
+    }
+
+    /// Changes bits of the log of a machine that is down.
+    pub fn rot_log(&self, number: u8, sectors: u32) {
+        self.machines[&number].disk.rot(sectors);
+    }
+
+    /// The folder with the states of a machine.
+    pub fn states(&self, number: u8) -> &Path {
+        &self.machines[&number].states
+    }
+
+    /// Whether the results of a machine's functions depend on its clock.
+    pub fn leak_clock(&self, number: u8, leaks: bool) {
+        self.machines[&number].leaks_clock.store(leaks, Ordering::Relaxed);
+    }
+
+    /// The node of a machine.
+    pub fn node_id(&self, number: u8) -> Option<NodeId> {
+        lock(&self.machines[&number].seat).as_ref().map(|identity| identity.node)
+    }
+
+    /// Lets machine `number`, which must be down or unused, join with new disks as a new node. Goes
+    /// on until it has a vote.
+    pub async fn join(&self, number: u8, client: &Client) {
+        let machine = &self.machines[&number];
+        let address = node_address(number);
+        if let Some(old) = self.node_id(number) {
+            until_done("removing a node", || client.remove_node(old), is_gone).await;
+        }
+        let none = |_: &aspen_client::RequestError| false;
+        let node = until_done("adding a node", || client.add_node(&address), none).await;
+        let node = node.expect("only a removal can be done before");
+        let info = until_done("asking for members", || client.cluster(), none).await;
+        let info = info.expect("as above");
+        let mut identity = Identity::new(CLUSTER, node, self.shards, address);
+        identity.peers = info.members.iter().filter_map(|m| m.address.parse().ok()).collect();
+        identity.clients = (1..=CLIENTS).map(|number| client_address(number).id).collect();
+        machine.disk.replace();
+        if machine.states.exists() {
+            fs::remove_dir_all(&machine.states).expect("the folder can be deleted");
+        }
+        sim_files::lose_all(&machine.states).expect("the copies can be deleted");
+        *lock(&machine.seat) = Some(identity);
+        self.trace.event(format_args!("  n{number} joins as node {node}"));
+        self.restart(number);
+        until_done("giving a vote", || client.promote_node(node), none).await;
+        self.trace.event(format_args!("  n{number} has a vote"));
     }
 
     /// Waits until every node has applied the same entries; all must have computed the same.
     pub async fn converge(&self) {
+        let wanted = self.seated().len() * usize::from(self.shards);
         let equal = async {
             loop {
                 let status = self.running.status();
-                if status.len() == usize::from(NODES) * usize::from(SHARDS) && is_equal(&status) {
+                if status.len() == wanted && is_equal(&status) {
                     return status;
                 }
                 sleep(LOOK_EVERY).await;
             }
         };
         let Ok(equal) = timeout(CONVERGE_WAIT, equal).await else {
-            panic!("replicas stay apart: {:#?}", self.running.status());
+            panic!("replicas stay apart: {:#?} {:?}", self.running.status(), self.halted());
         };
         for (id, status) in equal {
             let ShardStatus { shard, applied, snapshot, revision, digest, keys, .. } = status;
@@ -203,14 +376,21 @@ impl SimCluster {
         }
     }
 
+    /// What every replica has in memory beside its records: sessions, leases, tombstones.
+    pub fn nodes(&self) -> Vec<Arc<Node>> {
+        self.running.lock().nodes.values().cloned().collect()
+    }
+
     /// Stops every node gracefully, then its machine.
     pub async fn stop(self) {
         self.watch.abort();
-        for (id, machine) in &self.machines {
-            let node = self.running.lock().remove(id).expect("every node runs at the end");
+        for number in self.seated() {
+            let node = self.running.lock().nodes.remove(&number);
+            let node = node.unwrap_or_else(|| panic!("n{number} runs at the end"));
             let stopped = timeout(STOP_WAIT, node.stop()).await;
-            stopped.unwrap_or_else(|_| panic!("{id} does not stop"));
-            Handle::current().kill(machine.handle.id());
+            stopped.unwrap_or_else(|_| panic!("n{number} does not stop"));
+            self.running.lock().logs.remove(&number);
+            Handle::current().kill(self.machines[&number].handle.id());
         }
         // The tasks of a killed machine end, and close their files, at their next turn.
         sleep(LOOK_EVERY).await;
@@ -218,60 +398,49 @@ impl SimCluster {
     }
 }
 
-impl Boot {
-    async fn run(self) {
-        let Boot { identity, founders, states, disk, running, trace } = self;
-        let (id, address) = (identity.node, identity.address);
-        let transport =
-            SimTransport::bind(address, trace.clone()).await.expect("the address is free");
-        let options = aspen_functions::Options {
-            cache: Some(states.join("modules")),
-            ..aspen_functions::Options::default()
-        };
-        let functions = Arc::new(WasmFunctions::new(options).expect("the engine starts"));
-        let log = Log::with_backend(disk.attach(), identity.store()).expect("the log opens");
-        // Few entries are kept, so that a node that was away needs a snapshot.
-        let timing = Timing {
-            heartbeat: Duration::from_millis(100),
-            election: Duration::from_millis(500),
-            snapshot_every: 50,
-            log_keep: 10,
-        };
-        let config = NodeConfig { identity, states, timing };
-        let network: Arc<dyn Transport> = transport.clone();
-        let node = Node::start(config, log, network, functions).await.expect("the node starts");
-        transport.serve(Arc::new(NodeHandler(node.clone())));
-        running.lock().insert(id, node.clone());
-        trace.event(format_args!("{id} runs"));
-        if founders[0].0 == id {
-            node.initialize(&founders).await.expect("the cluster is created");
+fn is_gone(error: &aspen_client::RequestError) -> bool {
+    error.to_string().contains("not found")
+}
+
+/// Repeats a change of members until it is done, or the error says that it was before.
+async fn until_done<T, F>(
+    what: &str,
+    change: impl Fn() -> F,
+    is_done: impl Fn(&aspen_client::RequestError) -> bool,
+) -> Option<T>
+where
+    F: Future<Output = Result<T, aspen_client::RequestError>>,
+{
+    let attempts = async {
+        loop {
+            match change().await {
+                Ok(done) => return Some(done),
+                Err(error) if is_done(&error) => return None,
+                Err(_) => sleep(Duration::from_millis(200)).await,
+            }
         }
-        // madsim stops a machine whose first task ends.
-        std::future::pending().await
-    }
+    };
+    let done = timeout(CONVERGE_WAIT, attempts).await;
+    done.unwrap_or_else(|_| panic!("{what} is not done within {CONVERGE_WAIT:?}"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_equal(status: &[(NodeId, ShardStatus)]) -> bool {
     status.iter().all(|(_, a)| {
         let mut others = status.iter().map(|(_, b)| b).filter(|b| b.shard == a.shard);
-        assert_eq!(a.failed, None, "no replica stops by itself");
         a.last == a.applied && others.all(|b| (b.applied, b.digest) == (a.applied, a.digest))
     })
 }
 
 /// Looks at the replicas until it is aborted.
 async fn watch(running: Running, trace: Trace) {
-    let mut leaders: BTreeMap<(NodeId, ShardId), (u64, Option<NodeId>)> = BTreeMap::new();
-    let mut digests: BTreeMap<(ShardId, LogIndex), Digest> = BTreeMap::new();
+    let mut watch = Watch::new(trace.clone());
     for look in 0u64.. {
         for (id, status) in running.status() {
-            let ShardStatus { shard, term, leader, applied, digest, .. } = status;
-            if leaders.insert((id, shard), (term, leader)) != Some((term, leader)) {
-                let leader = leader.map_or("nobody".into(), |leader| leader.to_string());
-                trace.event(format_args!("{id} {shard} term {term} led by {leader}"));
-            }
-            let first = *digests.entry((shard, applied)).or_insert(digest);
-            assert_eq!(first, digest, "{id} computed otherwise than another at {shard} {applied}");
+            watch.look(id, &status);
         }
         if look % 50 == 0 {
             trace.checkpoint();

@@ -3,13 +3,16 @@
 //! Promises what a real disk does and no more: what a sync covered stays; of the rest, at a power
 //! failure, each sector of 512 bytes is kept or lost by chance, so writes are lost, torn and
 //! reordered. The power fails in the middle of the node's own work, after a number of operations;
-//! from that moment on the node cannot speak to anybody. Leaves out rot and errors of a live disk.
+//! from that moment on the node cannot speak to anybody. A disk can be full, fail to write, and rot
+//! while nobody uses it. How long it takes is the log's matter (`Log::slow_down`).
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use madsim::net::NetSim;
 use madsim::task::NodeId;
+use madsim::time::timeout;
 use rand::RngExt;
 use tokio::sync::Notify;
 
@@ -32,6 +35,25 @@ struct Image {
     /// Counts power failures: a node that was started before the last one gets nothing any more.
     failures: u64,
     cut: Option<Cut>,
+    trouble: Option<Trouble>,
+}
+
+/// What a live disk refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It has no room.
+    Full,
+    /// It cannot write.
+    Broken,
+}
+
+impl From<Trouble> for io::Error {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Full => io::ErrorKind::StorageFull.into(),
+            Trouble::Broken => io::Error::other("the simulated disk does not write"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -60,10 +82,42 @@ impl SimDisk {
         Attached { disk: self.clone(), failures }
     }
 
-    /// Lets the power of `machine` fail after this many more operations, and waits for it.
-    pub async fn fail_power(&self, machine: NodeId, operations: u32) {
+    /// Lets the power of `machine` fail after this many more operations, at the latest after
+    /// `patience`, and waits for it.
+    pub async fn fail_power(&self, machine: NodeId, operations: u32, patience: Duration) {
         self.image().cut = Some(Cut { operations_left: operations, machine });
-        self.power_lost.notified().await;
+        if timeout(patience, self.power_lost.notified()).await.is_err() {
+            self.detach();
+        }
+    }
+
+    /// The node that uses the disk gets nothing any more: it was killed.
+    pub fn detach(&self) {
+        let mut image = self.image();
+        image.failures += 1;
+        image.cut = None;
+        image.trouble = None;
+    }
+
+    /// Gives the disk a trouble, or takes it away.
+    pub fn trouble(&self, trouble: Option<Trouble>) {
+        self.image().trouble = trouble;
+    }
+
+    /// Changes one bit in each of some sectors; nobody may use the disk.
+    pub fn rot(&self, sectors: u32) {
+        let mut image = self.image();
+        for _ in 0..sectors {
+            let bit = rand::rng().random_range(0..image.durable.len() * 8);
+            image.durable[bit / 8] ^= 1 << (bit % 8);
+        }
+        image.view = image.durable.clone();
+    }
+
+    /// A new disk in place of the old one.
+    pub fn replace(&self) {
+        let mut image = self.image();
+        *image = Image { failures: image.failures + 1, ..Image::default() };
     }
 
     /// What the platters hold after the failure; returns the sectors kept and lost.
@@ -144,11 +198,15 @@ impl Attached {
     fn mutate(&self, operation: impl FnOnce(&mut Image)) -> io::Result<()> {
         let lost = self.read(|image| {
             let lost = image.take_operation();
-            if lost.is_none() {
-                operation(image);
+            match (lost, image.trouble) {
+                (Some(machine), _) => Ok(Some(machine)),
+                (None, Some(trouble)) => Err(io::Error::from(trouble)),
+                (None, None) => {
+                    operation(image);
+                    Ok(None)
+                }
             }
-            lost
-        })?;
+        })??;
         let Some(machine) = lost else { return Ok(()) };
         NetSim::current().clog_node(machine);
         self.disk.power_lost.notify_one();

@@ -4,11 +4,14 @@
 //! every message that was sent, bytes and moment. The hash becomes part of the lines now and then,
 //! so that the first line that differs says roughly when two runs parted.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aspen_net::{PeerAddr, Purpose};
 use madsim::time::TimeHandle;
+
+use super::faults::Fault;
 
 /// The trace of a run. A clone is another handle.
 #[derive(Clone)]
@@ -22,6 +25,7 @@ struct Events {
     lines: Vec<String>,
     messages: u64,
     wire: u64,
+    faults: BTreeMap<Fault, u64>,
 }
 
 /// Simulated microseconds since the start of the run.
@@ -37,7 +41,7 @@ impl Trace {
 
     /// Notes an event.
     pub fn event(&self, what: impl Display) {
-        let line = format!("{:>11} {what}", now_us());
+        let line = format!("{:>11.6} {what}", now_us() as f64 / 1e6);
         if self.is_shown {
             eprintln!("{line}");
         }
@@ -60,6 +64,16 @@ impl Trace {
             (events.messages, events.wire)
         };
         self.event(format_args!("{messages} messages, wire {wire:016x}"));
+    }
+
+    /// Counts a fault.
+    pub fn fault(&self, fault: Fault) {
+        *self.events().faults.entry(fault).or_default() += 1;
+    }
+
+    /// How often each fault happened.
+    pub fn faults(&self) -> BTreeMap<Fault, u64> {
+        self.events().faults.clone()
     }
 
     /// Messages so far.

@@ -1,6 +1,7 @@
 //! The network of the simulation: [`Transport`] over madsim's messages.
 //!
-//! Keeps the promises of the trait: at most once, to the holder of the key, within the deadline.
+//! Keeps the promises of the trait, to the holder of the key and within the deadline, except one: a
+//! request may arrive twice, which is more than the real transport lets happen and must do no harm.
 //! A lost message, asked or answered, is found by its deadline alone, so such an error is always
 //! ambiguous. Bodies travel as they are. Admission is asked per request, which is stricter than a
 //! connection's. Leaves out connections: nothing is ever reset.
@@ -14,15 +15,17 @@ use aspen_net::{BoxFuture, Handler, NetError, PeerAddr, PeerId, Purpose, Transpo
 use bytes::Bytes;
 use madsim::net::Endpoint;
 use madsim::net::rpc::Request;
-use madsim::time::timeout;
+use madsim::time::{sleep, timeout};
 use serde::{Deserialize, Serialize};
 
+use super::network::Network;
 use super::trace::Trace;
 
 /// The socket of one simulated machine.
 pub struct SimTransport {
     endpoint: Endpoint,
     local: PeerAddr,
+    network: Network,
     trace: Trace,
 }
 
@@ -49,9 +52,9 @@ impl Request for Ask {
 
 impl SimTransport {
     /// Binds `local` on the machine that this is called on.
-    pub async fn bind(local: PeerAddr, trace: Trace) -> io::Result<Arc<Self>> {
+    pub async fn bind(local: PeerAddr, network: Network, trace: Trace) -> io::Result<Arc<Self>> {
         let endpoint = Endpoint::bind(local.addr).await?;
-        Ok(Arc::new(Self { endpoint, local, trace }))
+        Ok(Arc::new(Self { endpoint, local, network, trace }))
     }
 
     /// Answers requests with `handler` until this machine stops.
@@ -69,6 +72,12 @@ impl SimTransport {
                 reply
             }
         });
+    }
+}
+
+async fn pass(delay: Duration) {
+    if !delay.is_zero() {
+        sleep(delay).await;
     }
 }
 
@@ -99,11 +108,26 @@ impl Transport for SimTransport {
             return Box::pin(async move { Err(NetError::TooLarge { bytes, limit }) });
         }
         let (endpoint, trace) = (self.endpoint.clone(), self.trace.clone());
+        let network = self.network.clone();
         let (from, peer) = (self.local, *to);
         Box::pin(async move {
             trace.message(&from, &peer, purpose, &body);
-            let ask = Ask { from, to: peer.id, purpose: purpose.to_byte(), body };
-            match timeout(deadline, endpoint.call(peer.addr, ask)).await {
+            let ask = || Ask { from, to: peer.id, purpose: purpose.to_byte(), body: body.clone() };
+            if network.duplicates() {
+                let (endpoint, again) = (endpoint.clone(), ask());
+                // Nobody waits for its reply.
+                drop(madsim::task::spawn(async move {
+                    let _ = timeout(deadline, endpoint.call(peer.addr, again)).await;
+                }));
+            }
+            let (there, back) = (from.addr.ip(), peer.addr.ip());
+            let travel = async {
+                pass(network.delay(there, back)).await;
+                let answered = endpoint.call(peer.addr, ask()).await;
+                pass(network.delay(back, there)).await;
+                answered
+            };
+            match timeout(deadline, travel).await {
                 Ok(Ok(Reply::Answered(body))) => Ok(body),
                 Ok(Ok(Reply::Refused(reason))) => Err(NetError::Refused { peer, reason }),
                 Ok(Ok(Reply::OtherPeer)) => {

@@ -1,0 +1,95 @@
+//! Starting the product's node on a simulated machine, as often as the machine starts.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aspen_core::NodeId;
+use aspen_functions::WasmFunctions;
+use aspen_net::{PeerAddr, Transport};
+use aspen_node::{Clock, Identity, Node, NodeConfig, NodeHandler, Timing};
+use aspen_store::Log;
+
+use super::cluster::Running;
+use super::disk::SimDisk;
+use super::network::Network;
+use super::trace::Trace;
+use super::transport::SimTransport;
+
+/// What a machine needs to start.
+#[derive(Clone)]
+pub struct Boot {
+    pub number: u8,
+    /// Whose node it runs; none yet if the machine waits to join.
+    pub seat: Arc<Mutex<Option<Identity>>>,
+    pub founders: Vec<(NodeId, PeerAddr)>,
+    pub states: PathBuf,
+    pub disk: SimDisk,
+    pub clock: Clock,
+    pub leaks_clock: Arc<AtomicBool>,
+    pub network: Network,
+    pub running: Running,
+    pub trace: Trace,
+}
+
+impl Boot {
+    /// Runs the node until the machine stops.
+    pub async fn run(self) {
+        let identity = self.seat.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(identity) = identity
+            && let Err(reason) = self.start(identity).await
+        {
+            self.trace.event(format_args!("  n{} halts: {reason}", self.number));
+            self.running.halted(self.number, reason);
+        }
+        // madsim stops a machine whose first task ends.
+        std::future::pending().await
+    }
+
+    async fn start(&self, identity: Identity) -> Result<(), String> {
+        let (id, address) = (identity.node, identity.address);
+        let (network, trace) = (self.network.clone(), self.trace.clone());
+        let transport = SimTransport::bind(address, network, trace).await;
+        let transport = transport.expect("the address is free");
+        let options = aspen_functions::Options {
+            cache: Some(self.states.join("modules")),
+            ..aspen_functions::Options::default()
+        };
+        let functions = Arc::new(WasmFunctions::new(options).expect("the engine starts"));
+        functions.leak_clock(self.leaks_clock.load(Ordering::Relaxed));
+        let log = Log::with_backend(self.disk.attach(), identity.store()).map_err(text)?;
+        // Few entries are kept, so that a node that was away needs a snapshot.
+        let timing = Timing {
+            heartbeat: Duration::from_millis(100),
+            election: Duration::from_millis(500),
+            snapshot_every: 50,
+            log_keep: 10,
+        };
+        let (states, clock) = (self.states.clone(), self.clock.clone());
+        let config = NodeConfig { identity, states, timing, clock };
+        let sockets: Arc<dyn Transport> = transport.clone();
+        let node = Node::start(config, log.clone(), sockets, functions).await.map_err(text)?;
+        transport.serve(Arc::new(NodeHandler(node.clone())));
+        self.running.started(self.number, node.clone(), log);
+        self.trace.event(format_args!("  n{} runs as node {id}", self.number));
+        if self.founders[0].0 == id {
+            // A failing disk, or power, may end it; the next start does it again.
+            if let Err(error) = node.initialize(&self.founders).await {
+                self.trace.event(format_args!("  n{}: {error}", self.number));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error with its causes.
+fn text(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

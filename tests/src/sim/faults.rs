@@ -1,0 +1,374 @@
+//! What goes wrong in a run, one fault after the other and several at a time.
+//!
+//! Promises that everything can be mended, and is at the end: machines that halted because their disk
+//! is damaged join with a new one, so only a minority may lose its disk. A majority may be
+//! without power, cut off or full for a while: then nothing commits, and nothing wrong may be said.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use aspen_client::Client;
+use aspen_core::ShardId;
+use madsim::time::{Instant, sleep, sleep_until};
+
+use super::cluster::SimCluster;
+use super::disk::Trouble;
+use super::plan::Plan;
+use super::trace::Trace;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A node's process is killed and started again.
+    Crash,
+    /// A machine loses power in the middle of a commit: what was not synced is lost, or torn.
+    PowerFailure,
+    /// All machines lose power at once.
+    Blackout,
+    /// All nodes are killed at once.
+    RestartOfAll,
+    /// A machine does nothing for a while, and then goes on as if nothing had been.
+    Pause,
+    /// A clock jumps, ahead or back.
+    ClockJump,
+    /// Two groups of machines cannot talk to each other.
+    Partition,
+    /// Messages of one machine to another are lost, those the other way are not.
+    OneWay,
+    /// The leader can talk to no other node, with writes of its clients pending.
+    LeaderIsolated,
+    /// Messages between two machines take long.
+    SlowLink,
+    /// The disk of one machine takes long.
+    SlowDisk,
+    /// The disk of a log is full.
+    FullDisk,
+    /// The disk of a log does not write.
+    BrokenDisk,
+    /// Bits of a log change while its machine is down.
+    LogRot,
+    /// The state of a shard is gone, or damaged, when its machine starts.
+    StateLost,
+    /// The compiled functions are gone when a machine starts.
+    ModulesLost,
+    /// A node joins under load, and leaves again.
+    Members,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 17] = [
+        Fault::Crash,
+        Fault::PowerFailure,
+        Fault::Blackout,
+        Fault::RestartOfAll,
+        Fault::Pause,
+        Fault::ClockJump,
+        Fault::Partition,
+        Fault::OneWay,
+        Fault::LeaderIsolated,
+        Fault::SlowLink,
+        Fault::SlowDisk,
+        Fault::FullDisk,
+        Fault::BrokenDisk,
+        Fault::LogRot,
+        Fault::StateLost,
+        Fault::ModulesLost,
+        Fault::Members,
+    ];
+}
+
+/// What mends a fault.
+#[derive(Clone, Debug)]
+enum Mend {
+    Restart(u8),
+    Resume(u8),
+    Links(Vec<(u8, u8)>),
+    FastLinks,
+    FastDisk(u8),
+    /// The disk works again, and its machine starts anew: a log that failed takes nothing more.
+    Disk(u8),
+}
+
+/// Faults under way.
+pub struct Attack<'a> {
+    cluster: &'a SimCluster,
+    plan: &'a Plan,
+    trace: Trace,
+    mends: BTreeMap<(Instant, u64), Mend>,
+    count: u64,
+    /// Machines whose log may be damaged: a minority.
+    rotten: Vec<u8>,
+}
+
+impl<'a> Attack<'a> {
+    /// No fault yet.
+    pub fn new(cluster: &'a SimCluster, plan: &'a Plan, trace: &Trace) -> Self {
+        let trace = trace.clone();
+        Self { cluster, plan, trace, mends: BTreeMap::new(), count: 0, rotten: vec![] }
+    }
+
+    /// Lets things go wrong until the plan's work is over, and mends everything. `client` is for
+    /// changes of members.
+    pub async fn run(mut self, client: &Client) {
+        let until = Instant::now() + self.plan.work;
+        while Instant::now() < until {
+            let calm = self.plan.calm.mul_f64(rand::random_range(0.0..1.0));
+            let next = (Instant::now() + calm).min(until);
+            self.mend_until(next).await;
+            if !self.plan.faults.is_empty() && next < until {
+                let fault = self.plan.faults[rand::random_range(0..self.plan.faults.len())];
+                self.fault(fault, client).await;
+            }
+        }
+        self.mend_all(client).await;
+    }
+
+    /// Waits, and mends what is to be mended meanwhile.
+    async fn mend_until(&mut self, until: Instant) {
+        while let Some(entry) = self.mends.first_entry() {
+            let (at, _) = *entry.key();
+            if at > until {
+                break;
+            }
+            let mend = entry.remove();
+            sleep_until(at).await;
+            self.mend(mend);
+        }
+        sleep_until(until).await;
+    }
+
+    /// Lets `mend` happen after a while.
+    fn later(&mut self, mend: Mend) {
+        let after = Duration::from_millis(rand::random_range(100..4_000));
+        self.count += 1;
+        self.mends.insert((Instant::now() + after, self.count), mend);
+    }
+
+    fn mend(&mut self, mend: Mend) {
+        let cluster = self.cluster;
+        match mend {
+            Mend::Restart(number) => cluster.restart(number),
+            Mend::Resume(number) => {
+                self.trace.event(format_args!("  n{number} goes on"));
+                cluster.pause(number, false);
+            }
+            Mend::Links(links) => {
+                self.trace.event(format_args!("  links work again: {links:?}"));
+                links.into_iter().for_each(|(from, to)| cluster.cut(from, to, false));
+            }
+            Mend::FastLinks => cluster.network.speed_up(),
+            Mend::FastDisk(number) => cluster.slow_disk(number, Duration::ZERO),
+            Mend::Disk(number) => {
+                self.trace.event(format_args!("  the disk of n{number} works again"));
+                cluster.trouble(number, None);
+                if cluster.up().contains(&number) {
+                    cluster.crash(number);
+                    cluster.restart(number);
+                }
+            }
+        }
+    }
+
+    /// One that has power and nothing else to be mended.
+    fn sound(&self) -> Option<u8> {
+        let busy = self.mends.values().filter_map(|mend| match mend {
+            Mend::Restart(number)
+            | Mend::Resume(number)
+            | Mend::FastDisk(number)
+            | Mend::Disk(number) => Some(*number),
+            Mend::Links(_) | Mend::FastLinks => None,
+        });
+        let busy: Vec<u8> = busy.collect();
+        let sound = self.cluster.up().into_iter().filter(|number| !busy.contains(number));
+        let sound: Vec<u8> = sound.collect();
+        (!sound.is_empty()).then(|| sound[rand::random_range(0..sound.len())])
+    }
+
+    fn begin(&self, fault: Fault, about: impl std::fmt::Display) {
+        self.trace.fault(fault);
+        self.trace.event(format_args!("FAULT {fault:?} {about}"));
+    }
+
+    async fn fault(&mut self, fault: Fault, client: &Client) {
+        let cluster = self.cluster;
+        let Some(number) = self.sound() else { return };
+        let machine = format!("n{number}");
+        match fault {
+            Fault::Crash => {
+                self.begin(fault, machine);
+                cluster.crash(number);
+                self.later(Mend::Restart(number));
+            }
+            Fault::PowerFailure => {
+                self.begin(fault, machine);
+                cluster.fail_power(number, rand::random_range(0..12)).await;
+                self.later(Mend::Restart(number));
+            }
+            Fault::Blackout | Fault::RestartOfAll => {
+                self.begin(fault, "");
+                while let Some(number) = self.sound() {
+                    match fault {
+                        Fault::Blackout => cluster.fail_power(number, 0).await,
+                        _ => cluster.crash(number),
+                    }
+                    self.later(Mend::Restart(number));
+                }
+            }
+            Fault::Pause => {
+                self.begin(fault, machine);
+                cluster.pause(number, true);
+                self.later(Mend::Resume(number));
+            }
+            Fault::ClockJump => {
+                let far = 100 + 2 * self.plan.skew_ms;
+                let ahead = rand::random_range(-far..=far);
+                self.begin(fault, format_args!("{machine} to {ahead} ms"));
+                cluster.set_clock(number, ahead);
+            }
+            Fault::Partition | Fault::OneWay | Fault::LeaderIsolated => self.cut(fault, number),
+            Fault::SlowLink => {
+                let Some(other) = self.other(number) else { return };
+                self.begin(fault, format_args!("{machine} n{other}"));
+                let delay = Duration::from_millis(rand::random_range(20..400));
+                cluster.slow_link(number, other, delay);
+                cluster.slow_link(other, number, delay);
+                self.later(Mend::FastLinks);
+            }
+            Fault::SlowDisk => {
+                self.begin(fault, machine);
+                cluster.slow_disk(number, Duration::from_millis(rand::random_range(5..300)));
+                self.later(Mend::FastDisk(number));
+            }
+            Fault::FullDisk | Fault::BrokenDisk => {
+                self.begin(fault, machine);
+                let trouble =
+                    if fault == Fault::FullDisk { Trouble::Full } else { Trouble::Broken };
+                cluster.trouble(number, Some(trouble));
+                self.later(Mend::Disk(number));
+            }
+            Fault::LogRot => self.rot(number),
+            Fault::StateLost => {
+                self.begin(fault, machine);
+                cluster.crash(number);
+                lose_states(cluster, number);
+                self.later(Mend::Restart(number));
+            }
+            Fault::ModulesLost => {
+                self.begin(fault, machine);
+                cluster.crash(number);
+                remove_folder(&cluster.states(number).join("modules"));
+                self.later(Mend::Restart(number));
+            }
+            Fault::Members => self.change_members(client).await,
+        }
+    }
+
+    fn other(&self, number: u8) -> Option<u8> {
+        let others: Vec<u8> = self.cluster.seated().into_iter().filter(|n| *n != number).collect();
+        (!others.is_empty()).then(|| others[rand::random_range(0..others.len())])
+    }
+
+    fn cut(&mut self, fault: Fault, number: u8) {
+        let all = self.cluster.seated();
+        let shard = ShardId::new(rand::random_range(0..self.cluster.shards));
+        let one_side: Vec<u8> = match fault {
+            Fault::Partition => all.iter().copied().filter(|_| rand::random_bool(0.5)).collect(),
+            Fault::LeaderIsolated => self.cluster.leader(shard).into_iter().collect(),
+            _ => vec![number],
+        };
+        let is_other = |to: &&u8| !one_side.contains(to);
+        let mut links = vec![];
+        for from in &one_side {
+            for to in all.iter().filter(is_other) {
+                links.push((*from, *to));
+                if fault != Fault::OneWay {
+                    links.push((*to, *from));
+                }
+            }
+        }
+        if fault == Fault::OneWay && !links.is_empty() {
+            links = vec![links[rand::random_range(0..links.len())]];
+        }
+        self.begin(fault, format_args!("{one_side:?}: {links:?}"));
+        links.iter().for_each(|(from, to)| self.cluster.cut(*from, *to, true));
+        self.later(Mend::Links(links));
+    }
+
+    /// Damages a log, if the others keep theirs: who cannot read its log has forgotten its vote.
+    fn rot(&mut self, number: u8) {
+        let is_new = !self.rotten.contains(&number);
+        let rotten = self.rotten.len() + usize::from(is_new);
+        if rotten > (usize::from(self.cluster.founders) - 1) / 2 {
+            return;
+        }
+        if is_new {
+            self.rotten.push(number);
+        }
+        self.begin(Fault::LogRot, format_args!("n{number}"));
+        self.cluster.crash(number);
+        self.cluster.rot_log(number, rand::random_range(1..60));
+        self.later(Mend::Restart(number));
+    }
+
+    /// The machine that waits joins; a machine that has joined leaves and joins anew.
+    async fn change_members(&mut self, client: &Client) {
+        let waiting = self.cluster.founders + 1;
+        // A change needs a majority for as long as it takes; others would wait behind it.
+        self.mend_all(client).await;
+        self.begin(Fault::Members, format_args!("n{waiting}"));
+        if self.cluster.up().contains(&waiting) {
+            self.cluster.crash(waiting);
+        }
+        self.cluster.join(waiting, client).await;
+    }
+
+    /// Everything works again.
+    async fn mend_all(&mut self, client: &Client) {
+        for (_, mend) in std::mem::take(&mut self.mends) {
+            self.mend(mend);
+        }
+        // Long enough to start.
+        sleep(Duration::from_secs(2)).await;
+        for (number, reason) in self.cluster.halted() {
+            assert!(self.rotten.contains(&number), "n{number} halts without need: {reason}");
+            self.cluster.crash(number);
+            self.cluster.join(number, client).await;
+            self.rotten.retain(|rotten| *rotten != number);
+        }
+    }
+}
+
+/// Deletes or damages files with states.
+fn lose_states(cluster: &SimCluster, number: u8) {
+    let shard = rand::random_range(0..cluster.shards);
+    let folder = cluster.states(number).join(format!("shard-{shard}"));
+    let Ok(files) = fs::read_dir(&folder) else { return };
+    let mut files: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+    files.sort();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // The snapshot stays: with it and the log nothing is lost.
+        if !name.starts_with("state-") {
+            continue;
+        }
+        match rand::random_bool(0.5) {
+            true => fs::remove_file(&file).expect("the file can be deleted"),
+            false => {
+                let mut bytes = fs::read(&file).expect("the file can be read");
+                for _ in 0..bytes.len() / 1_000 {
+                    let at = rand::random_range(0..bytes.len());
+                    bytes[at] ^= 0x55;
+                }
+                fs::write(&file, bytes).expect("the file can be written");
+            }
+        }
+    }
+}
+
+fn remove_folder(folder: &std::path::Path) {
+    if folder.exists() {
+        fs::remove_dir_all(folder).expect("the folder can be deleted");
+    }
+}

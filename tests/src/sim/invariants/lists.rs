@@ -1,0 +1,53 @@
+//! Appends to a list are in one order, each of them once.
+//!
+//! Every list that was read is the beginning of every longer one; an element that was acknowledged is
+//! in it, and no element is in it twice. Source of the workload: Kingsbury and Alvaro, "Elle", 2020.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What is known of one list. A clone is another handle.
+#[derive(Clone, Debug, Default)]
+pub struct Known(Arc<Mutex<Knowledge>>);
+
+#[derive(Debug, Default)]
+struct Knowledge {
+    longest: Vec<String>,
+    acknowledged: BTreeSet<String>,
+}
+
+impl Known {
+    /// An append was acknowledged.
+    pub fn acknowledged(&self, element: &str) {
+        self.lock().acknowledged.insert(element.to_string());
+    }
+
+    /// The list was read.
+    ///
+    /// # Panics
+    /// If it does not go together with what is known.
+    pub fn check(&self, list: &[String]) {
+        let mut known = self.lock();
+        let common = list.len().min(known.longest.len());
+        let (a, b) = (&list[..common], &known.longest[..common]);
+        assert_eq!(a, b, "lists: two reads disagree on the order");
+        let once: BTreeSet<&String> = list.iter().collect();
+        assert_eq!(once.len(), list.len(), "lists: an element is there twice: {list:?}");
+        if list.len() > known.longest.len() {
+            known.longest = list.to_vec();
+        }
+    }
+
+    /// As [`Self::check`], once nothing is under way: everything acknowledged is there.
+    pub fn check_end(&self, list: &[String]) {
+        self.check(list);
+        let found: BTreeSet<String> = list.iter().cloned().collect();
+        let known = self.lock();
+        let lost: Vec<_> = known.acknowledged.difference(&found).collect();
+        assert!(lost.is_empty(), "lists: acknowledged appends are lost: {lost:?}");
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Knowledge> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

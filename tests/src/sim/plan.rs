@@ -1,0 +1,114 @@
+//! What a seed means: the cluster, its network, who works on it and what goes wrong.
+//!
+//! Promises that it follows from the seed alone. Not everything happens in every run: a run with a
+//! few kinds of faults and workloads goes deeper than one with all of them ("swarm testing": Groce
+//! et al., ISSTA 2012).
+
+use std::time::Duration;
+
+use aspen_core::defect::Defect;
+
+use crate::history::Choices;
+use crate::sim::faults::Fault;
+use crate::sim::workloads::Workload;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed it follows from, and that decides everything else that happens.
+    pub seed: u64,
+    /// Nodes that found the cluster: 3, sometimes 5. One more machine waits to join.
+    pub nodes: u8,
+    /// Shards.
+    pub shards: u16,
+    /// Share of messages that get lost.
+    pub loss: f64,
+    /// Share of requests that arrive twice.
+    pub duplicates: f64,
+    /// How long a message takes.
+    pub latency: (Duration, Duration),
+    /// How far clocks are apart at most, in milliseconds.
+    pub skew_ms: i64,
+    /// What the clients do.
+    pub workloads: Vec<Workload>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Longest pause between two faults.
+    pub calm: Duration,
+    /// How long things go wrong.
+    pub work: Duration,
+    /// Longest pause of a client between two operations.
+    pub pause: Duration,
+    /// The mistake that is planted, if any.
+    pub defect: Option<Defect>,
+    /// Whether the clock of one node leaks into the results of its functions for a while.
+    pub diverges: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64) -> Plan {
+        let mut choices = Choices::new(seed ^ 0x5eed);
+        let millis = Duration::from_millis;
+        let latency = match choices.below(3) {
+            0 => (Duration::from_micros(200), millis(2)),
+            1 => (millis(1), millis(10)),
+            _ => (millis(1), millis(40)),
+        };
+        let mut plan = Plan {
+            seed,
+            nodes: if choices.below(8) == 0 { 5 } else { 3 },
+            shards: [1, 1, 2, 3][choices.below(4) as usize],
+            loss: [0.0, 0.002, 0.01, 0.05][choices.below(4) as usize],
+            duplicates: [0.0, 0.01, 0.1][choices.below(3) as usize],
+            latency,
+            skew_ms: [0, 50, 3_000][choices.below(3) as usize],
+            workloads: some_of(&Workload::ALL, 3, &mut choices),
+            faults: some_of(&Fault::ALL, 5, &mut choices),
+            calm: millis([400, 1_500][choices.below(2) as usize]),
+            work: millis(6_000 + choices.below(6_000)),
+            pause: millis([20, 60, 150][choices.below(3) as usize]),
+            defect: None,
+            diverges: false,
+        };
+        if choices.below(10) == 0 {
+            plan.faults.clear();
+        }
+        plan
+    }
+
+    /// A quiet cluster of three nodes with one shard and clients that read and write registers: what
+    /// the simulator's speed is measured with.
+    pub fn registers(seed: u64) -> Plan {
+        Plan {
+            seed,
+            nodes: 3,
+            shards: 1,
+            loss: 0.01,
+            duplicates: 0.0,
+            latency: (Duration::from_micros(500), Duration::from_millis(5)),
+            skew_ms: 0,
+            workloads: vec![Workload::Registers],
+            faults: vec![],
+            calm: Duration::from_secs(1),
+            work: Duration::from_secs(60),
+            pause: Duration::from_millis(100),
+            defect: None,
+            diverges: false,
+        }
+    }
+}
+
+/// One to `most` of `all`, in the order of `all`.
+fn some_of<T: Copy>(all: &[T], most: u64, choices: &mut Choices) -> Vec<T> {
+    let wanted = 1 + choices.below(most);
+    let (mut left, mut taken) = (all.len() as u64, vec![]);
+    for one in all {
+        // Knuth, TAOCP 3.4.2, algorithm S.
+        if choices.below(left) < wanted - taken.len() as u64 {
+            taken.push(*one);
+        }
+        left -= 1;
+    }
+    taken
+}

@@ -1,0 +1,69 @@
+//! One run of a plan, from an empty cluster to a graceful stop.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aspen_client::{Client, Options};
+use bytes::Bytes;
+use madsim::net::NetSim;
+use tokio::sync::{mpsc, oneshot};
+
+use super::cluster::{CLIENTS, SimCluster};
+use super::faults::Attack;
+use super::invariants::{leaks, liveness};
+use super::plan::Plan;
+use super::trace::Trace;
+use super::workloads::Site;
+
+/// Runs `plan` with files in `folder`.
+pub async fn run(
+    plan: Plan,
+    folder: &Path,
+    components: Arc<BTreeMap<String, Bytes>>,
+    trace: Trace,
+) {
+    NetSim::current().update_config(|config| {
+        config.packet_loss_rate = plan.loss;
+        config.send_latency = plan.latency.0..plan.latency.1;
+    });
+    trace.event(format_args!("{plan:?}"));
+    let cluster = SimCluster::start(&plan, &folder.join("states"), &folder.join("synced"), &trace);
+    let client = lend_client(&cluster).await;
+    let site = Site::new(&cluster, &plan, components, &trace, 1);
+    for workload in &plan.workloads {
+        workload.prepare(&client, &site).await;
+    }
+    let site = Site::new(&cluster, &plan, site.components, &trace, 1);
+    trace.event("the clients begin");
+    let started = plan.workloads.iter().map(|workload| workload.start(&site));
+    let started: Vec<_> = started.collect();
+    Attack::new(&cluster, &plan, &trace).run(&client).await;
+    trace.event("everything is mended");
+    liveness::check(&client, plan.shards).await;
+    for mut work in started {
+        for worker in work.clients.drain(..) {
+            worker.await.expect("a client ends without a panic");
+        }
+        (work.check)(client.clone()).await;
+    }
+    leaks::check(&cluster).await;
+    cluster.converge().await;
+    drop(client);
+    cluster.stop().await;
+}
+
+/// A client with much patience, which whoever runs the run may use.
+async fn lend_client(cluster: &SimCluster) -> Client {
+    let (sender, receiver) = oneshot::channel();
+    let options = Options { limit: Duration::from_secs(20), attempt: Duration::from_secs(1) };
+    cluster.run_client(CLIENTS, options, |client| async move {
+        // Somebody receives it: the lender waits.
+        let _ = sender.send(client);
+        // The machine must stay.
+        let (_stays, mut never) = mpsc::channel::<()>(1);
+        never.recv().await;
+    });
+    receiver.await.expect("a client connects")
+}
