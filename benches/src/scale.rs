@@ -1,6 +1,11 @@
 //! What one entry costs in apply, by kind of entry and by size of the database: the real state
 //! (SQLite and its buffer) fed directly, without consensus and network.
+//!
+//! A small database lives in the buffer and is not read from its file at all. So a put is measured
+//! twice: as it comes, and with a key that only the file holds, where both sizes do the same work.
+//! Reading such a key, without a write, is the part of it that SQLite has.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,8 +22,19 @@ use tokio_real as tokio;
 use crate::{Failure, cpu, load};
 
 const SIZES: [u64; 2] = [10_000, 10_000_000];
-const OPERATIONS: u64 = 200_000;
+
+/// Entries of one batch, as many as the state machine takes at once, and batches of one measurement.
 const BATCH: u64 = 512;
+const BATCHES: u64 = 400;
+const ALL: Range<u64> = 0..BATCHES;
+
+/// Times that the state is opened anew, so that nothing of it is in memory, and batches of puts
+/// after each: as many as the smaller size has other keys for, too few for a flush.
+const OPENINGS: u64 = 20;
+const BATCHES_AFTER_OPENING: u64 = 19;
+
+/// From a key to the next: has no factor in common with the sizes, so keys repeat late.
+const STRIDE: u64 = 6_364_139;
 
 /// A state, fed with entries.
 struct Fed {
@@ -38,7 +54,26 @@ impl Fed {
             stack_bytes: 1 << 20,
         };
         let (machine, reader) = StateMachine::open(config, Arc::new(NoFunctions))?;
-        Ok(Fed { machine, reader, index: 0 })
+        let index = reader.status().applied.map_or(0, |applied| applied.index);
+        Ok(Fed { machine, reader, index })
+    }
+
+    /// Writes everything to the file.
+    async fn close(self) {
+        drop(self.machine);
+        self.reader.closed().await;
+    }
+
+    /// Puts keys `0..keys`.
+    async fn fill(&mut self, keys: u64) -> Result<(), Failure> {
+        let all: Vec<u64> = (0..keys).collect();
+        for part in all.chunks(1000) {
+            let value = Value::new(vec![b'v'; 100])?;
+            let set = |n: &u64| Ok::<_, Failure>(WriteOp::set(key(*n)?, value.clone()));
+            let writes = part.iter().map(set).collect::<Result<Vec<_>, _>>()?;
+            self.apply(vec![Command::Transact(Transact::writes(writes))]).await?;
+        }
+        Ok(())
     }
 
     /// Applies a batch.
@@ -58,42 +93,70 @@ impl Fed {
     }
 
     /// Microseconds of CPU per command.
-    async fn measure(&mut self, make: impl Fn(u64) -> Command) -> Result<Cost, Failure> {
+    async fn measure(
+        &mut self,
+        batches: Range<u64>,
+        make: impl Fn(u64) -> Command,
+    ) -> Result<Cost, Failure> {
+        let each = 1e6 / ((batches.end - batches.start) * BATCH) as f64;
         let before = cpu_seconds();
-        for batch in 0..OPERATIONS / BATCH {
+        for batch in batches {
             let commands = (0..BATCH).map(|n| make(batch * BATCH + n)).collect();
             self.apply(commands).await?;
         }
-        let each = 1e6 / (OPERATIONS / BATCH * BATCH) as f64;
-        let after = cpu_seconds();
-        Ok(Cost {
-            apply: (after.apply - before.apply) * each,
-            flush: (after.flush - before.flush) * each,
-        })
+        Ok(cpu_seconds().since(before, each))
+    }
+
+    /// Microseconds of CPU per read of a key that only the file holds.
+    fn measure_reads(&self, keys: u64) -> Result<f64, Failure> {
+        let mut spent = 0.0;
+        for batch in ALL {
+            let of_batch = (0..BATCH).map(|n| key((batch * BATCH + n) * STRIDE % keys));
+            let of_batch = of_batch.collect::<Result<Vec<_>, _>>()?;
+            let before = cpu_seconds();
+            let records = self.reader.read(|view, _| {
+                of_batch.iter().map(|key| view.get(key)).collect::<Result<Vec<_>, _>>()
+            })?;
+            spent += cpu_seconds().since(before, 1e6).read;
+            assert!(records.iter().all(Option::is_some), "every key is there");
+        }
+        Ok(spent / (BATCHES * BATCH) as f64)
     }
 }
 
-/// CPU time of the thread that applies and of the one that writes to the file.
+/// CPU time of the thread that applies, of the one that writes to the file, and of this one.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     apply: f64,
     flush: f64,
+    read: f64,
+}
+
+impl Cost {
+    fn since(self, before: Cost, unit: f64) -> Cost {
+        Cost {
+            apply: (self.apply - before.apply) * unit,
+            flush: (self.flush - before.flush) * unit,
+            read: (self.read - before.read) * unit,
+        }
+    }
 }
 
 fn cpu_seconds() -> Cost {
+    let threads = cpu::threads();
     let of = |prefix: &str| {
-        let threads = cpu::threads().into_values();
-        threads.filter(|(name, _)| name.starts_with(prefix)).map(|(_, seconds)| seconds).sum()
+        let named = threads.values().filter(|(name, _)| name.starts_with(prefix));
+        named.map(|(_, seconds)| seconds).sum()
     };
-    Cost { apply: of("aspen-apply"), flush: of("aspen-flush") }
+    Cost { apply: of("aspen-apply"), flush: of("aspen-flush"), read: of("aspen-bench") }
 }
 
 fn key(n: u64) -> Result<Key, Failure> {
     Ok(Key::try_from(format!("key-{n:012}").as_str())?)
 }
 
-fn put(n: u64, keys: u64) -> Command {
-    let key = key(load::spread(n) % keys).expect("16 bytes");
+fn put(n: u64) -> Command {
+    let key = key(n).expect("16 bytes");
     let value = Value::new(vec![b'v'; 100]).expect("100 bytes");
     Command::Transact(Transact::writes([WriteOp::set(key, value)]))
 }
@@ -113,45 +176,63 @@ fn checked(n: u64, keys: u64, optimistic: bool) -> Command {
     Command::Transact(command.into())
 }
 
+/// What puts cost at one size.
+struct Costs {
+    put: f64,
+    put_from_file: f64,
+    read: f64,
+}
+
+/// Measures one size.
+async fn measure_size(keys: u64) -> Result<Costs, Failure> {
+    let folder = tempfile::tempdir_in("target")?;
+    let mut fed = Fed::open(folder.path())?;
+    fed.fill(keys).await?;
+    let (mut swap, mut transaction) = (0.0, 0.0);
+    // Alternating, so that drift of the machine meets both alike.
+    for round in 0..3 {
+        swap += fed.measure(ALL, |n| checked(n + round, keys, false)).await?.apply / 3.0;
+        transaction += fed.measure(ALL, |n| checked(n + round, keys, true)).await?.apply / 3.0;
+    }
+    let cost = fed.measure(ALL, |n| put(load::spread(n) % keys)).await?;
+    fed.close().await;
+    let mut put_from_file = 0.0;
+    for opening in 0..OPENINGS {
+        let mut fed = Fed::open(folder.path())?;
+        let batches = opening * BATCHES_AFTER_OPENING..(opening + 1) * BATCHES_AFTER_OPENING;
+        let cost = fed.measure(batches, |n| put(n * STRIDE % keys)).await?;
+        put_from_file += cost.apply / OPENINGS as f64;
+        fed.close().await;
+    }
+    let fed = Fed::open(folder.path())?;
+    let read = fed.measure_reads(keys)?;
+    fed.close().await;
+    println!(
+        "{keys:>10} keys: put {:.1} (and {:.1} in the flush), compare-and-swap {swap:.1}, \
+         transaction of one read and one write {transaction:.1} ({:.2}x)\n{:>16} put of a key that \
+         only the file holds {put_from_file:.1}, read of one {read:.1}",
+        cost.apply,
+        cost.flush,
+        transaction / swap,
+        "",
+    );
+    Ok(Costs { put: cost.apply, put_from_file, read })
+}
+
 /// Measures both sizes.
 pub fn measure() -> Result<(), Failure> {
     println!("\none entry in apply (no consensus, no network), CPU microseconds");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
     runtime.block_on(async {
-        let mut costs = vec![];
-        for keys in SIZES {
-            let folder = tempfile::tempdir_in("target")?;
-            let mut fed = Fed::open(folder.path())?;
-            let all: Vec<u64> = (0..keys).collect();
-            for part in all.chunks(1000) {
-                let value = Value::new(vec![b'v'; 100])?;
-                let set = |n: &u64| Ok::<_, Failure>(WriteOp::set(key(*n)?, value.clone()));
-                let writes = part.iter().map(set).collect::<Result<Vec<_>, _>>()?;
-                fed.apply(vec![Command::Transact(Transact::writes(writes))]).await?;
-            }
-            let (mut swap, mut transaction) = (0.0, 0.0);
-            // Alternating, so that drift of the machine meets both alike.
-            for round in 0..3 {
-                swap += fed.measure(|n| checked(n + round, keys, false)).await?.apply / 3.0;
-                transaction += fed.measure(|n| checked(n + round, keys, true)).await?.apply / 3.0;
-            }
-            let cost = fed.measure(|n| put(n, keys)).await?;
-            println!(
-                "{keys:>10} keys: put {:.1} (and {:.1} in the flush), compare-and-swap {swap:.1}, \
-                 transaction of one read and one write {transaction:.1} ({:.2}x)",
-                cost.apply,
-                cost.flush,
-                transaction / swap
-            );
-            costs.push(cost.apply);
-            drop(fed.machine);
-            fed.reader.closed().await;
-        }
+        let small = measure_size(SIZES[0]).await?;
+        let large = measure_size(SIZES[1]).await?;
         println!(
-            "put in apply at {} keys / at {}: {:.2}x",
+            "{} keys / {}: put {:.2}x, put of a key that only the file holds {:.2}x, read {:.2}x",
             SIZES[1],
             SIZES[0],
-            costs[1] / costs[0]
+            large.put / small.put,
+            large.put_from_file / small.put_from_file,
+            large.read / small.read,
         );
         Ok(())
     })
