@@ -61,18 +61,26 @@ pub enum Request {
     },
     /// How this node and its replicas are.
     Status,
-    /// Add a node to every shard's group, without a vote. Leader of shard 0 only.
+    /// Add a node to a shard's group, without a vote. Leader only.
     AddNode {
+        /// The shard.
+        shard: ShardId,
+        /// The id that shard 0 gave it; none on shard 0, which gives one.
+        node: Option<NodeId>,
         /// The node's key and address, `hex@ip:port`.
         address: String,
     },
-    /// Give an added node its vote, once it has caught up. Leader of shard 0 only.
+    /// Give a node that was added to a shard its vote there, once it has caught up. Leader only.
     PromoteNode {
+        /// The shard.
+        shard: ShardId,
         /// The node.
         node: NodeId,
     },
-    /// Remove a node. Leader of shard 0 only.
+    /// Remove a node from a shard's group. Leader only.
     RemoveNode {
+        /// The shard.
+        shard: ShardId,
         /// The node.
         node: NodeId,
     },

@@ -1,9 +1,11 @@
-//! Members: adding, promoting and removing nodes.
+//! Members: adding, promoting and removing nodes, of one shard at a time.
 //!
-//! A node is added as a learner of every shard (it gets the log but has no vote), catches up, and
-//! is promoted when it asks for it. Each step may be repeated, so whoever was interrupted asks
-//! again. Removing takes the vote and the membership in one change, and is refused when the
-//! voters that are left could not be a working majority.
+//! A node is added as a learner (it gets the log but has no vote), catches up, and is promoted when
+//! it asks for it. Each step may be repeated, so whoever was interrupted asks again. Removing takes
+//! the vote and the membership in one change, and is refused when the voters that are left could
+//! not be a working majority. Shards have leaders on different nodes, so whoever changes members
+//! asks the leader of each: shard 0 first when a node is added, for it gives the id, and last when
+//! one is removed, for it says who is let in.
 
 use std::collections::BTreeSet;
 
@@ -38,25 +40,30 @@ fn change_refused(changed: Changed) -> Result<(), Refused> {
 }
 
 impl Node {
-    /// The first shard's replica, if it leads: it decides about members.
-    fn first_leader(&self) -> Result<&Shard, Refused> {
-        let first = find(self, ShardId::new(0))?;
-        if first.leader() != Some(self.id()) {
-            return Err(Refused::NotLeader { leader: first.leader_address() });
+    /// The replica of a shard, if it leads: it decides about the shard's members.
+    fn led(&self, shard: ShardId) -> Result<&Shard, Refused> {
+        let shard = find(self, shard)?;
+        if shard.leader() != Some(self.id()) {
+            return Err(Refused::NotLeader { leader: shard.leader_address() });
         }
-        Ok(first)
+        Ok(shard)
     }
 
-    /// Adds the node at `address` as a learner; gives the same id when asked again.
-    pub(crate) async fn add_node(&self, address: &str) -> Result<Response, Refused> {
+    /// Adds the node at `address` to a shard as a learner; gives the same id when asked again.
+    pub(crate) async fn add_node(
+        &self,
+        shard: ShardId,
+        id: Option<NodeId>,
+        address: &str,
+    ) -> Result<Response, Refused> {
         let _one_at_a_time = self.changing.lock().await;
-        let first = self.first_leader()?;
+        let shard = self.led(shard)?;
         let Some(peer) = parse_address(address) else {
             let reason = format!("{address:?} is no node address (hex@ip:port)");
             return Err(Refused::Invalid { reason });
         };
-        first.ready(Consistency::Linearizable).await.map_err(refused)?;
-        let members = first.members();
+        shard.ready(Consistency::Linearizable).await.map_err(refused)?;
+        let members = shard.members();
         let known = members
             .iter()
             .find(|(_, (known, _))| parse_address(known).is_some_and(|known| known.id == peer.id));
@@ -70,11 +77,10 @@ impl Node {
             let reason = format!("that key is node {id} at {known}; remove it first");
             return Err(Refused::Invalid { reason });
         }
-        let id = match known {
-            Some((id, _)) => *id,
-            None => self.next_node_id(first),
-        };
-        for shard in self.shards() {
+        // Without an id given, one above every id that is a member, as far as this shard tells.
+        let highest = || members.keys().map(|id| id.get()).max().unwrap_or(0);
+        let id = known.map(|(id, _)| *id).or(id).unwrap_or_else(|| NodeId::new(highest() + 1));
+        if known.is_none() {
             let node = openraft::BasicNode::new(address);
             let added = shard.raft.add_learner(id.get(), node, false).await;
             change_refused(added.map(|_| ()))?;
@@ -82,26 +88,22 @@ impl Node {
         Ok(Response::NodeAdded { node: id })
     }
 
-    /// One above every id that was ever a member, as far as the membership tells.
-    fn next_node_id(&self, first: &Shard) -> NodeId {
-        let highest = first.members().keys().map(|id| id.get()).max().unwrap_or(0);
-        NodeId::new(highest + 1)
-    }
-
-    /// Makes a learner a voter, once it has caught up.
-    pub(crate) async fn promote_node(&self, id: NodeId) -> Result<Response, Refused> {
+    /// Makes a learner of a shard a voter, once it has caught up.
+    pub(crate) async fn promote_node(
+        &self,
+        shard: ShardId,
+        id: NodeId,
+    ) -> Result<Response, Refused> {
         let _one_at_a_time = self.changing.lock().await;
-        let first = self.first_leader()?;
-        match first.members().get(&id) {
+        let shard = self.led(shard)?;
+        match shard.members().get(&id) {
             None => return Err(Refused::NotFound { what: format!("node {id}") }),
             Some((_, true)) => return Ok(Response::NodeAdded { node: id }),
             Some((_, false)) => {}
         }
-        for shard in self.shards() {
-            self.caught_up(shard, id).await?;
-            let voters = ChangeMembers::AddVoterIds(BTreeSet::from([id.get()]));
-            change_refused(shard.raft.change_membership(voters, false).await.map(|_| ()))?;
-        }
+        self.caught_up(shard, id).await?;
+        let voters = ChangeMembers::AddVoterIds(BTreeSet::from([id.get()]));
+        change_refused(shard.raft.change_membership(voters, false).await.map(|_| ()))?;
         Ok(Response::NodeAdded { node: id })
     }
 
@@ -123,39 +125,41 @@ impl Node {
         })
     }
 
-    /// Removes a node from every shard.
-    pub(crate) async fn remove_node(&self, id: NodeId) -> Result<Response, Refused> {
+    /// Removes a node from a shard.
+    pub(crate) async fn remove_node(
+        &self,
+        shard: ShardId,
+        id: NodeId,
+    ) -> Result<Response, Refused> {
         let _one_at_a_time = self.changing.lock().await;
-        let first = self.first_leader()?;
-        first.ready(Consistency::Linearizable).await.map_err(refused)?;
-        let members = first.members();
+        let shard = self.led(shard)?;
+        shard.ready(Consistency::Linearizable).await.map_err(refused)?;
+        let members = shard.members();
         let Some((_, voter)) = members.get(&id) else {
             return Err(Refused::NotFound { what: format!("node {id}") });
         };
         if *voter {
-            self.majority_without(first, id)?;
+            self.majority_without(shard, id)?;
         }
-        for shard in self.shards() {
-            // Removing the voter takes its membership too, for `retain` is false.
-            let ids = BTreeSet::from([id.get()]);
-            let change = match voter {
-                true => ChangeMembers::RemoveVoters(ids),
-                false => ChangeMembers::RemoveNodes(ids),
-            };
-            change_refused(shard.raft.change_membership(change, false).await.map(|_| ()))?;
-        }
+        // Removing the voter takes its membership too, for `retain` is false.
+        let ids = BTreeSet::from([id.get()]);
+        let change = match voter {
+            true => ChangeMembers::RemoveVoters(ids),
+            false => ChangeMembers::RemoveNodes(ids),
+        };
+        change_refused(shard.raft.change_membership(change, false).await.map(|_| ()))?;
         Ok(Response::NodeRemoved)
     }
 
     /// Refuses if the voters that would be left are none, or too few of them answer now.
-    fn majority_without(&self, first: &Shard, id: NodeId) -> Result<(), Refused> {
-        let members = first.members();
+    fn majority_without(&self, shard: &Shard, id: NodeId) -> Result<(), Refused> {
+        let members = shard.members();
         let left: Vec<NodeId> = members
             .iter()
             .filter(|(other, (_, voter))| *voter && **other != id)
             .map(|(other, _)| *other)
             .collect();
-        let metrics = first.raft.metrics();
+        let metrics = shard.raft.metrics();
         let metrics = metrics.borrow_watched();
         let last = metrics.last_log_index.unwrap_or(0);
         let near = |other: &&NodeId| {

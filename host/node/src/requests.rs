@@ -42,9 +42,9 @@ async fn answer(node: &Node, from: PeerId, request: Request) -> Result<Response,
         Request::Lease { shard, lease } => self::lease(node, shard, lease).await,
         Request::Components => components(node).await,
         Request::Describe { name } => describe(node, name).await,
-        Request::AddNode { address } => node.add_node(&address).await,
-        Request::PromoteNode { node: id } => node.promote_node(id).await,
-        Request::RemoveNode { node: id } => node.remove_node(id).await,
+        Request::AddNode { shard, node: id, address } => node.add_node(shard, id, &address).await,
+        Request::PromoteNode { shard, node: id } => node.promote_node(shard, id).await,
+        Request::RemoveNode { shard, node: id } => node.remove_node(shard, id).await,
     }
 }
 

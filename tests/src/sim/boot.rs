@@ -72,7 +72,7 @@ impl Boot {
         let node = Node::start(config, log.clone(), sockets, functions).await.map_err(text)?;
         transport.serve(Arc::new(NodeHandler(node.clone())));
         self.running.started(self.number, node.clone(), log);
-        self.trace.event(format_args!("  n{} runs as node {id}", self.number));
+        self.trace.event(format_args!("  n{} runs as {id}", self.number));
         if self.founders[0].0 == id {
             // A failing disk, or power, may end it; the next start does it again.
             if let Err(error) = node.initialize(&self.founders).await {

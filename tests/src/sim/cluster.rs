@@ -347,7 +347,7 @@ impl SimCluster {
         }
         sim_files::lose_all(&machine.states).expect("the copies can be deleted");
         *lock(&machine.seat) = Some(identity);
-        self.trace.event(format_args!("  n{number} joins as node {node}"));
+        self.trace.event(format_args!("  n{number} joins as {node}"));
         self.restart(number);
         until_done("giving a vote", || client.promote_node(node), none).await;
         self.trace.event(format_args!("  n{number} has a vote"));
@@ -411,17 +411,19 @@ async fn until_done<T, F>(
 where
     F: Future<Output = Result<T, aspen_client::RequestError>>,
 {
+    let mut last = None;
     let attempts = async {
         loop {
             match change().await {
                 Ok(done) => return Some(done),
                 Err(error) if is_done(&error) => return None,
-                Err(_) => sleep(Duration::from_millis(200)).await,
+                Err(error) => last = Some(error.to_string()),
             }
+            sleep(Duration::from_millis(200)).await;
         }
     };
     let done = timeout(CONVERGE_WAIT, attempts).await;
-    done.unwrap_or_else(|_| panic!("{what} is not done within {CONVERGE_WAIT:?}"))
+    done.unwrap_or_else(|_| panic!("liveness: {what} is not done within {CONVERGE_WAIT:?}: {last:?}"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

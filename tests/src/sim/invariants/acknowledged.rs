@@ -31,11 +31,6 @@ impl Tally {
         counts.acknowledged += 1;
     }
 
-    /// An increment that was sent did certainly not happen.
-    pub fn refused(&self) {
-        self.lock().unknown -= 1;
-    }
-
     /// The counter is read; nothing is under way that was not sent before.
     ///
     /// # Panics

@@ -53,7 +53,7 @@ async fn work(worker: Worker) {
             Err(CallError::CallRequest { .. }) => worker.note("touch: unknown"),
             Err(error) => panic!("uploads: a call cannot end so: {error}"),
         }
-        let args = [Val::String("nobody".into())];
+        let args = [Val::String("{teller}/nobody".into())];
         match worker.client.call(NAME, "balance", "{teller}", &args).await {
             Err(CallError::Faulted { fault, .. }) => panic!("uploads: {fault}"),
             _ => {}
