@@ -10,7 +10,7 @@ use aspen_core::{
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
 
-use crate::schema::{self, HORIZON, Unusable};
+use crate::schema::{self, HORIZON, Unusable, compare, sum};
 use crate::session_store::SessionStore;
 use crate::view::{damaged, number};
 
@@ -42,8 +42,9 @@ impl ResidentStore {
             let key = change.key.as_bytes();
             match change.removed {
                 Some(revision) => {
-                    let sql = "INSERT OR REPLACE INTO tombstone VALUES (?1, ?2)";
-                    db.prepare_cached(sql)?.execute((key, revision.get().cast_signed()))?
+                    let sql = "INSERT OR REPLACE INTO tombstone VALUES (?1, ?2, ?3)";
+                    let sum = sum(&[key], &[revision.get()]);
+                    db.prepare_cached(sql)?.execute((key, revision.get().cast_signed(), sum))?
                 }
                 None => {
                     db.prepare_cached("DELETE FROM tombstone WHERE key = ?1")?.execute([key])?
@@ -60,10 +61,11 @@ impl ResidentStore {
 
 fn store_lease(db: &Connection, change: LeaseChange) -> Result<(), rusqlite::Error> {
     match change {
-        LeaseChange::Set(LeaseImage { lease, ttl_ms, due, is_private }) => {
-            let sql = "INSERT OR REPLACE INTO lease VALUES (?1, ?2, ?3, ?4)";
+        LeaseChange::Set(image) => {
+            let LeaseImage { lease, ttl_ms, due, is_private } = image;
+            let sql = "INSERT OR REPLACE INTO lease VALUES (?1, ?2, ?3, ?4, ?5)";
             let (ttl_ms, due) = (ttl_ms.cast_signed(), due.get().cast_signed());
-            let row = (lease.get().cast_signed(), ttl_ms, due, is_private);
+            let row = (lease.get().cast_signed(), ttl_ms, due, is_private, lease_sum(&image));
             db.prepare_cached(sql)?.execute(row)?;
         }
         LeaseChange::Ended(lease) => {
@@ -74,14 +76,22 @@ fn store_lease(db: &Connection, change: LeaseChange) -> Result<(), rusqlite::Err
     Ok(())
 }
 
+fn lease_sum(image: &LeaseImage) -> i64 {
+    let LeaseImage { lease, ttl_ms, due, is_private } = *image;
+    sum(&[], &[lease.get(), ttl_ms, due.get(), is_private.into()])
+}
+
 fn load_leases(db: &Connection) -> Result<Leases, Unusable> {
     let mut leases = Leases::default();
-    let mut statement = db.prepare("SELECT id, ttl_ms, due, is_private FROM lease ORDER BY id")?;
+    let mut statement =
+        db.prepare("SELECT id, ttl_ms, due, is_private, sum FROM lease ORDER BY id")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let lease = LeaseId::new(number(row, 0)?);
         let (ttl_ms, due) = (number(row, 1)?, Timestamp::new(number(row, 2)?));
-        leases.restore(LeaseImage { lease, ttl_ms, due, is_private: row.get(3)? });
+        let image = LeaseImage { lease, ttl_ms, due, is_private: row.get(3)? };
+        compare(row, 4, &lease_sum(&image))?;
+        leases.restore(image);
     }
     let sql = "SELECT key, lease FROM kv WHERE lease != 0 ORDER BY lease, key";
     let mut statement = db.prepare(sql)?;
@@ -98,10 +108,12 @@ fn load_leases(db: &Connection) -> Result<Leases, Unusable> {
 
 fn load_tombstones(db: &Connection) -> Result<Tombstones, Unusable> {
     let mut tombstones = Tombstones::default();
-    let mut statement = db.prepare("SELECT key, revision FROM tombstone ORDER BY key")?;
+    let mut statement = db.prepare("SELECT key, revision, sum FROM tombstone ORDER BY key")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        tombstones.restore(key(row)?, Revision::new(number(row, 1)?));
+        let (key, revision) = (key(row)?, number(row, 1)?);
+        compare(row, 2, &sum(&[key.as_bytes()], &[revision]))?;
+        tombstones.restore(key, Revision::new(revision));
     }
     tombstones.restore_horizon(schema::get(db, HORIZON)?);
     Ok(tombstones)

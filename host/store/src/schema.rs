@@ -4,26 +4,33 @@
 //! another name and renamed when they are complete. No fsync happens in apply: the log is the
 //! durability, and what must be durable is synced on purpose (see `state.rs`).
 //!
+//! SQLite finds pages that make no sense, but not a value that changed on the disk. So every row has
+//! a checksum (`sum`), which is compared whenever the row is read: a replica stops rather than work
+//! with what it did not write.
+//!
 //! Numbers of 64 bits are stored as SQLite's signed ones, bit by bit; no query depends on the order
 //! of one that may exceed 63 bits.
 
+use std::hash::Hasher;
 use std::path::Path;
 use std::time::Duration;
 
-use aspen_core::{Header, Revision, ShardId};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use aspen_core::{Header, KeyRange, Revision, ShardId, View};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
+use seahash::SeaHasher;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use snafu::{ResultExt, Snafu};
 
 use crate::error::Identity;
 use crate::types::{LogId, StoredMembership};
+use crate::view::{SqliteView, damaged};
 
 /// "ASPN": tells `file` and the curious what this database is.
 const APPLICATION_ID: i32 = 0x4153_504e;
 
-/// Form of the tables: 2 since there are leases and tombstones.
-const FORM: i32 = 2;
+/// Form of the tables: 2 since there are leases and tombstones, 3 since rows have checksums.
+const FORM: i32 = 3;
 
 /// SQLite's page cache of the writing connection, and of the one that apply reads through.
 const PAGE_CACHE_KIB: i32 = 16 << 10;
@@ -34,18 +41,21 @@ const STATEMENTS_MAX: usize = 64;
 const TABLES: &str = "
     CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL,
         create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL,
-        lease INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        lease INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX kv_lease ON kv (lease) WHERE lease != 0;
     CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl_ms INTEGER NOT NULL, due INTEGER NOT NULL,
-        is_private INTEGER NOT NULL) STRICT;
-    CREATE TABLE tombstone (key BLOB PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        is_private INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
+    CREATE TABLE tombstone (key BLOB PRIMARY KEY, revision INTEGER NOT NULL,
+        sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE component (hash BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
     CREATE TABLE alias (name TEXT PRIMARY KEY, component BLOB NOT NULL,
-        uploaded INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        uploaded INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE session (id INTEGER PRIMARY KEY, owner BLOB NOT NULL, used INTEGER NOT NULL,
-        floor INTEGER NOT NULL) STRICT;
-    CREATE TABLE outcome (id INTEGER PRIMARY KEY, outcomes BLOB NOT NULL) STRICT;
-    CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;";
+        floor INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
+    CREATE TABLE outcome (id INTEGER PRIMARY KEY, outcomes BLOB NOT NULL,
+        sum INTEGER NOT NULL) STRICT;
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL,
+        sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
 
 /// Rows of `meta`.
 pub const OWNER: &str = "owner";
@@ -168,10 +178,19 @@ pub fn close(db: Connection) -> Result<(), Unusable> {
     db.close().map_err(|(_, source)| Unusable::Sqlite { source })
 }
 
-/// Lets SQLite look for damaged pages and rows: reads the whole file.
+/// Looks for damaged pages and rows: reads the whole file.
 pub fn check(db: &Connection) -> Result<(), Unusable> {
     let report: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if report == "ok" { Ok(()) } else { CheckSnafu { report }.fail() }
+    if report != "ok" {
+        return CheckSnafu { report }.fail();
+    }
+    let view = SqliteView(db);
+    let rows = view.scan(&KeyRange::all(), false, &mut |_, _| true);
+    let others = || view.aliases().and_then(|_| view.check_components());
+    rows.and_then(|()| others()).map_err(|fault| {
+        let report = std::error::Error::source(&fault).map(ToString::to_string);
+        Unusable::Check { report: report.unwrap_or_default() }
+    })
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Unusable> {
@@ -185,19 +204,50 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Unusable> {
 
 /// Reads a row of `meta`; every state has all of them.
 pub fn get<T: DeserializeOwned>(db: &Connection, name: &'static str) -> Result<T, Unusable> {
-    let mut statement = db.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
-    let value: Option<Vec<u8>> = statement.query_row([name], |row| row.get(0)).optional()?;
+    let mut statement = db.prepare_cached("SELECT value, sum FROM meta WHERE name = ?1")?;
+    let row = |row: &Row<'_>| {
+        let value: Vec<u8> = row.get(0)?;
+        compare(row, 1, &sum(&[name.as_bytes(), &value], &[]))?;
+        Ok(value)
+    };
+    let value = statement.query_row([name], row).optional()?;
     let value = value.ok_or(Unusable::Content { what: name })?;
     aspen_core::decode(&value).ok().ok_or(Unusable::Content { what: name })
 }
 
 /// Writes a row of `meta`.
 pub fn put<T: Serialize>(db: &Connection, name: &str, value: &T) -> Result<(), Unusable> {
-    let mut statement = db.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
+    let mut statement = db.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2, ?3)")?;
     let value = aspen_core::encode(value);
-    statement.execute((name, &value[..])).context(SqliteSnafu)?;
+    let sum = sum(&[name.as_bytes(), &value], &[]);
+    statement.execute((name, &value[..], sum)).context(SqliteSnafu)?;
     Ok(())
 }
+
+/// A row's checksum, as SQLite stores it: seahash over its columns in their order, first those of
+/// bytes, each with its length, then the numbers, all of 8 bytes little endian.
+pub fn sum(blobs: &[&[u8]], numbers: &[u64]) -> i64 {
+    let mut hasher = SeaHasher::default();
+    for blob in blobs {
+        hasher.write_u64(blob.len() as u64);
+        hasher.write(blob);
+    }
+    numbers.iter().for_each(|number| hasher.write_u64(*number));
+    hasher.finish().cast_signed()
+}
+
+/// Whether column `at` of a row is its checksum.
+pub fn compare(row: &Row<'_>, at: usize, sum: &i64) -> Result<(), rusqlite::Error> {
+    match row.get::<_, i64>(at)? == *sum {
+        true => Ok(()),
+        false => Err(damaged(at, SumError)),
+    }
+}
+
+/// The row is not what was written.
+#[derive(Debug, Snafu)]
+#[snafu(display("the checksum of a row is wrong"))]
+struct SumError;
 
 #[cfg(test)]
 pub mod tests {

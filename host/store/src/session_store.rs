@@ -17,7 +17,7 @@ use aspen_core::{Caller, SessionChange, SessionId, SessionImage, Sessions, Times
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::schema::Unusable;
+use crate::schema::{Unusable, compare, sum};
 use crate::view::number;
 
 /// Forgotten outcomes of this size are not worth cleaning up: they load in milliseconds.
@@ -42,7 +42,8 @@ impl SessionStore {
     /// Reads all sessions.
     pub fn load(db: &Connection) -> Result<(Self, Sessions), Unusable> {
         let (mut store, mut sessions) = (Self::default(), Sessions::default());
-        let mut statement = db.prepare("SELECT id, owner, used, floor FROM session ORDER BY id")?;
+        let mut statement =
+            db.prepare("SELECT id, owner, used, floor, sum FROM session ORDER BY id")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let image = SessionImage {
@@ -51,13 +52,15 @@ impl SessionStore {
                 used: Timestamp::new(number(row, 2)?),
                 floor: number(row, 3)?,
             };
+            compare(row, 4, &session_sum(&image))?;
             store.floors.insert(image.session, image.floor);
             sessions.restore(image);
         }
-        let mut statement = db.prepare("SELECT outcomes FROM outcome ORDER BY id")?;
+        let mut statement = db.prepare("SELECT outcomes, sum FROM outcome ORDER BY id")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            compare(row, 1, &sum(&[bytes], &[]))?;
             store.bytes += bytes.len();
             for (session, sequence, outcome) in decode(bytes)? {
                 sessions.restore_outcome(session, sequence, outcome);
@@ -94,12 +97,13 @@ impl SessionStore {
     fn touch(&mut self, db: &Connection, image: &SessionImage) -> Result<(), rusqlite::Error> {
         let SessionImage { session, owner, used, floor } = image;
         self.floors.insert(*session, *floor);
-        let sql = "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4)";
+        let sql = "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5)";
         db.prepare_cached(sql)?.execute((
             session.get().cast_signed(),
             owner.as_bytes(),
             used.get().cast_signed(),
             floor.cast_signed(),
+            session_sum(image),
         ))?;
         Ok(())
     }
@@ -141,14 +145,19 @@ impl SessionStore {
             row.push(outcome);
             if room == 0 || kept.peek().is_none() {
                 let bytes = aspen_core::encode(&row);
-                let mut insert = db.prepare_cached("INSERT INTO outcome (outcomes) VALUES (?1)")?;
-                insert.execute([&bytes[..]])?;
+                let sql = "INSERT INTO outcome (outcomes, sum) VALUES (?1, ?2)";
+                db.prepare_cached(sql)?.execute((&bytes[..], sum(&[&bytes], &[])))?;
                 self.bytes += bytes.len();
                 (row, room) = (vec![], ROW_BYTES);
             }
         }
         Ok(())
     }
+}
+
+fn session_sum(image: &SessionImage) -> i64 {
+    let SessionImage { session, owner, used, floor } = image;
+    sum(&[owner.as_bytes()], &[session.get(), used.get(), *floor])
 }
 
 fn decode(row: &[u8]) -> Result<Vec<Kept>, Unusable> {

@@ -23,6 +23,7 @@ use crate::layer::{Layers, Merged};
 use crate::resident_store::ResidentStore;
 use crate::schema::{self, MEMBERSHIP, OWNER, Owner, PROGRESS, Progress, Unusable};
 use crate::types::{LogId, StoredMembership};
+use crate::view::{alias_sum, record_sum};
 
 /// The write-ahead log is copied into the database when it has grown by this much: an fsync of
 /// the state every 64 MiB of changes, some hundred thousand small entries.
@@ -32,10 +33,11 @@ const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// it was too short, as during a snapshot, the rest comes with the next one.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
-const SET: &str = "INSERT INTO kv VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO UPDATE SET
+const SET: &str =
+    "INSERT INTO kv VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key) DO UPDATE SET
     value = excluded.value, version = excluded.version,
     create_revision = excluded.create_revision, mod_revision = excluded.mod_revision,
-    lease = excluded.lease";
+    lease = excluded.lease, sum = excluded.sum";
 
 /// Everything that some whole batches changed.
 pub struct Flush {
@@ -156,6 +158,7 @@ impl SqliteState {
             create_revision.get().cast_signed(),
             mod_revision.get().cast_signed(),
             lease.get().cast_signed(),
+            record_sum(key.as_bytes(), record),
         ));
         set.map(|_| ())
     }
@@ -172,9 +175,10 @@ impl SqliteState {
     }
 
     fn set_alias(&self, name: &Name, alias: &Alias) -> Result<(), rusqlite::Error> {
-        let sql = "INSERT OR REPLACE INTO alias VALUES (?1, ?2, ?3)";
+        let sql = "INSERT OR REPLACE INTO alias VALUES (?1, ?2, ?3, ?4)";
         let uploaded = alias.uploaded.get().cast_signed();
-        let values = (name.as_str(), alias.component.as_bytes(), uploaded);
+        let sum = alias_sum(name.as_str(), alias);
+        let values = (name.as_str(), alias.component.as_bytes(), uploaded, sum);
         self.db.prepare_cached(sql)?.execute(values).map(|_| ())
     }
 
@@ -194,7 +198,8 @@ impl SqliteState {
         self.db.busy_timeout(CHECKPOINT_WAIT)?;
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         #[cfg(madsim)]
-        crate::sim_files::database_synced(&self.path).expect("the simulation's files can be copied");
+        crate::sim_files::database_synced(&self.path)
+            .expect("the simulation's files can be copied");
         self.db.busy_timeout(Duration::ZERO)
     }
 
@@ -202,7 +207,8 @@ impl SqliteState {
     pub fn close(self) -> Result<(), Unusable> {
         schema::close(self.db)?;
         #[cfg(madsim)]
-        crate::sim_files::database_synced(&self.path).expect("the simulation's files can be copied");
+        crate::sim_files::database_synced(&self.path)
+            .expect("the simulation's files can be copied");
         Ok(())
     }
 

@@ -11,21 +11,23 @@ use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::schema::{compare, sum};
+
 const GET: &str =
-    "SELECT key, value, version, create_revision, mod_revision, lease FROM kv WHERE key = ?1";
+    "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv WHERE key = ?1";
 
 /// Every key is greater than the empty one, so a range without a start begins there.
 const SCANS: [[&str; 2]; 2] = [
     [
-        "SELECT key, value, version, create_revision, mod_revision, lease FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv
          WHERE key >= ?1 ORDER BY key",
-        "SELECT key, value, version, create_revision, mod_revision, lease FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv
          WHERE key >= ?1 ORDER BY key DESC",
     ],
     [
-        "SELECT key, value, version, create_revision, mod_revision, lease FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv
          WHERE key >= ?1 AND key < ?2 ORDER BY key",
-        "SELECT key, value, version, create_revision, mod_revision, lease FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv
          WHERE key >= ?1 AND key < ?2 ORDER BY key DESC",
     ],
 ];
@@ -35,6 +37,19 @@ pub struct SqliteView<'a>(pub &'a Connection);
 
 /// What reading a row comes to.
 type Read<T> = Result<T, rusqlite::Error>;
+
+impl SqliteView<'_> {
+    /// Reads every component, and so compares it with its hash.
+    pub fn check_components(&self) -> Result<(), Fault> {
+        let hashes = || -> Read<Vec<ComponentHash>> {
+            let mut statement = self.0.prepare("SELECT hash FROM component ORDER BY hash")?;
+            let rows = statement.query_map([], |row| Ok(ComponentHash::new(row.get(0)?)))?;
+            rows.collect()
+        };
+        let hashes = hashes().map_err(|error| Fault::new("listing components", error))?;
+        hashes.iter().try_for_each(|hash| self.component(hash).map(|_| ()))
+    }
+}
 
 impl View for SqliteView<'_> {
     fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
@@ -77,51 +92,72 @@ impl View for SqliteView<'_> {
             statement.query_row([hash.as_bytes()], |row| row.get(0)).optional()
         };
         let bytes = get().map_err(|error| Fault::new("reading a component", error))?;
-        Ok(bytes.map(Bytes::from))
+        match bytes.map(Bytes::from) {
+            // Its name is its checksum.
+            Some(bytes) if ComponentHash::of(&bytes) != *hash => {
+                Err(Fault::new("reading a component", "it is not what was stored"))
+            }
+            bytes => Ok(bytes),
+        }
     }
 
     fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
         let get = || -> Read<Option<Alias>> {
-            let sql = "SELECT component, uploaded FROM alias WHERE name = ?1";
+            let sql = "SELECT name, component, uploaded, sum FROM alias WHERE name = ?1";
             let mut statement = self.0.prepare_cached(sql)?;
-            statement.query_row([name.as_str()], |row| alias(row, 0)).optional()
+            let read = |row: &Row<'_>| alias(row).map(|(_, alias)| alias);
+            statement.query_row([name.as_str()], read).optional()
         };
         get().map_err(|error| Fault::new("reading a name", error))
     }
 
     fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
         let list = || -> Read<Vec<(Name, Alias)>> {
-            let sql = "SELECT name, component, uploaded FROM alias ORDER BY name";
+            let sql = "SELECT name, component, uploaded, sum FROM alias ORDER BY name";
             let mut statement = self.0.prepare_cached(sql)?;
-            let rows = statement.query_map([], |row| {
-                let name = Name::new(row.get::<_, String>(0)?);
-                Ok((name.map_err(|error| damaged(0, error))?, alias(row, 1)?))
-            })?;
+            let rows = statement.query_map([], alias)?;
             rows.collect()
         };
         list().map_err(|error| Fault::new("listing names", error))
     }
 }
 
-/// A row of [`GET`] and [`SCANS`], without its key.
+/// A row of [`GET`] and [`SCANS`], without its key, if its checksum is right.
 fn record(row: &Row<'_>) -> Read<Record> {
     let value = Bytes::copy_from_slice(blob(row.get_ref(1)?)?);
-    Ok(Record {
+    let record = Record {
         value: Value::new(value).map_err(|error| damaged(1, error))?,
         version: Version::new(number(row, 2)?),
         create_revision: Revision::new(number(row, 3)?),
         mod_revision: Revision::new(number(row, 4)?),
         lease: LeaseId::new(number(row, 5)?),
-    })
+    };
+    compare(row, 6, &record_sum(row.get_ref(0)?.as_blob()?, &record))?;
+    Ok(record)
+}
+
+/// The checksum of a key's row.
+pub fn record_sum(key: &[u8], record: &Record) -> i64 {
+    let Record { value, version, create_revision, mod_revision, lease } = record;
+    let numbers = [version.get(), create_revision.get(), mod_revision.get(), lease.get()];
+    sum(&[key, value.as_bytes()], &numbers)
 }
 
 fn blob(value: ValueRef<'_>) -> Read<&[u8]> {
     Ok(value.as_blob()?)
 }
 
-fn alias(row: &Row<'_>, at: usize) -> Read<Alias> {
-    let component = ComponentHash::new(row.get(at)?);
-    Ok(Alias { component, uploaded: Timestamp::new(number(row, at + 1)?) })
+fn alias(row: &Row<'_>) -> Read<(Name, Alias)> {
+    let name: String = row.get(0)?;
+    let component = ComponentHash::new(row.get(1)?);
+    let alias = Alias { component, uploaded: Timestamp::new(number(row, 2)?) };
+    compare(row, 3, &alias_sum(&name, &alias))?;
+    Ok((Name::new(name).map_err(|error| damaged(0, error))?, alias))
+}
+
+/// The checksum of a name's row.
+pub fn alias_sum(name: &str, alias: &Alias) -> i64 {
+    sum(&[name.as_bytes(), alias.component.as_bytes()], &[alias.uploaded.get()])
 }
 
 /// A number of 64 bits, stored bit by bit.

@@ -92,7 +92,13 @@ mod simulator {
     }
 
     pub fn main() -> ExitCode {
-        // What the nodes log: for a run that fails. `RUST_LOG=info aspen-sim run 7`.
+        // What the nodes log, for a run that fails: `RUST_LOG=info cargo sim run 7`. It changes the
+        // order of hash maps, and so may change the run.
+        if env::var_os("RUST_LOG").is_some() {
+            let filter = tracing_subscriber::EnvFilter::from_default_env();
+            let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+            log.with_writer(std::io::stderr).init();
+        }
         let done = match Cli::parse().command {
             Command::Run { brief, trace, options, seed } => run_one(seed, brief, trace, &options),
             Command::Sweep { seeds, from, jobs, first, options } => {
@@ -202,9 +208,7 @@ mod simulator {
         }
     }
 
-    fn components(
-        folder: Option<&Path>,
-    ) -> Result<BTreeMap<String, bytes::Bytes>, std::io::Error> {
+    fn components(folder: Option<&Path>) -> Result<BTreeMap<String, bytes::Bytes>, std::io::Error> {
         let mut components = BTreeMap::new();
         for name in COMPONENTS {
             let bytes = match folder {

@@ -45,6 +45,9 @@ const CONVERGE_WAIT: Duration = Duration::from_secs(30);
 /// How long a node may take to stop.
 const STOP_WAIT: Duration = Duration::from_secs(20);
 
+/// How long a node may take to end while others are in trouble.
+const END_WAIT: Duration = Duration::from_secs(3);
+
 /// How long a power failure waits for the operations of a disk that it is to interrupt.
 const CUT_WAIT: Duration = Duration::from_millis(300);
 
@@ -226,6 +229,17 @@ impl SimCluster {
     pub fn crash(&self, number: u8) {
         self.machines[&number].disk.detach();
         self.take_down(number);
+    }
+
+    /// Ends a node in good order, if it can: without a majority it may take too long.
+    pub async fn end(&self, number: u8) -> bool {
+        let node = self.running.lock().nodes.get(&number).cloned();
+        let is_ended = match node {
+            Some(node) => timeout(END_WAIT, node.stop()).await.is_ok(),
+            None => false,
+        };
+        self.crash(number);
+        is_ended
     }
 
     /// The power of a machine fails after `operations` more of its log's disk. Waits for it.
@@ -423,7 +437,9 @@ where
         }
     };
     let done = timeout(CONVERGE_WAIT, attempts).await;
-    done.unwrap_or_else(|_| panic!("liveness: {what} is not done within {CONVERGE_WAIT:?}: {last:?}"))
+    done.unwrap_or_else(|_| {
+        panic!("liveness: {what} is not done within {CONVERGE_WAIT:?}: {last:?}")
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -46,7 +46,8 @@ pub enum Fault {
     FullDisk,
     /// The disk of a log does not write.
     BrokenDisk,
-    /// Bits of a log change while its machine is down.
+    /// Bits of a log change while its machine is down, after its node ended in good order. (After
+    /// another end, damage in the last commit looks to redb like a commit that never was one.)
     LogRot,
     /// The state of a shard is gone, or damaged, when its machine starts.
     StateLost,
@@ -248,7 +249,7 @@ impl<'a> Attack<'a> {
                 cluster.trouble(number, Some(trouble));
                 self.later(Mend::Disk(number));
             }
-            Fault::LogRot => self.rot(number),
+            Fault::LogRot => self.rot(number).await,
             Fault::StateLost => {
                 self.begin(fault, machine);
                 cluster.crash(number);
@@ -297,7 +298,7 @@ impl<'a> Attack<'a> {
     }
 
     /// Damages a log, if the others keep theirs: who cannot read its log has forgotten its vote.
-    fn rot(&mut self, number: u8) {
+    async fn rot(&mut self, number: u8) {
         let is_new = !self.rotten.contains(&number);
         let rotten = self.rotten.len() + usize::from(is_new);
         if rotten > (usize::from(self.cluster.founders) - 1) / 2 {
@@ -307,7 +308,9 @@ impl<'a> Attack<'a> {
             self.rotten.push(number);
         }
         self.begin(Fault::LogRot, format_args!("n{number}"));
-        self.cluster.crash(number);
+        if !self.cluster.end(number).await {
+            return self.later(Mend::Restart(number));
+        }
         self.cluster.rot_log(number, rand::random_range(1..60));
         self.later(Mend::Restart(number));
     }

@@ -48,8 +48,9 @@ pub async fn run(
         }
         (work.check)(client.clone()).await;
     }
-    leaks::check(&cluster).await;
+    leaks::leases(&cluster).await;
     cluster.converge().await;
+    leaks::sessions(&cluster).await;
     drop(client);
     cluster.stop().await;
 }

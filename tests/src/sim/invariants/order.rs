@@ -16,8 +16,9 @@ pub struct Order {
 impl Order {
     /// Compares a replica with those seen before.
     pub fn look(&mut self, node: NodeId, status: &ShardStatus) {
-        let ShardStatus { shard, last, applied, snapshot, revision, failed, .. } = status;
-        if failed.is_some() {
+        let ShardStatus { shard, term, last, applied, snapshot, revision, failed, .. } = status;
+        // In term 0 a replica has not yet read its log.
+        if failed.is_some() || *term == 0 {
             return;
         }
         let at = format!("order: {node} {shard} {applied}");

@@ -1,8 +1,10 @@
-//! A term has one leader, and who led in a term never goes back before it, also through crashes.
+//! Leaders follow each other in one order, and who led never follows an earlier one, also after a
+//! crash.
 //!
-//! Others may: they show a term before their vote for it is on disk.
-//! Source: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm", 2014, figure
-//! 3, "Election Safety".
+//! The order is that of openraft's leader ids: by term, then by node. So a term may have several
+//! leaders, each of which deposes the one before, and the safety that Raft gets from one leader per
+//! term rests on the order (openraft, `leader_id_adv`). Others than the leader may show a term
+//! before their vote for it is on disk.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +16,17 @@ use crate::sim::trace::Trace;
 pub struct Terms {
     trace: Trace,
     seen: BTreeMap<(NodeId, ShardId), (u64, Option<NodeId>)>,
-    leaders: BTreeMap<(ShardId, u64), NodeId>,
+    /// The last term that a replica led in.
     led: BTreeMap<(NodeId, ShardId), u64>,
 }
 
 impl Terms {
     /// Nothing seen yet. Changes of leaders go to `trace`.
     pub fn new(trace: Trace) -> Terms {
-        let (seen, leaders, led) = Default::default();
-        Terms { trace, seen, leaders, led }
+        Terms { trace, seen: BTreeMap::new(), led: BTreeMap::new() }
     }
 
-    /// Compares a replica with what was seen of it and of others.
+    /// Compares a replica with what was seen of it.
     pub fn look(&mut self, node: NodeId, status: &ShardStatus) {
         let ShardStatus { shard, term, leader, .. } = *status;
         let before = self.seen.insert((node, shard), (term, leader));
@@ -38,12 +39,12 @@ impl Terms {
         }
         let last = self.led.get(&(node, shard)).copied().unwrap_or(0);
         assert!(term >= last, "terms: {node} {shard} led in term {last} and is in term {term}");
-        if leader == Some(node) {
-            self.led.insert((node, shard), term);
-        }
         if let Some(leader) = leader {
-            let first = *self.leaders.entry((shard, term)).or_insert(leader);
-            assert_eq!(first, leader, "terms: two leaders of {shard} in term {term}");
+            let follows = (term, leader) >= (last, node) || last == 0;
+            assert!(follows, "terms: {node} {shard} led in term {last}, then followed {leader}");
+            if leader == node {
+                self.led.insert((node, shard), term);
+            }
         }
         let leader = leader.map_or("nobody".into(), |leader| leader.to_string());
         self.trace.event(format_args!("  {node} {shard} term {term} led by {leader}"));
