@@ -74,7 +74,8 @@ impl Node {
             Some((id, _)) => *id,
             None => self.next_node_id(first),
         };
-        for shard in self.shards() {
+        for shard in self.router().all() {
+            let shard = find(self, shard)?;
             let node = openraft::BasicNode::new(address);
             let added = shard.raft.add_learner(id.get(), node, false).await;
             change_refused(added.map(|_| ()))?;
@@ -97,7 +98,8 @@ impl Node {
             Some((_, true)) => return Ok(Response::NodeAdded { node: id }),
             Some((_, false)) => {}
         }
-        for shard in self.shards() {
+        for shard in self.router().all() {
+            let shard = find(self, shard)?;
             self.caught_up(shard, id).await?;
             let voters = ChangeMembers::AddVoterIds(BTreeSet::from([id.get()]));
             change_refused(shard.raft.change_membership(voters, false).await.map(|_| ()))?;
@@ -135,7 +137,8 @@ impl Node {
         if *voter {
             self.majority_without(first, id)?;
         }
-        for shard in self.shards() {
+        for shard in self.router().all() {
+            let shard = find(self, shard)?;
             // Removing the voter takes its membership too, for `retain` is false.
             let ids = BTreeSet::from([id.get()]);
             let change = match voter {

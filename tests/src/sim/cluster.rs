@@ -236,6 +236,7 @@ impl Boot {
             election: Duration::from_millis(500),
             snapshot_every: 50,
             log_keep: 10,
+            ..Timing::default()
         };
         let config = NodeConfig { identity, states, timing };
         let network: Arc<dyn Transport> = transport.clone();

@@ -1,0 +1,218 @@
+//! A replica that computes something else than the others: found at the entry, out of service,
+//! repaired; and never found where nothing differs.
+//!
+//! The difference is made in the state file of a stopped node: a key with another version. The next
+//! write to that key then has another outcome there than on the others, as a failing memory or a
+//! nondeterministic build would cause it.
+
+#![cfg(not(madsim))]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use aspen_client::{Client, Options, ReadError, Ticket, stale};
+use aspen_core::{ShardId, ShardStatus};
+use aspen_node::Timing;
+use aspen_tests::cluster::{Cluster, pause};
+
+const TIMING: fn() -> Timing = || Timing {
+    snapshot_every: 60,
+    log_keep: 5,
+    digest_check: Duration::from_millis(100),
+    ..Timing::default()
+};
+
+/// How long anything may take: far above what a slow machine needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn status(cluster: &Cluster, node: usize) -> ShardStatus {
+    cluster.servers[node].as_ref().unwrap().node().shard_status(ShardId::new(0)).unwrap()
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < end, "not yet: {what}");
+        pause().await;
+    }
+}
+
+async fn fill(client: &Client, writes: u64) {
+    for n in 0..writes {
+        client.put(format!("k{}", n % 40), n.to_string()).await.unwrap();
+    }
+}
+
+/// A file of a stopped node's shard.
+fn file(cluster: &Cluster, node: usize, name: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    let folder = cluster.folder(node).join("shard-0");
+    let mut paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.find(|path| name(path.file_name().unwrap().to_str().unwrap()))
+}
+
+/// Lets the state of a node differ in what key "odd" is.
+async fn tamper(cluster: &mut Cluster, node: usize) {
+    cluster.stop_node(node).await;
+    let is_state = |name: &str| name.starts_with("state-") && name.ends_with(".db");
+    let state = rusqlite::Connection::open(file(cluster, node, is_state).unwrap()).unwrap();
+    let changed = state.execute("UPDATE kv SET version = version + 5 WHERE key = ?1", [b"odd"]);
+    assert_eq!(changed.unwrap(), 1);
+    state.close().unwrap();
+    cluster.start_node(node).await;
+    cluster.equal_digests().await;
+}
+
+/// Moves the lead to a node.
+async fn lead(cluster: &mut Cluster, node: usize) {
+    loop {
+        let leader = cluster.leader().await;
+        if leader == node {
+            return;
+        }
+        cluster.stop_node(leader).await;
+        cluster.leader().await;
+        cluster.start_node(leader).await;
+        cluster.equal_digests().await;
+    }
+}
+
+/// A client that knows one node alone.
+async fn client_of(cluster: &Cluster, node: usize) -> Client {
+    let ticket: Ticket = cluster.ticket().parse().unwrap();
+    let address = cluster.servers[node].as_ref().unwrap().address();
+    let ticket = Ticket::new(ticket.cluster(), vec![address], ticket.secret().cloned()).unwrap();
+    let options = Options { limit: Duration::from_secs(2), ..Options::default() };
+    Client::connect_with(&ticket, options).await.unwrap()
+}
+
+/// Node 0 diverges, leading or not; its local snapshot is usable for the repair or not.
+async fn diverges_and_is_repaired(leads: bool, has_snapshot: bool) {
+    let mut cluster = Cluster::with_timing(3, TIMING()).await;
+    let client = cluster.client().await;
+    client.put("odd", "1").await.unwrap();
+    fill(&client, 200).await;
+    cluster.equal_digests().await;
+    until("the victim has a snapshot", || status(&cluster, 0).snapshot.get() > 60).await;
+    tamper(&mut cluster, 0).await;
+    if leads {
+        lead(&mut cluster, 0).await;
+    }
+    let last = status(&cluster, 0).last.get();
+
+    client.put("even", "1").await.unwrap();
+    client.put("odd", "2").await.unwrap();
+    fill(&client, 40).await;
+    until("the victim is found", || status(&cluster, 0).failed.is_some()).await;
+    let failed = status(&cluster, 0).failed.unwrap();
+    let found = format!("diverged at entry {}: its digest is ", last + 2);
+    assert!(failed.starts_with(&found), "{failed}, not {found}");
+    assert!(failed.contains("2 of 3 replicas have"), "{failed}");
+
+    // The others go on, as far as beyond what the victim's log could fill in.
+    let goal = status(&cluster, 1).last.get() + 300;
+    while [1, 2].iter().any(|node| status(&cluster, *node).snapshot.get() < goal) {
+        fill(&client, 40).await;
+    }
+    assert_eq!([1, 2].map(|node| status(&cluster, node).failed), [None, None]);
+    until("the others are content", || {
+        [1, 2].iter().all(|n| status(&cluster, *n).warning.is_none())
+    })
+    .await;
+
+    // The victim serves nothing, and says why.
+    let ticket_of_victim = client_of(&cluster, 0).await;
+    for consistency in [Default::default(), stale(PATIENCE)] {
+        let refused = ticket_of_victim.read(["odd"], consistency).await.unwrap_err();
+        let ReadError::Request { source } = refused else { panic!("{refused}") };
+        assert!(source.to_string().contains("diverged at entry"), "{source}");
+    }
+    ticket_of_victim.close().await;
+
+    cluster.stop_node(0).await;
+    if !has_snapshot {
+        std::fs::remove_file(file(&cluster, 0, |name| name == "snapshot.meta").unwrap()).unwrap();
+    }
+    cluster.start_node(0).await;
+    assert_eq!(status(&cluster, 0).failed.is_none(), has_snapshot, "{:?}", status(&cluster, 0));
+    until("the victim runs", || status(&cluster, 0).failed.is_none()).await;
+    client.put("odd", "3").await.unwrap();
+    fill(&client, 40).await;
+    cluster.equal_digests().await;
+    let repaired = client_of(&cluster, 0).await;
+    let read = repaired.read(["odd"], stale(PATIENCE)).await.unwrap();
+    assert_eq!(read.records[0].as_ref().unwrap().version.get(), 3);
+    repaired.close().await;
+    assert!(file(&cluster, 0, |name| name == "diverged").is_none(), "the mark is gone");
+    client.close().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn divergence_of_a_follower_is_repaired_from_its_own_snapshot() {
+    diverges_and_is_repaired(false, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn divergence_of_a_leader_is_repaired_from_another_replica() {
+    diverges_and_is_repaired(true, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn divergence_of_two_replicas_is_reported_and_nobody_stops() {
+    let mut cluster = Cluster::with_timing(2, TIMING()).await;
+    let client = cluster.client().await;
+    client.put("odd", "1").await.unwrap();
+    cluster.equal_digests().await;
+    tamper(&mut cluster, 0).await;
+    client.put("odd", "2").await.unwrap();
+    let warned = || [0, 1].iter().all(|node| status(&cluster, *node).warning.is_some());
+    until("both warn", warned).await;
+    let warning = status(&cluster, 1).warning.unwrap();
+    assert!(warning.starts_with("differs from n1 at entry "), "{warning}");
+    assert!(warning.ends_with("no majority of 2 voters tells who is right"), "{warning}");
+    fill(&client, 40).await;
+    assert_eq!([0, 1].map(|node| status(&cluster, node).failed), [None, None]);
+    client.close().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn divergence_is_not_seen_in_replicas_that_lag_or_restart() {
+    let timing = Timing { digest_check: Duration::from_millis(5), ..TIMING() };
+    let mut cluster = Cluster::with_timing(3, timing).await;
+    let client = cluster.client().await;
+    let writer = client.clone();
+    let writes = tokio::spawn(async move {
+        loop {
+            fill(&writer, 40).await;
+        }
+    });
+    let content = |cluster: &Cluster| {
+        for server in cluster.servers.iter().flatten() {
+            let status = server.node().shard_status(ShardId::new(0)).unwrap();
+            assert_eq!((status.failed, status.warning), (None, None), "{}", server.node().id());
+        }
+    };
+    for round in 0..6 {
+        let node = if round % 2 == 0 { cluster.leader().await } else { round / 2 };
+        cluster.stop_node(node).await;
+        // Every second time so long that it comes back by snapshot.
+        let last = cluster.servers.iter().flatten().next().unwrap().node();
+        let last = || last.shard_status(ShardId::new(0)).unwrap().last.get();
+        let goal = last() + if round % 2 == 0 { 20 } else { 250 };
+        until("the others go on", || last() > goal).await;
+        content(&cluster);
+        cluster.start_node(node).await;
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {
+            content(&cluster);
+            pause().await;
+        }
+    }
+    writes.abort();
+    let _ = writes.await;
+    cluster.equal_digests().await;
+    content(&cluster);
+    client.close().await;
+    cluster.stop().await;
+}
