@@ -19,7 +19,8 @@ pub struct Cluster {
     pub dir: TempDir,
     /// The nodes by number, from 0; `None` while stopped.
     pub servers: Vec<Option<Server>>,
-    timing: Timing,
+    /// The timing of every node that is started from now on.
+    pub timing: Timing,
 }
 
 impl Cluster {

@@ -164,6 +164,38 @@ async fn cluster_divergence_of_a_leader_is_repaired_from_another_replica() {
     diverges_and_is_repaired(true, false).await;
 }
 
+/// Nobody compared while it happened, and a restart forgets the digests: the entry is not known any
+/// more, that there is a difference still is.
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_divergence_of_long_ago_is_found_and_repaired_from_the_log() {
+    let never = Duration::from_secs(3600);
+    let mut cluster = Cluster::with_timing(3, Timing { digest_check: never, ..TIMING() }).await;
+    let client = cluster.client().await;
+    client.put("odd", "1").await.unwrap();
+    cluster.equal_digests().await;
+    tamper(&mut cluster, 0).await;
+    client.put("odd", "2").await.unwrap();
+    let last = status(&cluster, 1).last;
+    until("all have applied it", || (0..3).all(|n| status(&cluster, n).applied >= last)).await;
+    cluster.timing = TIMING();
+    for node in 0..3 {
+        cluster.stop_node(node).await;
+    }
+    for node in 0..3 {
+        cluster.start_node(node).await;
+    }
+    client.put("odd", "3").await.unwrap();
+    until("the victim is found", || status(&cluster, 0).failed.is_some()).await;
+    let failed = status(&cluster, 0).failed.unwrap();
+    assert!(failed.starts_with("diverged at or before entry "), "{failed}");
+    cluster.stop_node(0).await;
+    cluster.start_node(0).await;
+    cluster.equal_digests().await;
+    assert_eq!(status(&cluster, 0).failed, None);
+    client.close().await;
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cluster_divergence_of_two_replicas_is_reported_and_nobody_stops() {
     let mut cluster = Cluster::with_timing(2, TIMING()).await;

@@ -89,7 +89,10 @@ pub async fn wait(node: Weak<Node>, shard: ShardId, lost: Lost) {
         let address = &lost.members[turn % lost.members.len()];
         match recover(&node, shard, address, lost.purged).await {
             Ok(()) => return,
-            Err(error) => node.waits(shard, &format!("waiting for a snapshot: {error}")),
+            Err(error) => {
+                let why = format!("waiting for a snapshot from another replica: {error}");
+                node.waits(shard, &why);
+            }
         }
         drop(node);
         tokio::time::sleep(FETCH_AGAIN).await;
