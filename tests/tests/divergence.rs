@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aspen_client::{Client, Consistency, Ticket, stale};
-use aspen_core::{Key, Refused, Request, Response, ShardId, ShardStatus, decode, encode};
+use aspen_core::{
+    Key, Refused, Request, Response, ShardId, ShardRouter, ShardStatus, decode, encode,
+};
 use aspen_net::{IrohConfig, IrohTransport, Purpose, Transport};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
@@ -162,6 +164,35 @@ async fn cluster_divergence_of_a_follower_is_repaired_from_its_own_snapshot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cluster_divergence_of_a_leader_is_repaired_from_another_replica() {
     diverges_and_is_repaired(true, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_divergence_stops_one_shard_of_a_node_and_no_other() {
+    let mut cluster = Cluster::with_shards(3, 2, TIMING()).await;
+    let client = cluster.client().await;
+    let router = ShardRouter::new(2).unwrap();
+    let other_shard = ShardId::new(1);
+    assert_ne!(router.shard(b"odd"), other_shard, "the first shard is tampered with");
+    let on_other = |n: &u32| router.shard(format!("k{n}").as_bytes()) == other_shard;
+    let key = format!("k{}", (0..).find(on_other).unwrap());
+    client.put("odd", "1").await.unwrap();
+    cluster.equal_digests().await;
+    tamper(&mut cluster, 0).await;
+    client.put("odd", "2").await.unwrap();
+    until("the victim is found", || status(&cluster, 0).failed.is_some()).await;
+    for n in 1..=50 {
+        let written = client.put(&key, "v").await.unwrap();
+        assert_eq!(written.version.get(), n);
+    }
+    let other = |node: usize| {
+        let node = cluster.servers[node].as_ref().unwrap().node();
+        node.shard_status(other_shard).unwrap()
+    };
+    let equal = || (1..3).all(|node| other(node).applied == other(0).applied);
+    until("the other shard is applied everywhere", equal).await;
+    assert_eq!((other(0).failed, other(0).digest), (None, other(1).digest));
+    client.close().await;
+    cluster.stop().await;
 }
 
 /// Nobody compared while it happened, and a restart forgets the digests: the entry is not known any
