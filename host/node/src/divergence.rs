@@ -14,6 +14,8 @@
 //! ones. Without a majority (two voters; others that do not answer) nobody knows who is right: it is
 //! reported and everything goes on. Leaves out the mark and the repair (`aspen-store`).
 
+use std::collections::BTreeMap;
+
 use aspen_core::{Digest, NodeId};
 use aspen_store::Divergence;
 use futures::future::join_all;
@@ -85,33 +87,18 @@ impl DigestCheck {
     }
 
     async fn compare(&mut self, shard: &Shard) -> Option<Divergence> {
-        let (oldest, newest) = shard.reader.digest_window()?;
+        let window = shard.reader.digest_window()?;
+        let newest = window.1;
         if self.settled == Some(newest) {
             return None;
         }
         let me = NodeId::new(*shard.raft.node_id());
         let members = shard.members();
-        let voters = members.iter().filter(|(_, (_, votes))| *votes);
-        let (voters, others): (Vec<_>, Vec<_>) =
-            voters.map(|(id, (address, _))| (*id, (*id, shard.net.replica(address)))).unzip();
-        let needed = voters.len() / 2 + 1;
-        let ours = usize::from(voters.contains(&me));
-        let others: Vec<_> = others.into_iter().filter(|(id, _)| *id != me).collect();
-        let all = others.len();
-        let peers = ask(others, newest).await;
-
-        // The latest entry that this replica and, if so many answer, a majority has applied.
-        let mut reach: Vec<u64> =
-            peers.iter().filter_map(|peer| Some(peer.digests.window?.1)).collect();
-        reach.sort_unstable_by(|a, b| b.cmp(a));
-        let at = newest.min(*reach.get(needed.min(reach.len()).checked_sub(1)?)?);
-        if at < oldest {
-            return None;
-        }
-        let peers = match at == newest {
-            true => peers,
-            false => ask(peers.into_iter().map(|peer| (peer.id, peer.replica)).collect(), at).await,
-        };
+        let (voters, needed, ours) = votes(me, &members);
+        let is_other_voter = |id: NodeId, votes: bool| votes && id != me;
+        let asked = members.iter().filter(|(id, (_, votes))| is_other_voter(**id, *votes));
+        let asked = asked.map(|(id, (address, _))| (*id, shard.net.replica(address))).collect();
+        let (at, peers) = meet(asked, window, needed).await?;
         let own = shard.reader.digests(&[at]).first().copied().flatten()?;
         let others: Vec<_> =
             peers.iter().filter_map(|peer| Some((peer.id, peer.first()?))).collect();
@@ -121,37 +108,25 @@ impl DigestCheck {
         match judge(own, ours, &others, needed) {
             Verdict::Equal => {
                 self.agreed = Some(at).filter(|_| others.len() + ours >= needed).max(self.agreed);
-                self.settled = Some(at).filter(|_| at == newest && others.len() == all);
+                let all = others.len() + ours == voters;
+                self.settled = Some(at).filter(|_| at == newest && all);
                 shard.warn(None);
                 None
             }
-            Verdict::Split { other: (id, theirs), is_majority } => {
-                let text = match is_majority {
-                    true => format!(
-                        "{id} diverged: at entry {at} it has digest {theirs}, a majority has {own}"
-                    ),
-                    false => format!(
-                        "differs from {id} at entry {at}, digest {own} here and {theirs} there; \
-                         no majority of {} voters tells who is right",
-                        voters.len()
-                    ),
-                };
-                shard.warn(Some(text));
+            Verdict::Split { other, is_majority } => {
+                shard.warn(Some(warning(at, own, other, is_majority, voters)));
                 None
             }
             Verdict::Outvoted { theirs, others } => {
+                let addresses = members.into_iter().filter(|(id, _)| *id != me);
                 let mut found = Divergence {
                     index: at,
-                    agreed: self.agreed,
+                    agreed: self.agreed.filter(|agreed| *agreed < at),
                     own,
                     theirs,
                     others: others as u64,
-                    voters: voters.len() as u64,
-                    members: members
-                        .into_iter()
-                        .filter(|(id, _)| *id != me)
-                        .map(|(_, (address, _))| address)
-                        .collect(),
+                    voters: voters as u64,
+                    members: addresses.map(|(_, (address, _))| address).collect(),
                 };
                 if let Some(peer) = peers.iter().find(|peer| peer.first() == Some(theirs)) {
                     narrow(&mut found, shard, peer).await;
@@ -159,6 +134,50 @@ impl DigestCheck {
                 Some(found)
             }
         }
+    }
+}
+
+/// How many vote, how many of them are a majority, and how many of them this replica is.
+fn votes(me: NodeId, members: &BTreeMap<NodeId, (String, bool)>) -> (usize, usize, usize) {
+    let voters = members.values().filter(|(_, votes)| *votes).count();
+    let ours = members.get(&me).is_some_and(|(_, votes)| *votes);
+    (voters, voters / 2 + 1, usize::from(ours))
+}
+
+/// The latest entry that this replica and, if so many answer, `needed` others have applied, with
+/// their digests there. `window` is what this replica keeps.
+async fn meet(
+    asked: Vec<(NodeId, Replica)>,
+    (oldest, newest): (u64, u64),
+    needed: usize,
+) -> Option<(u64, Vec<Peer>)> {
+    let peers = ask(asked, newest).await;
+    let mut reach: Vec<u64> =
+        peers.iter().filter_map(|peer| Some(peer.digests.window?.1)).collect();
+    reach.sort_unstable_by(|a, b| b.cmp(a));
+    let at = newest.min(*reach.get(needed.min(reach.len()).checked_sub(1)?)?);
+    if at == newest {
+        return Some((at, peers));
+    }
+    let again = peers.into_iter().map(|peer| (peer.id, peer.replica)).collect();
+    if at >= oldest { Some((at, ask(again, at).await)) } else { None }
+}
+
+fn warning(
+    at: u64,
+    own: Digest,
+    (id, theirs): (NodeId, Digest),
+    is_majority: bool,
+    voters: usize,
+) -> String {
+    match is_majority {
+        true => {
+            format!("{id} diverged: at entry {at} it has digest {theirs}, a majority has {own}")
+        }
+        false => format!(
+            "differs from {id} at entry {at}, digest {own} here and {theirs} there; no majority of \
+             {voters} voters tells who is right"
+        ),
     }
 }
 
