@@ -19,7 +19,8 @@ pub struct Cluster {
     pub dir: TempDir,
     /// The nodes by number, from 0; `None` while stopped.
     pub servers: Vec<Option<Server>>,
-    timing: Timing,
+    /// The timing of every node that is started from now on.
+    pub timing: Timing,
 }
 
 impl Cluster {
@@ -30,8 +31,13 @@ impl Cluster {
 
     /// Starts this many nodes with a timing of the test's own.
     pub async fn with_timing(nodes: u16, timing: Timing) -> Cluster {
+        Self::with_shards(nodes, 1, timing).await
+    }
+
+    /// Starts this many nodes with this many shards.
+    pub async fn with_shards(nodes: u16, shards: u16, timing: Timing) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
-        let started = DevCluster::start(dir.path(), Some(nodes), Some(1), timing).await;
+        let started = DevCluster::start(dir.path(), Some(nodes), Some(shards), timing).await;
         let servers = started.unwrap().into_servers().into_iter().map(Some).collect();
         Cluster { dir, servers, timing }
     }

@@ -86,6 +86,25 @@ async fn storage_lost_state_is_rebuilt_from_the_log() {
     cluster.stop().await;
 }
 
+/// The log is deleted up to its snapshot, and that is gone with the state.
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_lost_state_without_a_whole_log_is_fetched_from_another_replica() {
+    let timing = Timing { snapshot_every: 60, log_keep: 5, ..Timing::default() };
+    let mut cluster = Cluster::with_timing(3, timing).await;
+    let client = cluster.client().await;
+    for n in 0..200 {
+        client.put(format!("k{}", n % 40), n.to_string()).await.unwrap();
+    }
+    cluster.equal_digests().await;
+    cluster.stop_node(0).await;
+    std::fs::remove_dir_all(cluster.folder(0).join("shard-0")).unwrap();
+    client.put("k7", "meanwhile").await.unwrap();
+    cluster.start_node(0).await;
+    cluster.equal_digests().await;
+    client.close().await;
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_damaged_log_stops_one_node_and_the_others_go_on() {
     let mut cluster = filled(3).await;

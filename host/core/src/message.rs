@@ -315,6 +315,8 @@ pub struct ShardStatus {
     pub digest: Digest,
     /// Keys stored.
     pub keys: u64,
-    /// Why the replica stopped, if it did.
+    /// Why the replica stopped, or does not run yet, if so.
     pub failed: Option<String>,
+    /// What is wrong in its shard, if something is and the replica goes on: another one differs.
+    pub warning: Option<String>,
 }

@@ -19,16 +19,19 @@
 //! ```
 
 mod access;
+mod divergence;
 mod embedded;
 mod error;
 mod folder;
 mod limits;
 mod members;
 mod node;
+mod opening;
 mod raft_net;
 mod raft_serve;
 mod requests;
 mod shard;
+mod waiting;
 
 pub use aspen_functions::WasmFunctions;
 pub use embedded::{Embedded, open};

@@ -37,3 +37,20 @@ pub const SNAPSHOT_EVERY: u64 = 100_000;
 
 /// Entries kept behind a snapshot, so that a node that was away for a moment needs no snapshot.
 pub const LOG_KEEP: u64 = 20_000;
+
+/// How often a replica compares its digests with those of the other voters: a replica that differs
+/// serves wrong data for about so long.
+pub const DIGEST_CHECK: Duration = Duration::from_secs(1);
+
+/// How long another replica may take to say its digests.
+pub const DIGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// Digests asked for at once: the 65,536 that a replica keeps are searched in three rounds.
+pub const DIGESTS_ASKED_MAX: usize = 64;
+
+/// How long a replica without a state waits before it asks the next one for a snapshot.
+pub const FETCH_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a snapshot that another replica fetches is kept for its next piece, though a newer one
+/// has replaced it: its file takes room on the disk.
+pub const OUTGOING_KEEP: Duration = Duration::from_secs(30);

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use aspen_core::{NodeId, ShardId, ShardRouter};
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
-use aspen_store::{Log, StateConfig, StateMachine};
+use aspen_store::{Log, StoreError};
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
@@ -17,13 +17,17 @@ use snafu::ResultExt;
 use tokio::sync::Mutex;
 
 use crate::access::Access;
+use crate::divergence::DigestCheck;
 use crate::error::{NodeError, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
-use crate::limits::{APPEND_ENTRIES_MAX, EXPIRY_CHECK, HANDOVER_WAIT, LOG_KEEP, SNAPSHOT_EVERY};
-use crate::raft_net::RaftNet;
+use crate::limits::{
+    APPEND_ENTRIES_MAX, DIGEST_CHECK, EXPIRY_CHECK, HANDOVER_WAIT, LOG_KEEP, SNAPSHOT_EVERY,
+};
+use crate::opening::Opening;
 use crate::raft_serve;
 use crate::requests;
 use crate::shard::{Shard, parse_address};
+use crate::waiting::{self, Lost};
 
 /// How fast a node notices that a leader is gone, and how often it makes snapshots.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,8 @@ pub struct Timing {
     pub snapshot_every: u64,
     /// Entries kept behind a snapshot.
     pub log_keep: u64,
+    /// Between two comparisons of digests with the other voters.
+    pub digest_check: Duration,
 }
 
 impl Default for Timing {
@@ -45,6 +51,7 @@ impl Default for Timing {
             election: Duration::from_millis(1000),
             snapshot_every: SNAPSHOT_EVERY,
             log_keep: LOG_KEEP,
+            digest_check: DIGEST_CHECK,
         }
     }
 }
@@ -88,16 +95,23 @@ impl Clock {
 
 /// A running node.
 pub struct Node {
-    identity: Identity,
-    router: ShardRouter,
-    shards: BTreeMap<ShardId, Shard>,
-    functions: Arc<WasmFunctions>,
+    opening: Opening,
+    places: BTreeMap<ShardId, Place>,
     access: Access,
-    log: Log,
+    digest_check: Duration,
     stopping: AtomicBool,
     clock: Clock,
     pub(crate) changing: Mutex<()>,
     watchers: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+/// Where a replica is, or will be.
+#[derive(Default)]
+struct Place {
+    /// Set once, when the replica runs.
+    replica: OnceLock<Shard>,
+    /// Why it does not yet.
+    waits: std::sync::Mutex<Option<String>>,
 }
 
 impl Node {
@@ -113,44 +127,62 @@ impl Node {
         let shards = identity.shards;
         let router = ShardRouter::new(shards).ok();
         let Some(router) = router else { return ShardsSnafu { shards }.fail() };
-        let raft_config = Arc::new(raft_config(&timing, identity.cluster)?);
-        let mut replicas = BTreeMap::new();
-        for shard in router.all() {
-            let shard_log = log.shard(shard);
-            let state = StateConfig {
-                dir: states.join(format!("shard-{}", shard.get())),
-                shard,
-                router,
-                identity: identity.store(),
-                purged: shard_log.purged(),
-                stack_bytes: aspen_functions::STACK_BYTES,
-            };
-            let (machine, reader) = StateMachine::open(state, functions.clone())?;
-            let (transport, cluster) = (transport.clone(), identity.cluster);
-            let net = RaftNet { transport, cluster, shard };
-            let id = identity.node.get();
-            let made =
-                openraft::Raft::new(id, raft_config.clone(), net.clone(), shard_log, machine);
-            let raft = made.await.boxed().context(RaftSnafu { what: "Raft does not start" })?;
-            let (incoming, fresh) = Default::default();
-            replicas.insert(shard, Shard { id: shard, raft, reader, incoming, net, fresh });
-        }
+        let raft = Arc::new(raft_config(&timing, identity.cluster)?);
         let access = Access::new(&identity);
+        let opening = Opening { identity, router, states, log, raft, transport, functions };
         let node = Arc::new(Node {
-            identity,
-            router,
-            shards: replicas,
-            functions,
+            opening,
+            places: router.all().map(|shard| (shard, Place::default())).collect(),
             access,
-            log,
+            digest_check: timing.digest_check,
             stopping: AtomicBool::new(false),
             clock,
             changing: Mutex::new(()),
             watchers: std::sync::Mutex::default(),
         });
-        node.watch_members();
+        for shard in router.all() {
+            match node.opening.open(shard).await {
+                Ok(replica) => node.runs(replica),
+                Err(error) => node.lost(shard, error)?,
+            }
+        }
         node.watch_leases();
         Ok(node)
+    }
+
+    /// A replica is there.
+    pub(crate) fn runs(self: &Arc<Self>, replica: Shard) {
+        let shard = replica.id;
+        // Set once: a replica that runs is not opened again.
+        let _ = self.places[&shard].replica.set(replica);
+        if shard == ShardId::new(0) {
+            self.watch_members();
+        }
+        self.watch_digests(shard);
+    }
+
+    /// A replica is not there yet; `why` is for the status.
+    pub(crate) fn waits(&self, shard: ShardId, why: &str) {
+        tracing::warn!("{shard} is {why}");
+        let mut waits = self.places[&shard].waits.lock().expect("no panic under the lock");
+        *waits = Some(why.to_string());
+    }
+
+    /// If the state of `shard` is lost and there are others who have it, lets it wait for them.
+    fn lost(self: &Arc<Self>, shard: ShardId, error: NodeError) -> Result<(), NodeError> {
+        let NodeError::Store { source: StoreError::StateLost { purged, .. } } = error else {
+            return Err(error);
+        };
+        let Some(lost) = Lost::of(self, shard, purged)? else { return Err(error) };
+        self.waits(shard, "waiting for a snapshot from another replica");
+        if shard == ShardId::new(0) {
+            let members =
+                lost.members.iter().filter_map(|address| Some(parse_address(address)?.id));
+            self.access.set_members(members.chain([self.opening.identity.address.id]).collect());
+        }
+        let node = Arc::downgrade(self);
+        self.watch(async move { waiting::wait(node, shard, lost).await });
+        Ok(())
     }
 
     /// Creates the cluster: this node and `members` vote from the start. Once per cluster; doing it
@@ -174,6 +206,12 @@ impl Node {
     /// closes the storage. Nothing acknowledged depends on it.
     pub async fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        let watchers = std::mem::take(&mut *self.watchers.lock().expect("no panic under the lock"));
+        for watcher in watchers {
+            watcher.abort();
+            // Aborted: the result says just that.
+            let _ = watcher.await;
+        }
         for shard in self.shards() {
             shard.hand_over(HANDOVER_WAIT).await;
         }
@@ -183,28 +221,22 @@ impl Node {
             shard.reader.closed().await;
         }
         // What was acknowledged is on disk already; a failing disk has stopped the shards.
-        let _ = self.log.clone().close().await;
-        let watchers = std::mem::take(&mut *self.watchers.lock().expect("no panic under the lock"));
-        for watcher in watchers {
-            watcher.abort();
-            // Aborted: the result says just that.
-            let _ = watcher.await;
-        }
+        let _ = self.opening.log.clone().close().await;
     }
 
     /// The node's id.
     pub fn id(&self) -> NodeId {
-        self.identity.node
+        self.opening.identity.node
     }
 
     /// The cluster's id.
     pub fn cluster(&self) -> u128 {
-        self.identity.cluster
+        self.opening.identity.cluster
     }
 
     /// Which key lives where.
     pub fn router(&self) -> ShardRouter {
-        self.router
+        self.opening.router
     }
 
     /// Whether this node leads `shard`, as it knows.
@@ -214,7 +246,8 @@ impl Node {
 
     /// How the replica of `shard` is.
     pub fn shard_status(&self, shard: ShardId) -> Option<aspen_core::ShardStatus> {
-        self.shard(shard).map(Shard::status)
+        let waits = || Some(waiting::status(shard, self.waiting(shard)?));
+        self.shard(shard).map(Shard::status).or_else(waits)
     }
 
     /// How many sessions and leases the replica of `shard` holds: for whoever looks for leaks.
@@ -225,16 +258,26 @@ impl Node {
         held.await.ok()
     }
 
+    /// The replica of `shard`, if it runs or ran here.
     pub(crate) fn shard(&self, shard: ShardId) -> Option<&Shard> {
-        self.shards.get(&shard)
+        self.places.get(&shard)?.replica.get()
+    }
+
+    /// Why there is no replica of `shard` yet.
+    pub(crate) fn waiting(&self, shard: ShardId) -> Option<String> {
+        self.places.get(&shard)?.waits.lock().expect("no panic under the lock").clone()
     }
 
     pub(crate) fn shards(&self) -> impl Iterator<Item = &Shard> {
-        self.shards.values()
+        self.places.values().filter_map(|place| place.replica.get())
+    }
+
+    pub(crate) fn opening(&self) -> &Opening {
+        &self.opening
     }
 
     pub(crate) fn functions(&self) -> &Arc<WasmFunctions> {
-        &self.functions
+        &self.opening.functions
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -252,7 +295,7 @@ impl Node {
         // These change with the members and the leader, all of them with every batch.
         let mut metrics = first.raft.server_metrics();
         let node = Arc::downgrade(self);
-        let watcher = tokio::spawn(async move {
+        self.watch(async move {
             let mut last = None;
             loop {
                 let membership = metrics.borrow_watched().membership_config.clone();
@@ -266,7 +309,6 @@ impl Node {
                 }
             }
         });
-        self.watchers.lock().expect("no panic under the lock").push(watcher);
     }
 }
 
@@ -275,7 +317,7 @@ impl Node {
     /// only entries end leases.
     fn watch_leases(self: &Arc<Self>) {
         let node = Arc::downgrade(self);
-        let watcher = tokio::spawn(async move {
+        self.watch(async move {
             loop {
                 tokio::time::sleep(EXPIRY_CHECK).await;
                 let Some(node) = node.upgrade() else { return };
@@ -287,7 +329,31 @@ impl Node {
                 }
             }
         });
-        self.watchers.lock().expect("no panic under the lock").push(watcher);
+    }
+}
+
+impl Node {
+    /// Compares digests, for each shard by itself: one that is slow holds up no other.
+    fn watch_digests(self: &Arc<Self>, shard: ShardId) {
+        let (node, every) = (Arc::downgrade(self), self.digest_check);
+        self.watch(async move {
+            let mut check = DigestCheck::default();
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(node) = node.upgrade() else { return };
+                let Some(shard) = node.shard(shard) else { return };
+                shard.outgoing.expire().await;
+                if check.run(shard).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Runs a task that ends with the node.
+    fn watch(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(task);
+        self.watchers.lock().expect("no panic under the lock").push(task);
     }
 }
 

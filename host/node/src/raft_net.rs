@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{ShardId, decode, encode};
+use aspen_core::{Digest, ShardId, decode, encode};
 use aspen_net::{NetError, PeerAddr, Purpose, Transport};
 use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 
-use crate::limits::{APPEND_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_WAIT};
+use crate::limits::{APPEND_BYTES_MAX, DIGEST_WAIT, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_WAIT};
 
 /// A message to one shard's replica on another node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,6 +43,41 @@ pub enum RaftMessage {
     Snapshot(SnapshotChunk),
     /// Asks the leader how far a read has to wait: the answer is a [`ReadIndex`].
     ReadIndex,
+    /// Asks for the digests after some entries: the answer is [`Digests`].
+    Digests(Vec<u64>),
+    /// Asks for a piece of a snapshot: the answer is a [`SnapshotPart`], `None` if there is none yet.
+    SnapshotPart(SnapshotWanted),
+}
+
+/// What a replica has of the digests asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// The first and the last entry whose digests it keeps.
+    pub window: Option<(u64, u64)>,
+    /// In the order asked for.
+    pub at: Vec<Option<Digest>>,
+}
+
+/// Which piece of which snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SnapshotWanted {
+    /// It must reach at least to this entry.
+    pub at_least: u64,
+    /// That of the snapshot of which there are pieces already.
+    pub checksum: Option<[u8; 32]>,
+    pub offset: u64,
+}
+
+/// A piece of a snapshot that was asked for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct SnapshotPart {
+    pub meta: SnapshotMeta,
+    /// Size of the whole.
+    pub bytes: u64,
+    /// SHA-256 of the whole.
+    pub checksum: [u8; 32],
+    pub data: Bytes,
 }
 
 /// The index that a linearizable read must have applied; `None`: the node asked does not lead, or
@@ -127,6 +162,19 @@ impl Replica {
         asked.await.ok().and_then(|ReadIndex(index)| index)
     }
 
+    /// The digests of this replica after these entries, unless it does not answer.
+    pub async fn digests(&self, at: Vec<u64>) -> Option<Digests> {
+        self.ask(Purpose::Raft, RaftMessage::Digests(at), DIGEST_WAIT).await.ok()
+    }
+
+    /// A piece of this replica's snapshot.
+    pub async fn snapshot_part(
+        &self,
+        wanted: SnapshotWanted,
+    ) -> Result<Option<SnapshotPart>, Failure> {
+        self.ask(Purpose::Snapshot, RaftMessage::SnapshotPart(wanted), SNAPSHOT_CHUNK_WAIT).await
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         purpose: Purpose,
@@ -143,8 +191,9 @@ impl Replica {
     }
 }
 
+/// Why a replica did not answer.
 #[derive(Debug, Snafu)]
-enum Failure {
+pub enum Failure {
     #[snafu(display("the member's address is not one"))]
     Address,
     #[snafu(display("{source}"))]

@@ -7,16 +7,36 @@
 use aspen_core::{decode, encode};
 use aspen_store::{Snapshot, SnapshotReceiver, StateReader};
 use bytes::Bytes;
+use openraft::LogIdOptionExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
+use crate::limits::{DIGESTS_ASKED_MAX, OUTGOING_KEEP, SNAPSHOT_CHUNK_BYTES};
 use crate::node::Node;
-use crate::raft_net::{Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotProgress};
+use crate::raft_net::{
+    Digests, Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
+    SnapshotProgress, SnapshotWanted,
+};
 use crate::shard::Shard;
 
 /// The snapshot that one shard is receiving, if any.
 #[derive(Default)]
 pub struct Incoming(Mutex<Option<SnapshotReceiver>>);
+
+/// The snapshot that another replica fetches from this one, if any, and when it last did.
+#[derive(Default)]
+pub struct Outgoing(Mutex<Option<(Instant, Snapshot)>>);
+
+impl Outgoing {
+    /// Lets go of a snapshot that nobody fetched for long.
+    pub async fn expire(&self) {
+        let mut slot = self.0.lock().await;
+        if slot.as_ref().is_some_and(|(used, _)| used.elapsed() > OUTGOING_KEEP) {
+            *slot = None;
+        }
+    }
+}
 
 /// Answers one message.
 pub async fn serve(node: &Node, body: Bytes) -> Bytes {
@@ -41,6 +61,19 @@ pub async fn serve(node: &Node, body: Bytes) -> Bytes {
             let index = shard.read_index().await.ok();
             encode(&Ok::<_, Problem>(ReadIndex(index)))
         }
+        RaftMessage::Digests(mut at) => {
+            // Not those of a replica that was found to be wrong.
+            if let Some(reason) = shard.reader.failed() {
+                return refuse(Problem::Stopped { reason });
+            }
+            at.truncate(DIGESTS_ASKED_MAX);
+            let window = shard.reader.digest_window();
+            encode(&Ok::<_, Problem>(Digests { window, at: shard.reader.digests(&at) }))
+        }
+        RaftMessage::SnapshotPart(wanted) => match send(shard, wanted).await {
+            Ok(part) => encode(&Ok::<_, Problem>(part)),
+            Err(reason) => refuse(Problem::Stopped { reason }),
+        },
         RaftMessage::Snapshot(chunk) => match receive(shard, &shard.incoming, chunk).await {
             Ok(progress) => encode(&Ok::<_, Problem>(progress)),
             Err(reason) => refuse(Problem::Stopped { reason }),
@@ -83,4 +116,32 @@ async fn receive(
 
 fn start(reader: &StateReader, bytes: u64, checksum: [u8; 32]) -> Result<SnapshotReceiver, String> {
     reader.receive_snapshot(bytes, checksum).map_err(|error| error.to_string())
+}
+
+/// A piece of this replica's snapshot. If it does not reach far enough, a new one is made: the other
+/// replica asks again.
+async fn send(shard: &Shard, wanted: SnapshotWanted) -> Result<Option<SnapshotPart>, String> {
+    let SnapshotWanted { at_least, checksum, offset } = wanted;
+    let mut slot = shard.outgoing.0.lock().await;
+    let held = slot.take().map(|(_, snapshot)| snapshot);
+    let held = held.filter(|held| checksum == Some(held.snapshot.checksum));
+    let snapshot = match held {
+        Some(held) => held,
+        None => {
+            let current = shard.raft.get_snapshot().await.map_err(|error| error.to_string())?;
+            let reaches = |it: &Snapshot| it.meta.last_log_id.index() >= Some(at_least);
+            let Some(current) = current.filter(reaches) else {
+                let asked = shard.raft.trigger().snapshot().await;
+                return asked.map(|()| None).map_err(|error| error.to_string());
+            };
+            current
+        }
+    };
+    let Snapshot { meta, snapshot: file } = &snapshot;
+    let data = file.read_chunk(offset, SNAPSHOT_CHUNK_BYTES).map_err(|error| error.to_string())?;
+    let (meta, bytes, checksum) = (meta.clone(), file.bytes, file.checksum);
+    if offset + (data.len() as u64) < bytes {
+        *slot = Some((Instant::now(), snapshot));
+    }
+    Ok(Some(SnapshotPart { meta, bytes, checksum, data }))
 }

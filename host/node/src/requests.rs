@@ -50,8 +50,16 @@ async fn answer(node: &Node, from: PeerId, request: Request) -> Result<Response,
 
 /// The shard, if it lives here and works.
 pub fn find(node: &Node, shard: ShardId) -> Result<&Shard, Refused> {
-    let found = node.shard(shard);
-    found.ok_or_else(|| Refused::NotFound { what: format!("shard {shard}") })
+    match node.shard(shard) {
+        Some(found) => match found.reader.failed() {
+            Some(reason) => Err(Refused::Failed { reason }),
+            None => Ok(found),
+        },
+        None => Err(match node.waiting(shard) {
+            Some(reason) => Refused::Failed { reason },
+            None => Refused::NotFound { what: format!("shard {shard}") },
+        }),
+    }
 }
 
 /// What a replica's refusal means to the client.
@@ -74,18 +82,20 @@ fn failed(fault: Fault) -> Refused {
 fn cluster(node: &Node) -> ClusterInfo {
     let first = node.shard(ShardId::new(0));
     let members = first.map(Shard::members).unwrap_or_default().into_iter();
+    let leader = |shard| node.shard(shard).and_then(Shard::leader);
     let member = |(node, (address, voter))| MemberInfo { node, address, voter };
     ClusterInfo {
         cluster: node.cluster(),
         shards: node.router().shards(),
         node: node.id(),
         members: members.map(member).collect(),
-        leaders: node.shards().map(Shard::leader).collect(),
+        leaders: node.router().all().map(leader).collect(),
     }
 }
 
 fn status(node: &Node) -> ReplicaStatus {
-    ReplicaStatus { node: node.id(), shards: node.shards().map(Shard::status).collect() }
+    let shards = node.router().all().filter_map(|shard| node.shard_status(shard)).collect();
+    ReplicaStatus { node: node.id(), shards }
 }
 
 async fn write(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aspen_core::defect::{Defect, is_planted};
 use aspen_core::{Consistency, LogIndex, NodeId, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
-use aspen_store::{Proposal, Raft, StateReader, TypeConfig};
+use aspen_store::{Divergence, Proposal, Raft, StateReader, TypeConfig};
 use bytes::Bytes;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::limits::{READ_WAIT, WRITE_WAIT};
 use crate::raft_net::RaftNet;
-use crate::raft_serve::Incoming;
+use crate::raft_serve::{Incoming, Outgoing};
 
 /// A replica that this node hosts.
 pub struct Shard {
@@ -24,9 +24,12 @@ pub struct Shard {
     pub raft: Raft,
     pub reader: StateReader,
     pub incoming: Incoming,
+    pub outgoing: Outgoing,
     pub net: RaftNet,
     /// When the latest read began that found this replica up to date.
     pub fresh: Mutex<Option<Instant>>,
+    /// What is wrong, though not with this replica for certain.
+    pub warning: Mutex<Option<String>>,
 }
 
 /// Why a replica did not do something that only a working leader can do.
@@ -84,7 +87,12 @@ impl Shard {
             *fresh = (*fresh).max(Some(begun));
             Ok(())
         };
-        tokio::time::timeout(READ_WAIT, ready).await.unwrap_or(Err(NotDone::NoMajority))
+        let ready = tokio::time::timeout(READ_WAIT, ready).await;
+        // It may have been found to be wrong meanwhile.
+        match self.reader.failed() {
+            Some(reason) => Err(NotDone::Stopped(reason)),
+            None => ready.unwrap_or(Err(NotDone::NoMajority)),
+        }
     }
 
     /// Whether this replica was up to date at most so long ago. Its own clock measures, so the
@@ -140,8 +148,11 @@ impl Shard {
         membership.nodes().map(member).collect()
     }
 
-    /// Who leads, as this replica knows.
+    /// Who leads, as this replica knows. One that has stopped knows nothing.
     pub fn leader(&self) -> Option<NodeId> {
+        if self.reader.failed().is_some() {
+            return None;
+        }
         self.raft.server_metrics().borrow_watched().current_leader.map(NodeId::new)
     }
 
@@ -169,7 +180,27 @@ impl Shard {
             digest: state.header.digest,
             keys: state.header.keys,
             failed: state.failed.or(failed),
+            warning: self.warning.lock().expect("no panic while the lock is held").clone(),
         }
+    }
+
+    /// Sets what the status warns of.
+    pub fn warn(&self, text: Option<String>) {
+        let mut warning = self.warning.lock().expect("no panic while the lock is held");
+        if let Some(text) = &text
+            && warning.is_none()
+        {
+            tracing::warn!("{} {text}", self.id);
+        }
+        *warning = text;
+    }
+
+    /// Takes the replica out of service, durably: it neither leads nor votes nor answers any more.
+    pub async fn quarantine(&self, divergence: Divergence) {
+        self.warn(None);
+        self.reader.quarantine(divergence).await;
+        // Fails only when the group has stopped already.
+        let _ = self.raft.shutdown().await;
     }
 
     /// Gives the lead to another voter, if this replica has it and there is another.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use aspen_core::{
-    Alias, ComponentHash, Fault, Header, Key, KeyRange, Name, Record, Resident, State, View,
+    Alias, ComponentHash, Digest, Fault, Header, Key, KeyRange, Name, Record, Resident, State, View,
 };
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -43,6 +43,8 @@ pub struct BufferedState {
     db: Connection,
     is_reading: Cell<bool>,
     batch: Layer,
+    /// The digest after each entry of the batch.
+    digests: Vec<(u64, Digest)>,
     /// The layers under the batch.
     below: Layers,
     /// What this batch read from the file: a function reads a key, then the commit does.
@@ -69,6 +71,7 @@ impl BufferedState {
             db: schema::open_for_apply(file.path())?,
             is_reading: Cell::default(),
             batch: Layer::default(),
+            digests: vec![],
             below: Layers::default(),
             read: RefCell::default(),
             names: RefCell::default(),
@@ -108,6 +111,7 @@ impl BufferedState {
         outcome_bytes: usize,
     ) {
         self.progress.applied = Some(log_id);
+        self.digests.push((log_id.index, self.progress.header.digest));
         self.unwritten_bytes += outcome_bytes + OVERHEAD_BYTES;
         if let Some(membership) = membership {
             self.membership = membership;
@@ -124,7 +128,8 @@ impl BufferedState {
         // Not shared any more, the newest layer takes the batch in without a copy.
         self.below = Layers::default();
         let next_due = self.resident.leases.next_due();
-        lock(&self.live).commit(std::mem::take(&mut self.batch), self.progress, next_due);
+        let (batch, digests) = (std::mem::take(&mut self.batch), self.digests.drain(..));
+        lock(&self.live).commit(batch, digests, self.progress, next_due);
         Ok(())
     }
 

@@ -15,7 +15,10 @@ mod log_writer;
 
 mod apply_worker;
 mod buffer;
+mod digests;
+mod divergence;
 mod flusher;
+mod inbox;
 mod layer;
 mod live;
 mod overlay;
@@ -45,8 +48,10 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use divergence::{Divergence, marked};
 pub use entry_codec::{EntryError, decode_entry, encode_entry};
 pub use error::{Identity, StoreError};
+pub use inbox::SnapshotInbox;
 pub use live::Status;
 pub use log::{Log, ShardLog};
 pub use reader::StateReader;

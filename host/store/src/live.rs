@@ -11,8 +11,9 @@
 //! entry in `status`. A flush that has just committed may let the file reach further: harmless,
 //! for the frozen layers still say the same.
 
-use aspen_core::{Header, Timestamp};
+use aspen_core::{Digest, Header, Timestamp};
 
+use crate::digests::DigestRing;
 use crate::layer::{Layer, Layers};
 use crate::recovery::StateFile;
 use crate::schema::Progress;
@@ -25,6 +26,8 @@ pub struct Live {
     pub file: StateFile,
     /// Its numbers.
     pub status: Status,
+    /// The digests that led to them.
+    pub digests: DigestRing,
     layers: Layers,
     /// How many layers, the oldest, are being written down.
     frozen: usize,
@@ -51,7 +54,9 @@ impl Live {
     pub fn new(file: StateFile, state: &SqliteState, snapshot: Option<LogId>) -> Self {
         let (Progress { header, applied }, next_due) = (state.progress(), state.next_due());
         let status = Status { header, applied, snapshot, next_due, failed: None };
-        Self { file, status, layers: Layers::default(), frozen: 0, flushed: applied }
+        let start = |applied: LogId| DigestRing::starting(applied.index, header.digest);
+        let digests = applied.map(start).unwrap_or_default();
+        Self { file, status, digests, layers: Layers::default(), frozen: 0, flushed: applied }
     }
 
     /// How far the file reaches at least.
@@ -64,9 +69,16 @@ impl Live {
         self.layers.clone()
     }
 
-    /// Adds what a batch of entries wrote.
-    pub fn commit(&mut self, batch: Layer, progress: Progress, next_due: Option<Timestamp>) {
+    /// Adds what a batch of entries wrote, and the digest after each.
+    pub fn commit(
+        &mut self,
+        batch: Layer,
+        digests: impl Iterator<Item = (u64, Digest)>,
+        progress: Progress,
+        next_due: Option<Timestamp>,
+    ) {
         self.layers.push(batch, self.frozen);
+        digests.for_each(|(index, digest)| self.digests.push(index, digest));
         self.status.header = progress.header;
         self.status.applied = progress.applied;
         self.status.next_due = next_due;

@@ -219,6 +219,24 @@ impl ShardLog {
         lock(&self.tail.memory).purged
     }
 
+    /// Drops what contradicts a state that reaches to `applied`, before Raft starts: the state came
+    /// with a snapshot from another replica. Does nothing in all other cases.
+    ///
+    /// `applied` is committed. If the log goes on beside it but ends in an older term, then it
+    /// holds something else at that index, and nothing from there on was ever committed; what is
+    /// before is in the state. A log that is merely shorter stays: openraft closes the gap.
+    pub async fn fit(&mut self, applied: Option<LogId>) -> io::Result<()> {
+        let (last, purged) = {
+            let memory = lock(&self.tail.memory);
+            (memory.last(), memory.purged)
+        };
+        let contradicts = last < applied && last.index() >= applied.index();
+        if contradicts {
+            self.truncate_after(purged).await?;
+        }
+        Ok(())
+    }
+
     /// The entries of `range` in order, at least one if there is any, and no more than fit in
     /// `bytes_max` bytes and `entries_max` entries.
     fn read(

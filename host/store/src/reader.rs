@@ -11,18 +11,21 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{Fault, Header, Resident, ShardId, State, View};
+use aspen_core::{Digest, Fault, Header, Resident, ShardId, State, View};
+use openraft::async_runtime::AsyncRuntime;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply_worker::Job;
 use crate::buffer::BufferedState;
-use crate::error::StoreError;
+use crate::divergence::{self, Divergence};
+use crate::error::{StoreError, chain};
 use crate::layer::Layers;
 use crate::live::{Live, Status};
 use crate::log::lock;
 use crate::overlay::OverlayView;
 use crate::recovery::StateFile;
+use crate::runtime::Runtime;
 use crate::schema::{self, Owner, PROGRESS, Progress, Unusable};
 use crate::snapshot::Snapshots;
 use crate::snapshot_transfer::SnapshotReceiver;
@@ -95,6 +98,39 @@ impl StateReader {
     /// How the shard is.
     pub fn status(&self) -> Status {
         lock(&self.shared.live).status.clone()
+    }
+
+    /// Why the replica stopped, if it did.
+    pub fn failed(&self) -> Option<String> {
+        lock(&self.shared.live).status.failed.clone()
+    }
+
+    /// The first and the last entry whose digests are in memory.
+    pub fn digest_window(&self) -> Option<(u64, u64)> {
+        lock(&self.shared.live).digests.window()
+    }
+
+    /// The digests after these entries, as far as they are in memory.
+    pub fn digests(&self, at: &[u64]) -> Vec<Option<Digest>> {
+        let live = lock(&self.shared.live);
+        at.iter().map(|index| live.digests.get(*index)).collect()
+    }
+
+    /// Takes the replica out of service for good, for it differs from the others: the next start
+    /// must rebuild its state, and this one applies and answers nothing any more.
+    pub async fn quarantine(&self, divergence: Divergence) {
+        let shared = self.shared.clone();
+        let marked = Runtime::spawn_blocking(move || {
+            let marked = divergence::mark(&shared.dir, &divergence);
+            // Without the mark the next start finds the difference anew.
+            if let Err(error) = marked {
+                tracing::error!("{} cannot be marked: {}", shared.owner.shard, chain(&error));
+            }
+            shared.fail(&divergence);
+        });
+        if marked.await.is_err() {
+            tracing::error!("{}: marking panicked", self.shared.owner.shard);
+        }
     }
 
     /// The shard.

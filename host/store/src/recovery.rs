@@ -7,6 +7,9 @@
 //!                                  --> neither --------------> StateLost: join the node anew
 //! ```
 //!
+//! A replica that diverged (`divergence.rs`) begins as if its state was damaged, and its snapshot too
+//! if that is of after the difference.
+//!
 //! Every state file has a number of its own, and the highest one counts, so that a new state takes
 //! over by one rename and the write-ahead log of an old one can never be taken for the new one's.
 //! The state may be older than the log's committed entries (a power cut): Raft applies those again.
@@ -17,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use snafu::{ResultExt, ensure};
 
+use crate::divergence;
 use crate::error::{
     FileSnafu, SnapshotDamagedSnafu, StateLostSnafu, StateStorageSnafu, StoreError,
 };
@@ -61,6 +65,10 @@ pub fn recover(
     purged: Option<LogId>,
     snapshots: &Snapshots,
 ) -> Result<Opened, StoreError> {
+    divergence::cleanse(dir, owner.shard, snapshots, || match newest(dir)? {
+        Some(file) => set_aside(&file),
+        None => Ok(()),
+    })?;
     let mark = dir.join(OPEN_MARK);
     let unclean = mark.exists();
     let mut opened = match newest(dir)? {
@@ -96,6 +104,8 @@ pub fn recover(
     opened.state.checkpoint().context(StateStorageSnafu { what: "checkpointing", path })?;
     fs::write(&mark, []).context(FileSnafu { what: "creating", path: &mark })?;
     files::sync_folder(&mark)?;
+    // An empty state is rebuilt too: from a log that is complete.
+    divergence::unmark(dir)?;
     Ok(opened)
 }
 

@@ -65,6 +65,7 @@ impl Boot {
             election: Duration::from_millis(500),
             snapshot_every: 50,
             log_keep: 10,
+            ..Timing::default()
         };
         let (states, clock) = (self.states.clone(), self.clock.clone());
         let config = NodeConfig { identity, states, timing, clock };

@@ -28,7 +28,7 @@ pub async fn status(client: &Client, as_json: bool) -> Result<(), Failure> {
                             "last": shard.last.get(), "applied": shard.applied.get(),
                             "snapshot": shard.snapshot.get(), "revision": shard.revision.get(),
                             "keys": shard.keys, "digest": shard.digest.to_string(),
-                            "failed": shard.failed,
+                            "failed": shard.failed, "warning": shard.warning,
                         }));
                         continue;
                     }
@@ -43,7 +43,7 @@ pub async fn status(client: &Client, as_json: bool) -> Result<(), Failure> {
                         shard.keys,
                         shard.digest,
                     ))?;
-                    if let Some(reason) = &shard.failed {
+                    for reason in shard.failed.iter().chain(&shard.warning) {
                         say(&format!("      {reason}"))?;
                     }
                 }

@@ -3,6 +3,7 @@
 mod buffer;
 mod conformance;
 mod disk;
+mod divergence;
 mod equality;
 mod flush;
 mod log;

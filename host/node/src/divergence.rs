@@ -1,0 +1,280 @@
+//! Comparing a replica's digests with those of the other voters.
+//!
+//! ```text
+//! entry      1 .. 63  64 .. 127  128 ..
+//! n1         a        b          c
+//! n2         a        b          c        a majority of three has c at 128:
+//! n3         a        b          x        n3 stops itself, and says at which entry it began
+//! ```
+//!
+//! Promises that a replica stops only when a majority of the voters has, at one entry that it has
+//! applied too, one digest other than its own. Digests are chained: once different, different for
+//! good, so the latest common entry tells whether, and a search between that and the last entry
+//! known to be equal tells where. A replica that lags or restarts has fewer digests, never wrong
+//! ones. Without a majority (two voters; others that do not answer) nobody knows who is right: it is
+//! reported and everything goes on. Leaves out the mark and the repair (`aspen-store`).
+
+use std::collections::BTreeMap;
+
+use aspen_core::{Digest, NodeId};
+use aspen_store::Divergence;
+use futures::future::join_all;
+
+use crate::limits::DIGESTS_ASKED_MAX;
+use crate::raft_net::{Digests, Replica};
+use crate::shard::Shard;
+
+/// What one replica found so far.
+#[derive(Default)]
+pub struct DigestCheck {
+    /// The last entry at which a majority, this replica included, had one digest.
+    agreed: Option<u64>,
+    /// All voters were equal here: until more is applied there is nothing to compare.
+    settled: Option<u64>,
+}
+
+/// What the digests at one entry say.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Equal,
+    /// Somebody differs. Whether a majority has ours.
+    Split {
+        other: (NodeId, Digest),
+        is_majority: bool,
+    },
+    /// So many have `theirs`, a majority.
+    Outvoted {
+        theirs: Digest,
+        others: usize,
+    },
+}
+
+/// Judges others' digests; `needed` are a majority of the voters, `ours` how many votes this replica
+/// has: one, or none as a learner.
+fn judge(own: Digest, ours: usize, others: &[(NodeId, Digest)], needed: usize) -> Verdict {
+    let have = |digest| others.iter().filter(|(_, other)| *other == digest).count();
+    let differing = || others.iter().filter(|(_, digest)| *digest != own);
+    let outvoted = differing().map(|(_, digest)| (*digest, have(*digest)));
+    if let Some((theirs, others)) = outvoted.max_by_key(|(_, count)| *count)
+        && others >= needed
+    {
+        return Verdict::Outvoted { theirs, others };
+    }
+    match differing().next() {
+        Some(other) => Verdict::Split { other: *other, is_majority: have(own) + ours >= needed },
+        None => Verdict::Equal,
+    }
+}
+
+/// A voter that answers.
+struct Peer {
+    id: NodeId,
+    replica: Replica,
+    digests: Digests,
+}
+
+impl DigestCheck {
+    /// Compares once. Returns whether the replica took itself out of service.
+    pub async fn run(&mut self, shard: &Shard) -> bool {
+        let divergence = self.compare(shard).await;
+        match divergence {
+            Some(divergence) => {
+                shard.quarantine(divergence).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    async fn compare(&mut self, shard: &Shard) -> Option<Divergence> {
+        let window = shard.reader.digest_window()?;
+        let newest = window.1;
+        if self.settled == Some(newest) {
+            return None;
+        }
+        let me = NodeId::new(*shard.raft.node_id());
+        let members = shard.members();
+        let (voters, needed, ours) = votes(me, &members);
+        let is_other_voter = |id: NodeId, votes: bool| votes && id != me;
+        let asked = members.iter().filter(|(id, (_, votes))| is_other_voter(**id, *votes));
+        let asked = asked.map(|(id, (address, _))| (*id, shard.net.replica(address))).collect();
+        let (at, peers) = meet(asked, window, needed).await?;
+        let own = shard.reader.digests(&[at]).first().copied().flatten()?;
+        let others: Vec<_> =
+            peers.iter().filter_map(|peer| Some((peer.id, peer.first()?))).collect();
+        if others.is_empty() {
+            return None;
+        }
+        match judge(own, ours, &others, needed) {
+            Verdict::Equal => {
+                self.agreed = Some(at).filter(|_| others.len() + ours >= needed).max(self.agreed);
+                let all = others.len() + ours == voters;
+                self.settled = Some(at).filter(|_| at == newest && all);
+                shard.warn(None);
+                None
+            }
+            Verdict::Split { other, is_majority } => {
+                shard.warn(Some(warning(at, own, other, is_majority, voters)));
+                None
+            }
+            Verdict::Outvoted { theirs, others } => {
+                let addresses = members.into_iter().filter(|(id, _)| *id != me);
+                let mut found = Divergence {
+                    index: at,
+                    agreed: self.agreed.filter(|agreed| *agreed < at),
+                    own,
+                    theirs,
+                    others: others as u64,
+                    voters: voters as u64,
+                    members: addresses.map(|(_, (address, _))| address).collect(),
+                };
+                if let Some(peer) = peers.iter().find(|peer| peer.first() == Some(theirs)) {
+                    narrow(&mut found, shard, peer).await;
+                }
+                Some(found)
+            }
+        }
+    }
+}
+
+/// How many vote, how many of them are a majority, and how many of them this replica is.
+fn votes(me: NodeId, members: &BTreeMap<NodeId, (String, bool)>) -> (usize, usize, usize) {
+    let voters = members.values().filter(|(_, votes)| *votes).count();
+    let ours = members.get(&me).is_some_and(|(_, votes)| *votes);
+    (voters, voters / 2 + 1, usize::from(ours))
+}
+
+/// The latest entry that this replica and, if so many answer, `needed` others have applied, with
+/// their digests there. `window` is what this replica keeps.
+async fn meet(
+    asked: Vec<(NodeId, Replica)>,
+    (oldest, newest): (u64, u64),
+    needed: usize,
+) -> Option<(u64, Vec<Peer>)> {
+    let peers = ask(asked, newest).await;
+    let mut reach: Vec<u64> =
+        peers.iter().filter_map(|peer| Some(peer.digests.window?.1)).collect();
+    reach.sort_unstable_by(|a, b| b.cmp(a));
+    let at = newest.min(*reach.get(needed.min(reach.len()).checked_sub(1)?)?);
+    if at == newest {
+        return Some((at, peers));
+    }
+    let again = peers.into_iter().map(|peer| (peer.id, peer.replica)).collect();
+    if at >= oldest { Some((at, ask(again, at).await)) } else { None }
+}
+
+fn warning(
+    at: u64,
+    own: Digest,
+    (id, theirs): (NodeId, Digest),
+    is_majority: bool,
+    voters: usize,
+) -> String {
+    match is_majority {
+        true => {
+            format!("{id} diverged: at entry {at} it has digest {theirs}, a majority has {own}")
+        }
+        false => format!(
+            "differs from {id} at entry {at}, digest {own} here and {theirs} there; no majority of \
+             {voters} voters tells who is right"
+        ),
+    }
+}
+
+impl Peer {
+    fn first(&self) -> Option<Digest> {
+        self.digests.at.first().copied().flatten()
+    }
+}
+
+/// Asks all at the same time for their digest at one entry; those that answer are returned.
+async fn ask(replicas: Vec<(NodeId, Replica)>, at: u64) -> Vec<Peer> {
+    let asked = replicas.into_iter().map(async |(id, replica)| {
+        let digests = replica.digests(vec![at]).await?;
+        Some(Peer { id, replica, digests })
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Narrows down where the difference began, as far as both still have digests: each round asks for
+/// some entries in between, so that three of them suffice for all that a replica keeps.
+async fn narrow(found: &mut Divergence, shard: &Shard, peer: &Peer) {
+    loop {
+        let kept = |window: Option<(u64, u64)>| window.map_or(u64::MAX, |(oldest, _)| oldest);
+        let both = kept(shard.reader.digest_window()).max(kept(peer.digests.window));
+        let from = found.agreed.map_or(0, |agreed| agreed + 1).max(both);
+        let at = between(from, found.index);
+        if at.is_empty() {
+            return;
+        }
+        let Some(theirs) = peer.replica.digests(at.clone()).await else { return };
+        let own = shard.reader.digests(&at);
+        let pairs = at.into_iter().zip(own.into_iter().zip(theirs.at));
+        let known = pairs.filter_map(|(index, (own, theirs))| Some((index, own?, theirs?)));
+        let before = (found.index, found.agreed);
+        for (index, own, theirs) in known {
+            if own != theirs {
+                (found.index, found.own, found.theirs) = (index, own, theirs);
+                break;
+            }
+            found.agreed = Some(index);
+        }
+        if before == (found.index, found.agreed) {
+            return;
+        }
+    }
+}
+
+/// Entries of `from..to`, evenly, the first and the last among them.
+fn between(from: u64, to: u64) -> Vec<u64> {
+    let Some(span) = to.checked_sub(from).filter(|span| *span > 0) else { return vec![] };
+    let count = span.min(DIGESTS_ASKED_MAX as u64);
+    let last = (count - 1).max(1);
+    (0..count).map(|n| from + (span - 1) * n / last).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replica_stops_only_against_a_majority() {
+        let check = |others: &[u64], needed: usize, expect: Verdict| {
+            let digest =
+                |(n, digest): (usize, &u64)| (NodeId::new(n as u64 + 2), Digest::new(*digest));
+            let others: Vec<_> = others.iter().enumerate().map(digest).collect();
+            assert_eq!(judge(Digest::new(1), 1, &others, needed), expect, "{others:?}");
+        };
+        let split = |id, digest, is_majority| Verdict::Split {
+            other: (NodeId::new(id), Digest::new(digest)),
+            is_majority,
+        };
+        let outvoted = |theirs, others| Verdict::Outvoted { theirs: Digest::new(theirs), others };
+        // Three voters.
+        check(&[1, 1], 2, Verdict::Equal);
+        check(&[1], 2, Verdict::Equal);
+        check(&[1, 7], 2, split(3, 7, true));
+        check(&[7], 2, split(2, 7, false));
+        check(&[7, 7], 2, outvoted(7, 2));
+        check(&[7, 8], 2, split(2, 7, false));
+        // Two: a tie.
+        check(&[7], 2, split(2, 7, false));
+        // Five.
+        check(&[7, 7, 1, 1], 3, split(2, 7, true));
+        check(&[7, 7, 8, 1], 3, split(2, 7, false));
+        check(&[8, 7, 7, 7], 3, outvoted(7, 3));
+    }
+
+    #[test]
+    fn search_asks_for_both_ends_and_what_is_between() {
+        assert!(between(5, 5).is_empty() && between(9, 5).is_empty());
+        assert_eq!(between(5, 6), [5]);
+        assert_eq!(between(5, 9), [5, 6, 7, 8]);
+        let wide = between(100, 65_636);
+        assert_eq!(
+            (wide.len(), wide[0], wide[DIGESTS_ASKED_MAX - 1]),
+            (DIGESTS_ASKED_MAX, 100, 65_635)
+        );
+        assert!(wide.is_sorted_by(|a, b| a < b));
+    }
+}

@@ -1,0 +1,69 @@
+//! From a shard's folder and its part of the log to a running replica.
+//!
+//! Promises that what a replica starts from fits together: state, snapshot and log. Leaves out
+//! what to do when the state is lost (`waiting.rs`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aspen_core::{ShardId, ShardRouter};
+use aspen_functions::WasmFunctions;
+use aspen_net::Transport;
+use aspen_store::{Log, Runtime, StateConfig, StateMachine};
+use openraft::Config;
+use openraft::async_runtime::AsyncRuntime;
+use snafu::ResultExt;
+
+use crate::error::{NodeError, RaftSnafu};
+use crate::folder::Identity;
+use crate::raft_net::RaftNet;
+use crate::shard::Shard;
+
+/// What every replica of a node is opened with.
+pub struct Opening {
+    pub identity: Identity,
+    pub router: ShardRouter,
+    pub states: PathBuf,
+    pub log: Log,
+    pub raft: Arc<Config>,
+    pub transport: Arc<dyn Transport>,
+    pub functions: Arc<WasmFunctions>,
+}
+
+impl Opening {
+    /// The folder of a shard.
+    pub fn dir(&self, shard: ShardId) -> PathBuf {
+        self.states.join(format!("shard-{}", shard.get()))
+    }
+
+    /// The way to a shard's other replicas.
+    pub fn net(&self, shard: ShardId) -> RaftNet {
+        let (transport, cluster) = (self.transport.clone(), self.identity.cluster);
+        RaftNet { transport, cluster, shard }
+    }
+
+    /// Opens the state and joins the Raft group.
+    pub async fn open(&self, shard: ShardId) -> Result<Shard, NodeError> {
+        let mut log = self.log.shard(shard);
+        let state = StateConfig {
+            dir: self.dir(shard),
+            shard,
+            router: self.router,
+            identity: self.identity.store(),
+            purged: log.purged(),
+            stack_bytes: aspen_functions::STACK_BYTES,
+        };
+        let functions = self.functions.clone();
+        // It may copy a whole snapshot.
+        let opened = Runtime::spawn_blocking(move || StateMachine::open(state, functions)).await;
+        let (machine, reader) =
+            opened.boxed().context(RaftSnafu { what: "opening the state panicked" })??;
+        let fitted = log.fit(reader.status().applied).await;
+        fitted.boxed().context(RaftSnafu { what: "the log does not take the state" })?;
+        let (id, net) = (self.identity.node.get(), self.net(shard));
+        let made = openraft::Raft::new(id, self.raft.clone(), net.clone(), log, machine);
+        let raft = made.await.boxed().context(RaftSnafu { what: "Raft does not start" })?;
+        let (incoming, outgoing, fresh, warning) = Default::default();
+        Ok(Shard { id: shard, raft, reader, incoming, outgoing, net, fresh, warning })
+    }
+}
