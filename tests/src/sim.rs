@@ -19,6 +19,7 @@
 mod boot;
 mod cluster;
 mod disk;
+mod diverge;
 mod faults;
 mod invariants;
 mod network;

@@ -16,7 +16,7 @@ pub enum Defect {
     SkipReadValidation,
     /// A repeated request is applied again.
     ForgetSessions,
-    /// A function finds what the call before it left in memory.
+    /// What a call costs depends on the calls before it on its machine, as with a heap that is kept.
     ReuseInstance,
     /// What is due expires by the clock of the replica that applies the entry.
     LocalClockExpiry,

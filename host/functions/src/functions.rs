@@ -71,7 +71,7 @@ pub struct WasmFunctions {
     cache: Cache,
     gate: Gate,
     #[cfg(madsim)]
-    leaks_clock: std::sync::atomic::AtomicBool,
+    planted: crate::planted::Planted,
 }
 
 impl WasmFunctions {
@@ -95,25 +95,14 @@ impl WasmFunctions {
             cache,
             gate: Gate::default(),
             #[cfg(madsim)]
-            leaks_clock: Default::default(),
+            planted: Default::default(),
         })
     }
 
-    /// From now on the fuel of a call depends on this machine's clock: a defect, planted to see that
-    /// the other replicas find it.
+    /// Defects planted in this engine.
     #[cfg(madsim)]
-    pub fn leak_clock(&self, leaks: bool) {
-        self.leaks_clock.store(leaks, std::sync::atomic::Ordering::Relaxed);
-    }
-
-    #[cfg(madsim)]
-    fn leaked(&self, mut result: CallResult) -> CallResult {
-        if self.leaks_clock.load(std::sync::atomic::Ordering::Relaxed) {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let micros = since.map_or(0, |since| since.as_micros() as u64);
-            result.fuel = Fuel::new(result.fuel.get() + micros % 1000 + 1);
-        }
-        result
+    pub fn planted(&self) -> &crate::planted::Planted {
+        &self.planted
     }
 
     /// What a component that was uploaded offers; `hash` is that of `bytes`.
@@ -150,7 +139,7 @@ impl Functions for WasmFunctions {
         };
         let result = call.finish(end);
         #[cfg(madsim)]
-        let result = result.map(|result| self.leaked(result));
+        let result = result.map(|result| self.planted.spoil(result));
         result
     }
 

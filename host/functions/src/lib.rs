@@ -13,6 +13,8 @@ mod functions;
 mod host;
 mod imports;
 mod overlay;
+#[cfg(madsim)]
+pub mod planted;
 
 mod cache;
 mod compile;

@@ -86,6 +86,9 @@ mod simulator {
         /// No faults, registers only: what the simulator's speed is measured with
         #[arg(long)]
         registers: bool,
+        /// No faults; the clock of one node leaks into the results of its functions
+        #[arg(long)]
+        diverge: bool,
         /// Folder with the components, if they are built already
         #[arg(long)]
         components: Option<PathBuf>,
@@ -228,6 +231,11 @@ mod simulator {
                 let named = |name: &String| named(name, &Workload::ALL);
                 plan.workloads = self.workload.iter().map(named).collect::<Result<_, _>>()?;
             }
+            if self.diverge {
+                plan = Plan { diverges: true, ..plan };
+                plan.workloads = vec![Workload::Bank, Workload::Counters];
+                plan.faults.clear();
+            }
             if !self.fault.is_empty() {
                 let named = |name: &String| named(name, &Fault::ALL);
                 plan.faults = self.fault.iter().map(named).collect::<Result<_, _>>()?;
@@ -246,6 +254,9 @@ mod simulator {
             folder.for_each(|folder| add("--components", &folder.to_string_lossy()));
             if self.registers {
                 args.push("--registers".into());
+            }
+            if self.diverge {
+                args.push("--diverge".into());
             }
             args
         }

@@ -57,7 +57,7 @@ impl Boot {
             ..aspen_functions::Options::default()
         };
         let functions = Arc::new(WasmFunctions::new(options).expect("the engine starts"));
-        functions.leak_clock(self.leaks_clock.load(Ordering::Relaxed));
+        functions.planted().leak_clock(self.leaks_clock.load(Ordering::Relaxed));
         let log = Log::with_backend(self.disk.attach(), identity.store()).map_err(text)?;
         // Few entries are kept, so that a node that was away needs a snapshot.
         let timing = Timing {

@@ -62,7 +62,8 @@ pub struct SimCluster {
     machines: BTreeMap<u8, Machine>,
     running: Running,
     trace: Trace,
-    watch: JoinHandle<()>,
+    watch: Arc<Mutex<Watch>>,
+    looker: JoinHandle<()>,
 }
 
 struct Machine {
@@ -86,6 +87,8 @@ struct Nodes {
     nodes: BTreeMap<u8, Arc<Node>>,
     logs: BTreeMap<u8, aspen_store::Log>,
     halted: BTreeMap<u8, String>,
+    /// The node that is known to compute otherwise than the others.
+    diverging: Option<NodeId>,
 }
 
 impl Running {
@@ -168,9 +171,12 @@ impl SimCluster {
             let machine = Machine { handle, states, disk, clock, seat, is_up, leaks_clock };
             machines.insert(number, machine);
         }
-        let watch = madsim::task::spawn(watch(running.clone(), trace.clone()));
+        let watch = Arc::new(Mutex::new(Watch::new(trace.clone())));
+        let looks = look_on(running.clone(), watch.clone(), trace.clone());
+        let looker = madsim::task::spawn(looks);
         let (founders, shards) = (plan.nodes, plan.shards);
-        SimCluster { founders, shards, network, machines, running, trace: trace.clone(), watch }
+        let trace = trace.clone();
+        SimCluster { founders, shards, network, machines, running, trace, watch, looker }
     }
 
     /// Runs `work` with a client of its own on a machine of its own.
@@ -329,9 +335,23 @@ impl SimCluster {
         &self.machines[&number].states
     }
 
-    /// Whether the results of a machine's functions depend on its clock.
+    /// From its next start on, the results of a machine's functions depend on its clock, or do not.
     pub fn leak_clock(&self, number: u8, leaks: bool) {
         self.machines[&number].leaks_clock.store(leaks, Ordering::Relaxed);
+        self.running.lock().diverging = if leaks { self.node_id(number) } else { None };
+    }
+
+    /// How the replicas of a machine are.
+    pub fn replicas(&self, number: u8) -> Vec<ShardStatus> {
+        let id = self.node_id(number);
+        let status = self.running.status().into_iter().filter(|(node, _)| Some(*node) == id);
+        status.map(|(_, status)| status).collect()
+    }
+
+    /// Where the replica that computes otherwise parted from the others: the last entry seen at
+    /// which they were equal, and the first seen at which they were not.
+    pub fn parted(&self, shard: ShardId) -> (aspen_core::LogIndex, Option<aspen_core::LogIndex>) {
+        lock(&self.watch).parted(shard)
     }
 
     /// The node of a machine.
@@ -397,7 +417,7 @@ impl SimCluster {
 
     /// Stops every node gracefully, then its machine.
     pub async fn stop(self) {
-        self.watch.abort();
+        self.looker.abort();
         for number in self.seated() {
             let node = self.running.lock().nodes.remove(&number);
             let node = node.unwrap_or_else(|| panic!("n{number} runs at the end"));
@@ -454,11 +474,11 @@ fn is_equal(status: &[(NodeId, ShardStatus)]) -> bool {
 }
 
 /// Looks at the replicas until it is aborted.
-async fn watch(running: Running, trace: Trace) {
-    let mut watch = Watch::new(trace.clone());
+async fn look_on(running: Running, watch: Arc<Mutex<Watch>>, trace: Trace) {
     for look in 0u64.. {
+        let known = running.lock().diverging;
         for (id, status) in running.status() {
-            watch.look(id, &status);
+            lock(&watch).look(id, &status, known == Some(id));
         }
         if look % 50 == 0 {
             trace.checkpoint();

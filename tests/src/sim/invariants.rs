@@ -27,7 +27,7 @@ mod replicas;
 pub mod staleness;
 mod terms;
 
-use aspen_core::{NodeId, ShardStatus};
+use aspen_core::{LogIndex, NodeId, ShardId, ShardStatus};
 
 use super::trace::Trace;
 
@@ -45,10 +45,20 @@ impl Watch {
         Watch { replicas, terms: terms::Terms::new(trace), order }
     }
 
-    /// Looks at one replica.
-    pub fn look(&mut self, node: NodeId, status: &ShardStatus) {
-        self.replicas.look(node, status);
+    /// Looks at one replica. If it is `known` to compute otherwise, that is not held against it.
+    pub fn look(&mut self, node: NodeId, status: &ShardStatus, known: bool) {
         self.terms.look(node, status);
-        self.order.look(node, status);
+        match known {
+            true => self.replicas.note(node, status),
+            false => {
+                self.replicas.look(node, status);
+                self.order.look(node, status);
+            }
+        }
+    }
+
+    /// See [`replicas::Replicas::parted`].
+    pub fn parted(&self, shard: ShardId) -> (LogIndex, Option<LogIndex>) {
+        self.replicas.parted(shard)
     }
 }

@@ -11,6 +11,7 @@ use madsim::net::NetSim;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cluster::{CLIENTS, SimCluster};
+use super::diverge::diverge;
 use super::faults::Attack;
 use super::invariants::{leaks, liveness};
 use super::plan::Plan;
@@ -39,7 +40,10 @@ pub async fn run(
     trace.event("the clients begin");
     let started = plan.workloads.iter().map(|workload| workload.start(&site));
     let started: Vec<_> = started.collect();
-    Attack::new(&cluster, &plan, &trace).run(&client).await;
+    match plan.diverges {
+        true => diverge(&cluster, 1 + (plan.seed % 3) as u8, &client, &trace).await,
+        false => Attack::new(&cluster, &plan, &trace).run(&client).await,
+    }
     trace.event("everything is mended");
     liveness::check(&client, plan.shards).await;
     for mut work in started {

@@ -8,6 +8,8 @@ use aspen_core::{Digest, LogIndex, NodeId, ShardId, ShardStatus};
 #[derive(Default)]
 pub struct Replicas {
     digests: BTreeMap<(ShardId, LogIndex), Digest>,
+    /// Of the one that computes otherwise.
+    others: BTreeMap<(ShardId, LogIndex), Digest>,
 }
 
 impl Replicas {
@@ -23,5 +25,24 @@ impl Replicas {
             first, *digest,
             "replicas: {node} computed otherwise than another at {shard} {applied}"
         );
+    }
+
+    /// Notes what a replica computed that is known to compute otherwise.
+    pub fn note(&mut self, _node: NodeId, status: &ShardStatus) {
+        self.others.insert((status.shard, status.applied), status.digest);
+    }
+
+    /// Where that replica parted from the others, as far as it was seen: the last entry at which
+    /// they were equal, and the first at which they were not.
+    pub fn parted(&self, shard: ShardId) -> (LogIndex, Option<LogIndex>) {
+        let (mut equal, mut first) = (LogIndex::default(), None);
+        for ((of, index), digest) in &self.others {
+            match self.digests.get(&(*of, *index)) {
+                Some(other) if *of == shard && other == digest => equal = *index,
+                Some(_) if *of == shard => first = first.or(Some(*index)),
+                _ => {}
+            }
+        }
+        (equal, first)
     }
 }
