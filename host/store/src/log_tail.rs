@@ -78,6 +78,14 @@ impl Tail {
         self.appends
     }
 
+    /// Whether the committed entry is on disk once everything up to append number `append` is.
+    pub fn is_committed_written(&self, append: u64) -> bool {
+        let written = self.flushed.max(append);
+        // What is not cached was written long ago.
+        let cached = self.committed.and_then(|committed| self.cached.get(&committed.index));
+        cached.is_none_or(|cached| cached.append <= written)
+    }
+
     /// Everything up to append number `append` is on disk: it may leave the cache.
     pub fn flushed(&mut self, append: u64) {
         self.flushed = self.flushed.max(append);

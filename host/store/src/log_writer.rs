@@ -171,7 +171,7 @@ impl Writer {
                     self.purging.insert(shard, upto);
                 }
             }
-            for (shard, committed) in self.unsaved_committed() {
+            for (shard, committed) in self.unsaved_committed(jobs) {
                 bounds.insert((shard.get(), COMMITTED), &aspen_core::encode(&committed)[..])?;
             }
         }
@@ -179,16 +179,28 @@ impl Writer {
         Ok(())
     }
 
-    /// What is committed but only in memory. Should the transaction fail, the log is dead anyway.
-    fn unsaved_committed(&self) -> Vec<(ShardId, Option<LogId>)> {
+    /// What is committed but only in memory, of entries that are on disk with this transaction: an
+    /// entry can be known to be committed while it still waits here, and a start must not look for
+    /// what is not there. Should the transaction fail, the log is dead anyway.
+    fn unsaved_committed(&self, jobs: &[Job]) -> Vec<(ShardId, Option<LogId>)> {
+        let mut written: BTreeMap<ShardId, u64> = BTreeMap::new();
+        for job in jobs {
+            if let Job::Append { tail, append, .. } = job {
+                written.insert(tail.shard, *append);
+            }
+        }
         let unsaved = |tail: &ShardTail| {
             let mut memory = lock(&tail.memory);
-            let unsaved = std::mem::take(&mut memory.committed_unsaved);
+            let written = written.get(&tail.shard).copied().unwrap_or_default();
+            if !memory.committed_unsaved || !memory.is_committed_written(written) {
+                return None;
+            }
+            memory.committed_unsaved = false;
             let committed = match is_planted(Defect::ApplyBeforeCommit) {
                 true => memory.last(),
                 false => memory.committed,
             };
-            unsaved.then_some((tail.shard, committed))
+            Some((tail.shard, committed))
         };
         lock(&self.shards).values().filter_map(unsaved).collect()
     }

@@ -9,6 +9,7 @@ use openraft::impls::Vote;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
 
 use super::{ME, SHARD, append, entry, log_id, open_log, run};
+use crate::log_tail::Tail;
 use crate::{Entry, Identity, Log, ShardLog, StoreError};
 
 async fn all(log: &mut ShardLog) -> Vec<Entry> {
@@ -76,6 +77,22 @@ fn storage_log_truncates_replaces_and_purges_in_order() {
         assert_eq!(state.last_purged_log_id, Some(log_id(1, 3)));
         assert_eq!(state.last_log_id, Some(log_id(2, 7)));
     });
+}
+
+/// A start would look for the entry in vain.
+#[test]
+fn storage_log_never_says_that_an_entry_is_committed_which_it_does_not_hold() {
+    let mut tail = Tail::default();
+    let first = tail.append(&[entry(1, 1, 10)]);
+    let second = tail.append(&[entry(1, 2, 10)]);
+    tail.committed = Some(log_id(1, 2));
+    assert!(!tail.is_committed_written(first));
+    assert!(tail.is_committed_written(second));
+    tail.committed = Some(log_id(1, 1));
+    assert!(tail.is_committed_written(first));
+    tail.committed = Some(log_id(1, 2));
+    tail.flushed(second);
+    assert!(tail.is_committed_written(0));
 }
 
 #[test]
