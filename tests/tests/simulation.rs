@@ -88,11 +88,13 @@ fn simulation_sweep_keeps_every_promise() {
 /// Each has a paragraph in `docs/testing.md`.
 #[test]
 fn simulation_scenarios_of_the_past_stay_mended() {
-    let scenarios: [(&str, &[&str], u64); 4] = [
-        ("a node joins shards that have different leaders", &["--fault", "members"], 8),
-        ("a value changes on the disk under a state", &["--fault", "statelost"], 370),
+    let scenarios: [(&str, &[&str], u64); 6] = [
+        ("a node joins shards that have different leaders", &[], 8),
+        ("nodes join, leave and join again", &["--fault", "members", "--fault", "crash"], 8),
+        ("a value changes on the disk under a state", &[], 370),
         ("a component changes on the disk under a state", &[], 318),
-        ("a log rots after a clean stop", &["--fault", "logrot", "--fault", "members"], 177),
+        ("a log rots after a clean stop", &[], 177),
+        ("power fails while committed entries wait for a slow disk", &[], 10_143),
     ];
     let components = Components::build();
     for (name, args, seed) in scenarios {

@@ -139,7 +139,7 @@ impl Node {
             return Err(Refused::NotFound { what: format!("node {id}") });
         };
         if *voter {
-            self.majority_without(shard, id)?;
+            self.majority_without(shard, id).await?;
         }
         // Removing the voter takes its membership too, for `retain` is false.
         let ids = BTreeSet::from([id.get()]);
@@ -151,25 +151,28 @@ impl Node {
         Ok(Response::NodeRemoved)
     }
 
-    /// Refuses if the voters that would be left are none, or too few of them answer now.
-    fn majority_without(&self, shard: &Shard, id: NodeId) -> Result<(), Refused> {
+    /// Refuses if the voters that would be left are none, or too few of them are up to date and
+    /// answer now: what was replicated to a node says nothing of whether it still runs.
+    async fn majority_without(&self, shard: &Shard, id: NodeId) -> Result<(), Refused> {
         let members = shard.members();
-        let left: Vec<NodeId> = members
-            .iter()
-            .filter(|(other, (_, voter))| *voter && **other != id)
-            .map(|(other, _)| *other)
-            .collect();
-        let metrics = shard.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let last = metrics.last_log_index.unwrap_or(0);
-        let near = |other: &&NodeId| {
-            let matched = metrics.replication.as_ref().and_then(|all| *all.get(&other.get())?);
-            **other == self.id() || matched.is_some_and(|log_id| log_id.index + 1000 >= last)
-        };
-        let working = left.iter().filter(near).count();
+        let left = members.iter().filter(|(other, (_, voter))| *voter && **other != id);
+        let left: Vec<(NodeId, &String)> =
+            left.map(|(other, (address, _))| (*other, address)).collect();
         if left.is_empty() {
             let reason = format!("{id} is the only voter; removing it would end the cluster");
             return Err(Refused::Invalid { reason });
+        }
+        let near = |other: NodeId| {
+            let metrics = shard.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let last = metrics.last_log_index.unwrap_or(0);
+            let matched = metrics.replication.as_ref().and_then(|all| *all.get(&other.get())?);
+            matched.is_some_and(|log_id| log_id.index + 1000 >= last)
+        };
+        let mut working = 0;
+        for (other, address) in &left {
+            let answers = async || shard.net.replica(address).digests(vec![]).await.is_some();
+            working += usize::from(*other == self.id() || (near(*other) && answers().await));
         }
         if working <= left.len() / 2 {
             let reason = format!(
