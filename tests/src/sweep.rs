@@ -205,7 +205,8 @@ pub fn headline(what: &str) -> String {
     let mut lines = what.lines();
     let panic = lines.find(|line| line.contains("panicked at"));
     let said = panic.and_then(|_| lines.next());
-    said.or(what.lines().last()).unwrap_or("ended without a word").to_string()
+    let said = said.or(what.lines().last()).unwrap_or("ended without a word");
+    said.trim_start_matches("assertion `left == right` failed: ").to_string()
 }
 
 impl Swept {

@@ -83,6 +83,9 @@ mod simulator {
         /// Only this fault; may be repeated
         #[arg(long)]
         fault: Vec<String>,
+        /// So many shards
+        #[arg(long)]
+        shards: Option<u16>,
         /// No faults, registers only: what the simulator's speed is measured with
         #[arg(long)]
         registers: bool,
@@ -227,6 +230,7 @@ mod simulator {
         fn plan(&self, seed: u64) -> Result<Plan, String> {
             let mut plan = if self.registers { Plan::registers(seed) } else { Plan::new(seed) };
             plan.defect = self.defect.as_deref().map(named_defect).transpose()?;
+            plan.shards = self.shards.unwrap_or(plan.shards);
             if !self.workload.is_empty() {
                 let named = |name: &String| named(name, &Workload::ALL);
                 plan.workloads = self.workload.iter().map(named).collect::<Result<_, _>>()?;
@@ -252,6 +256,9 @@ mod simulator {
             self.fault.iter().for_each(|fault| add("--fault", fault));
             let folder = self.components.iter();
             folder.for_each(|folder| add("--components", &folder.to_string_lossy()));
+            if let Some(shards) = self.shards {
+                args.extend(["--shards".into(), shards.to_string()]);
+            }
             if self.registers {
                 args.push("--registers".into());
             }

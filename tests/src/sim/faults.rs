@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use aspen_client::Client;
 use aspen_core::ShardId;
+use aspen_store::sim_files;
 use madsim::time::{Instant, sleep, sleep_until};
 
 use super::cluster::SimCluster;
@@ -51,6 +52,8 @@ pub enum Fault {
     LogRot,
     /// The state of a shard is gone, or damaged, when its machine starts.
     StateLost,
+    /// A shard's state and snapshot are gone when its machine starts: another replica must help.
+    ReplicaLost,
     /// The compiled functions are gone when a machine starts.
     ModulesLost,
     /// A node joins under load, and leaves again.
@@ -59,7 +62,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 17] = [
+    pub const ALL: [Fault; 18] = [
         Fault::Crash,
         Fault::PowerFailure,
         Fault::Blackout,
@@ -75,6 +78,7 @@ impl Fault {
         Fault::BrokenDisk,
         Fault::LogRot,
         Fault::StateLost,
+        Fault::ReplicaLost,
         Fault::ModulesLost,
         Fault::Members,
     ];
@@ -99,15 +103,15 @@ pub struct Attack<'a> {
     trace: Trace,
     mends: BTreeMap<(Instant, u64), Mend>,
     count: u64,
-    /// Machines whose log may be damaged: a minority.
-    rotten: Vec<u8>,
+    /// Machines whose log may be damaged, or that may have lost a replica: a minority.
+    damaged: Vec<u8>,
 }
 
 impl<'a> Attack<'a> {
     /// No fault yet.
     pub fn new(cluster: &'a SimCluster, plan: &'a Plan, trace: &Trace) -> Self {
         let trace = trace.clone();
-        Self { cluster, plan, trace, mends: BTreeMap::new(), count: 0, rotten: vec![] }
+        Self { cluster, plan, trace, mends: BTreeMap::new(), count: 0, damaged: vec![] }
     }
 
     /// Lets things go wrong until the plan's work is over, and mends everything. `client` is for
@@ -256,6 +260,18 @@ impl<'a> Attack<'a> {
                 lose_states(cluster, number);
                 self.later(Mend::Restart(number));
             }
+            Fault::ReplicaLost => {
+                if !self.may_damage(number) {
+                    return;
+                }
+                self.begin(fault, machine);
+                cluster.crash(number);
+                let shard = rand::random_range(0..cluster.shards);
+                let folder = cluster.states(number).join(format!("shard-{shard}"));
+                remove_folder(&folder);
+                sim_files::lose_all(&folder).expect("the copies can be deleted");
+                self.later(Mend::Restart(number));
+            }
             Fault::ModulesLost => {
                 self.begin(fault, machine);
                 cluster.crash(number);
@@ -297,15 +313,22 @@ impl<'a> Attack<'a> {
         self.later(Mend::Links(links));
     }
 
+    /// Whether enough others are whole. What is damaged stays so until its machine joins anew: a
+    /// replica that was lost may still wait for another one's snapshot.
+    fn may_damage(&mut self, number: u8) -> bool {
+        if !self.damaged.contains(&number) {
+            if self.damaged.len() >= (usize::from(self.cluster.founders) - 1) / 2 {
+                return false;
+            }
+            self.damaged.push(number);
+        }
+        true
+    }
+
     /// Damages a log, if the others keep theirs: who cannot read its log has forgotten its vote.
     async fn rot(&mut self, number: u8) {
-        let is_new = !self.rotten.contains(&number);
-        let rotten = self.rotten.len() + usize::from(is_new);
-        if rotten > (usize::from(self.cluster.founders) - 1) / 2 {
+        if !self.may_damage(number) {
             return;
-        }
-        if is_new {
-            self.rotten.push(number);
         }
         self.begin(Fault::LogRot, format_args!("n{number}"));
         if !self.cluster.end(number).await {
@@ -335,10 +358,10 @@ impl<'a> Attack<'a> {
         // Long enough to start.
         sleep(Duration::from_secs(2)).await;
         for (number, reason) in self.cluster.halted() {
-            assert!(self.rotten.contains(&number), "n{number} halts without need: {reason}");
+            assert!(self.damaged.contains(&number), "n{number} halts without need: {reason}");
             self.cluster.crash(number);
             self.cluster.join(number, client).await;
-            self.rotten.retain(|rotten| *rotten != number);
+            self.damaged.retain(|damaged| *damaged != number);
         }
     }
 }
