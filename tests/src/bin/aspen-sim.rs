@@ -202,9 +202,7 @@ mod simulator {
         }
     }
 
-    fn components(
-        folder: Option<&Path>,
-    ) -> Result<BTreeMap<String, bytes::Bytes>, std::io::Error> {
+    fn components(folder: Option<&Path>) -> Result<BTreeMap<String, bytes::Bytes>, std::io::Error> {
         let mut components = BTreeMap::new();
         for name in COMPONENTS {
             let bytes = match folder {

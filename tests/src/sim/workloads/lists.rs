@@ -1,7 +1,7 @@
 //! Lists that grow at their end, by transactions of several clients.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aspen_client::{Client, Value};
 
