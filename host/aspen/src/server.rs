@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use aspen_core::NodeId;
 use aspen_net::{IrohConfig, IrohTransport, NetError, PeerAddr, Secret, Ticket, Transport};
-use aspen_node::{Folder, FolderError, Identity, Node, NodeConfig, NodeError, NodeHandler};
 use aspen_node::{Clock, Timing, WasmFunctions};
+use aspen_node::{Folder, FolderError, Identity, Node, NodeConfig, NodeError, NodeHandler};
 use snafu::{ResultExt, Snafu};
 
 /// Why a server does not start.

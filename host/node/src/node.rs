@@ -220,9 +220,8 @@ impl Node {
     /// How many sessions and leases the replica of `shard` holds: for whoever looks for leaks.
     pub async fn held(&self, shard: ShardId) -> Option<(usize, usize)> {
         let reader = &self.shard(shard)?.reader;
-        let held = reader.inspect(|_, resident, _| {
-            Ok((resident.sessions.len(), resident.leases.len()))
-        });
+        let held =
+            reader.inspect(|_, resident, _| Ok((resident.sessions.len(), resident.leases.len())));
         held.await.ok()
     }
 

@@ -99,7 +99,8 @@ impl Shard {
 
     /// Returns once a read of the state sees every write acknowledged before this was called.
     async fn linearize(&self) -> Result<(), NotDone> {
-        if is_planted(Defect::StaleRead) && self.leader() == Some(NodeId::new(*self.raft.node_id())) {
+        if is_planted(Defect::StaleRead) && self.leader() == Some(NodeId::new(*self.raft.node_id()))
+        {
             return Ok(());
         }
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;

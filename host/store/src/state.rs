@@ -194,7 +194,8 @@ impl SqliteState {
         self.db.busy_timeout(CHECKPOINT_WAIT)?;
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         #[cfg(madsim)]
-        crate::sim_files::database_synced(&self.path).expect("the simulation's files can be copied");
+        crate::sim_files::database_synced(&self.path)
+            .expect("the simulation's files can be copied");
         self.db.busy_timeout(Duration::ZERO)
     }
 
@@ -202,7 +203,8 @@ impl SqliteState {
     pub fn close(self) -> Result<(), Unusable> {
         schema::close(self.db)?;
         #[cfg(madsim)]
-        crate::sim_files::database_synced(&self.path).expect("the simulation's files can be copied");
+        crate::sim_files::database_synced(&self.path)
+            .expect("the simulation's files can be copied");
         Ok(())
     }
 
