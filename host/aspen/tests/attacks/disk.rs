@@ -4,6 +4,7 @@
 //! restart lets it catch up: nothing that it promised before is lost.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aspen_client::Client;
@@ -11,7 +12,7 @@ use aspen_tests::load::{Load, must_be_good};
 use aspen_tests::small_disk::SmallDisk;
 use tokio_real as tokio;
 
-use crate::nodes::{NODES, Nodes, PATIENCE};
+use crate::nodes::{NODES, Nodes, PATIENCE, own_address};
 
 const DISK_MEGABYTES: u32 = 64;
 /// Bytes of the values that fill what files have reserved; not so many that the others' logs grow big.
@@ -24,7 +25,8 @@ const VICTIM: usize = NODES - 1;
 #[tokio::test(flavor = "multi_thread")]
 async fn process_cluster_node_on_a_full_disk_halts_and_catches_up_with_room() {
     let mut disk = Err("not tried".to_string());
-    let mut nodes = Nodes::start_with(|dir| disk = SmallDisk::mount(dir, DISK_MEGABYTES)).await;
+    let mount = |dir: &Path| disk = SmallDisk::mount(dir, DISK_MEGABYTES);
+    let mut nodes = Nodes::start_on(own_address(), mount).await;
     let disk = match disk {
         Ok(disk) => disk,
         Err(reason) => {
@@ -68,7 +70,7 @@ async fn process_cluster_node_on_a_full_disk_halts_and_catches_up_with_room() {
 }
 
 /// Leaves no room on the disk of this file.
-fn fill(path: &std::path::Path) {
+fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).unwrap();
     let mut bytes = 1 << 20;
     while bytes > 0 {

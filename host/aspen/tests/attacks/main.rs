@@ -9,5 +9,8 @@
 
 mod disk;
 mod kills;
+mod namespaces;
+mod network;
 mod nodes;
 mod pauses;
+mod relay;

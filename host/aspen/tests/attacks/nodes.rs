@@ -36,6 +36,8 @@ pub struct Nodes {
 /// A node, whether it runs or not.
 struct Node {
     dir: PathBuf,
+    /// The network namespace it starts in, if not that of the test.
+    namespace: Option<String>,
     process: Option<Process>,
 }
 
@@ -49,16 +51,21 @@ struct Process {
 impl Nodes {
     /// Founds a cluster, lets the others join it, and waits until all vote.
     pub async fn start() -> Nodes {
-        Self::start_with(|_| ()).await
+        Self::start_on(own_address(), |_| ()).await
     }
 
-    /// As [`Nodes::start`]; `prepare` gets the folder of the last node before that joins.
-    pub async fn start_with(prepare: impl FnOnce(&Path)) -> Nodes {
+    /// As [`Nodes::start`], on another address; `prepare` gets the folder of the last node before
+    /// that joins.
+    pub async fn start_on(address: Ipv4Addr, prepare: impl FnOnce(&Path)) -> Nodes {
         let folder = tempfile::tempdir().unwrap();
-        let node = |number| Node { dir: folder.path().join(format!("n{number}")), process: None };
+        let node = |number| Node {
+            dir: folder.path().join(format!("n{number}")),
+            namespace: None,
+            process: None,
+        };
         let nodes = (0..NODES).map(node).collect();
         let mut cluster = Nodes { folder, nodes };
-        let listen = format!("{}:0", own_address());
+        let listen = format!("{address}:0");
         let first = cluster.nodes[0].dir.join("ticket");
         cluster.launch(0, &["--init", "--listen", &listen]);
         cluster.ready(0);
@@ -79,10 +86,15 @@ impl Nodes {
     }
 
     fn launch(&mut self, node: usize, args: &[&str]) {
-        let Node { dir, process } = &mut self.nodes[node];
+        let Node { dir, namespace, process } = &mut self.nodes[node];
         assert!(process.is_none(), "the node runs already");
         let errors = File::options().create(true).append(true).open(dir.with_extension("log"));
         let mut command = Command::new(ASPEN);
+        if let Some(namespace) = namespace {
+            // Becomes the node: the process keeps its id.
+            command = Command::new("ip");
+            command.args(["netns", "exec", namespace, ASPEN]);
+        }
         command.args(["node", "--data"]).arg(dir).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.unwrap());
         let mut child = command.spawn().unwrap();
@@ -128,15 +140,14 @@ impl Nodes {
         self.nodes[node].process = None;
     }
 
-    /// Lets a stopped node choose another port at its next start, while all know it by its address.
-    pub fn move_socket(&self, node: usize) {
+    /// Lets a stopped node start in a network namespace from now on, with a socket of its choice
+    /// there, while all know it by the address that it had.
+    pub fn move_to(&mut self, node: usize, namespace: &str, address: Ipv4Addr) {
         let path = self.nodes[node].dir.join("node.json");
         let mut identity: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let mut address: SocketAddr =
-            identity["address"]["addr"].as_str().unwrap().parse().unwrap();
-        address.set_port(0);
-        identity["address"]["addr"] = address.to_string().into();
+        identity["address"]["addr"] = format!("{address}:0").into();
         std::fs::write(&path, identity.to_string()).unwrap();
+        self.nodes[node].namespace = Some(namespace.to_string());
     }
 
     /// Sends a signal by name, such as `STOP`.
@@ -252,7 +263,7 @@ impl Drop for Nodes {
 }
 
 /// A loopback address for one cluster of this process: 127.64.0.0/10, by process id and count.
-fn own_address() -> Ipv4Addr {
+pub fn own_address() -> Ipv4Addr {
     static CLUSTERS: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     let cluster = CLUSTERS.fetch_add(1, Ordering::Relaxed);
