@@ -7,8 +7,12 @@ pub mod cluster;
 pub mod guests;
 pub mod history;
 #[cfg(not(madsim))]
+pub mod load;
+#[cfg(not(madsim))]
 pub mod script;
 #[cfg(madsim)]
 pub mod sim;
+#[cfg(not(madsim))]
+pub mod small_disk;
 #[cfg(madsim)]
 pub mod sweep;

@@ -1,8 +1,10 @@
 //! The `aspen` binary as a user meets it: commands, exit codes, killed processes, a full disk.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+
+use aspen_tests::small_disk::SmallDisk;
 
 const ASPEN: &str = env!("CARGO_BIN_EXE_aspen");
 
@@ -195,36 +197,13 @@ fn clean_cargo() -> Command {
     cargo
 }
 
-/// A small file system of its own, unmounted at the end.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path, megabytes: u32) -> SmallDisk {
-        let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(at)
-            .status()
-            .expect("the program `mount` is there");
-        assert!(mounted.success(), "this test mounts a tmpfs: run it as root");
-        SmallDisk(at.to_path_buf())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A leftover mount harms nobody but says so by itself in the next run.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn process_full_disk_loses_nothing_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = SmallDisk::mount(folder.path(), 48);
-    let filler = disk.0.join("filler");
+    let disk = SmallDisk::mount(folder.path(), 48).unwrap();
+    let filler = disk.path().join("filler");
     std::fs::write(&filler, vec![0; 16 << 20]).unwrap();
-    let dir = disk.0.join("node");
+    let dir = disk.path().join("node");
     let server = Server::start(&["node", "--data", path(&dir), "--init"]);
     let value = "v".repeat(100_000);
     let mut acknowledged = vec![];
