@@ -22,6 +22,8 @@ mod access;
 mod embedded;
 mod error;
 mod folder;
+#[cfg(all(test, not(madsim)))]
+mod fuzz_envelopes;
 mod limits;
 mod members;
 mod node;

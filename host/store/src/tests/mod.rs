@@ -5,6 +5,7 @@ mod conformance;
 mod disk;
 mod equality;
 mod flush;
+mod fuzz_snapshot;
 mod log;
 mod raft;
 mod recovery;
