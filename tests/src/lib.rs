@@ -4,6 +4,8 @@
 
 #[cfg(not(madsim))]
 pub mod cluster;
+#[cfg(not(madsim))]
+pub mod fuzz;
 pub mod guests;
 pub mod history;
 #[cfg(not(madsim))]

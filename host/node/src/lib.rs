@@ -23,6 +23,8 @@ mod divergence;
 mod embedded;
 mod error;
 mod folder;
+#[cfg(all(test, not(madsim)))]
+mod fuzz_envelopes;
 mod limits;
 mod members;
 mod node;

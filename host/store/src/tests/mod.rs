@@ -6,6 +6,7 @@ mod disk;
 mod divergence;
 mod equality;
 mod flush;
+mod fuzz_snapshot;
 mod log;
 mod raft;
 mod recovery;

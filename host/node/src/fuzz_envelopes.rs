@@ -1,0 +1,129 @@
+//! Raft's messages from hostile bytes: every envelope and answer is a value or a typed error.
+//!
+//! A value encodes to something that decodes to the same, and lengths that are announced cost no
+//! memory. What a replica does with a well-formed message of a member that lies is left out: members
+//! are trusted.
+
+use aspen_core::{ShardId, decode, encode};
+use aspen_store::{Entry, LogId, Proposal, Vote};
+use aspen_tests::fuzz::{Counting, allocated, mutated};
+use bytes::Bytes;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
+use openraft::{EntryPayload, Membership};
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::raft_net::{Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotProgress};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One cautious block of serde's for each level of nesting, and copies of lists that grow.
+const ASKED_BYTES_MAX: usize = 8 << 20;
+
+fn log_id(index: u64) -> LogId {
+    let leader_id = openraft::impls::leader_id_adv::LeaderId { term: 3, node_id: 1 };
+    LogId { leader_id, index }
+}
+
+fn envelopes() -> Vec<Envelope> {
+    let vote = Vote::new_committed(3, 1);
+    let normal = EntryPayload::Normal(Proposal(Bytes::from_static(b"some entry")));
+    let node = openraft::BasicNode::new("00@127.0.0.1:4000");
+    let members = Membership::new_with_defaults(vec![[1, 2].into()], [3]);
+    let nodes = std::collections::BTreeMap::from([(1, node.clone()), (2, node)]);
+    let learner = Membership::new(vec![[1].into()], nodes);
+    let payloads =
+        [normal, EntryPayload::Blank, EntryPayload::Membership(members)].into_iter().enumerate();
+    let entry = |(at, payload)| Entry { log_id: log_id(300 + at as u64), payload };
+    let append = AppendEntriesRequest {
+        vote,
+        prev_log_id: Some(log_id(299)),
+        entries: payloads.map(entry).collect(),
+        leader_commit: Some(log_id(298)),
+    };
+    let ask = || VoteRequest::new(vote, Some(log_id(300)));
+    let last_membership = openraft::StoredMembership::new(Some(log_id(2)), learner.unwrap());
+    let meta = aspen_store::SnapshotMeta { last_log_id: Some(log_id(300)), last_membership };
+    let (checksum, data) = ([7; 32], Bytes::from_static(b"piece"));
+    let chunk = SnapshotChunk { vote, meta, bytes: 300, checksum, offset: 0, data };
+    let messages = [
+        RaftMessage::Append(append),
+        RaftMessage::Vote(ask()),
+        RaftMessage::PreVote(ask()),
+        RaftMessage::Snapshot(chunk),
+        RaftMessage::ReadIndex,
+    ];
+    let envelope = |message| Envelope { cluster: 7, shard: ShardId::new(0), message };
+    messages.into_iter().map(envelope).collect()
+}
+
+fn answers() -> Vec<Vec<u8>> {
+    let vote = Vote::new_committed(3, 1);
+    let stopped = Problem::Stopped { reason: "why".into() };
+    vec![
+        encode(&Ok::<_, Problem>(AppendEntriesResponse::<aspen_store::TypeConfig>::Success)),
+        encode(&Ok::<_, Problem>(VoteResponse::<aspen_store::TypeConfig>::new(
+            vote,
+            Some(log_id(1)),
+            true,
+        ))),
+        encode(&Ok::<_, Problem>(ReadIndex(Some(300)))),
+        encode(&Ok::<_, Problem>(SnapshotProgress::More)),
+        encode(&Err::<(), _>(stopped)),
+    ]
+    .into_iter()
+    .map(|bytes| bytes.to_vec())
+    .collect()
+}
+
+/// What is promised of bytes that are to be a `T`; most of Raft's types do not compare.
+fn check<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let (asked, decoded) = allocated(|| decode::<T>(bytes));
+    prop_assert!(asked <= ASKED_BYTES_MAX, "{asked} bytes asked for, {} there", bytes.len());
+    if let Ok(value) = decoded {
+        let once = encode(&value);
+        let again = decode::<T>(&once);
+        prop_assert_eq!(encode(&again.unwrap()), once);
+    }
+    Ok(())
+}
+
+fn check_answers(bytes: &[u8]) -> Result<(), TestCaseError> {
+    type Answer<T> = Result<T, Problem>;
+    check::<Answer<AppendEntriesResponse<aspen_store::TypeConfig>>>(bytes)?;
+    check::<Answer<VoteResponse<aspen_store::TypeConfig>>>(bytes)?;
+    check::<Answer<ReadIndex>>(bytes)?;
+    check::<Answer<SnapshotProgress>>(bytes)
+}
+
+fn valid() -> Vec<Vec<u8>> {
+    envelopes().iter().map(|envelope| encode(envelope).to_vec()).collect()
+}
+
+#[test]
+fn fuzz_envelopes_what_is_mutated_is_valid_before() {
+    valid().iter().for_each(|bytes| assert!(decode::<Envelope>(bytes).is_ok()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60_000))]
+
+    #[test]
+    fn fuzz_envelopes_random(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let bytes = [&[2], &bytes[..]].concat();
+        check::<Envelope>(&bytes)?;
+        check_answers(&bytes)?;
+    }
+
+    #[test]
+    fn fuzz_envelopes_mutated(bytes in mutated(valid())) {
+        check::<Envelope>(&bytes)?;
+    }
+
+    #[test]
+    fn fuzz_envelopes_mutated_answers(bytes in mutated(answers())) {
+        check_answers(&bytes)?;
+    }
+}

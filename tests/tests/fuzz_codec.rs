@@ -1,0 +1,271 @@
+//! Entries, commands, outcomes, requests and answers from hostile bytes.
+//!
+//! Each ends in a value or a typed error, without a panic. A value encodes to something that decodes
+//! to the same value, so a replica and its log never disagree. An announced length far above what
+//! is there costs no more memory than one cautious block for each level of nesting.
+
+#![cfg(not(madsim))]
+
+use std::fmt::Debug;
+
+use aspen_core::{Actual, ComponentHash, ConflictError};
+use aspen_core::{
+    Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
+    Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
+    MemberInfo, Name, NodeId, Operation, OperationResult, Outcome, Page, Read, Record, Refused,
+    Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest, SessionId,
+    ShardId, ShardStatus, Timestamp, Transact, Upload, Val, Value, Version, WriteOp, decode,
+    decode_vals, encode, encode_vals,
+};
+use aspen_tests::fuzz::{Counting, allocated, mutated};
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What one value may ask for beside its own bytes: serde reserves at most 1 MiB ahead for a list of
+/// announced length, and lists nest four deep. A list that grows is copied a few times.
+const ASKED_BYTES_MAX: usize = 8 << 20;
+
+const SHARD: ShardId = ShardId::new(1);
+
+fn key(text: &str) -> Key {
+    Key::try_from(text).unwrap()
+}
+
+fn record() -> Record {
+    Record {
+        value: Value::try_from("value").unwrap(),
+        version: Version::new(300),
+        create_revision: Revision::new(5),
+        mod_revision: Revision::new(70_000),
+        lease: LeaseId::new(3),
+    }
+}
+
+fn reads() -> Vec<Read> {
+    let compare = Compare::Value(Relation::Less, Value::try_from("v").unwrap());
+    let expected = [Expectation::Absent, Expectation::ModRevision(Revision::new(300))];
+    let expected = expected.into_iter().chain([Expectation::Compare(compare)]);
+    let mut reads: Vec<Read> =
+        expected.map(|expected| Read::Key { key: key("k"), expected }).collect();
+    let range = KeyRange { start: "a".into(), end: Some("b".into()) };
+    reads.push(Read::Range { range, unchanged_since: Revision::new(2) });
+    reads
+}
+
+fn commands() -> Vec<Command> {
+    let set = |expiry| {
+        WriteOp::Set { key: key("a"), value: Value::try_from("v").unwrap(), expiry }.into()
+    };
+    let then = vec![
+        set(Expiry::After(300)),
+        set(Expiry::Lease(LeaseId::new(3))),
+        WriteOp::Delete { key: key("b") }.into(),
+        Operation::Get(key("g")),
+        Operation::Grant { ttl_ms: 300 },
+    ];
+    let otherwise = Some(vec![Operation::Get(key("o"))]);
+    let transact = Transact { reads: reads(), then, otherwise, return_values: true };
+    let component = ComponentRef::Name(Name::new("bank").unwrap());
+    let args = encode_vals(&vals()).unwrap();
+    let call = Call { key: key("c"), component, function: "f".into(), args, reads: reads() };
+    let upload = Upload { name: Name::new("n").unwrap(), bytes: Bytes::from_static(b"wasm") };
+    vec![
+        Command::OpenSession,
+        Command::Transact(transact),
+        Command::Call(call),
+        Command::Upload(upload),
+        Command::Tick,
+    ]
+}
+
+fn request_id() -> RequestId {
+    RequestId { session: SessionId::new(1), sequence: 2, acknowledged: 1 }
+}
+
+fn entries() -> Vec<Entry> {
+    let (stamp, caller, request) = (Timestamp::new(300), Caller::LOCAL, Some(request_id()));
+    let entry = |command| Entry { stamp, seed: 5, caller, request, command };
+    commands().into_iter().map(entry).collect()
+}
+
+fn outcomes() -> Vec<Outcome> {
+    let (revision, time, fuel) = (Revision::new(7), Timestamp::new(4), Fuel::new(900));
+    let version = Version::new(1);
+    let results = vec![
+        OperationResult::Got(None),
+        OperationResult::Got(Some(record())),
+        OperationResult::Written { version },
+        OperationResult::Granted { lease: LeaseId::new(3) },
+    ];
+    let conflict = ConflictError {
+        key: key("k"),
+        expected: Expectation::Absent,
+        actual: Actual { version, mod_revision: revision },
+        record: Some(record()),
+    };
+    let values = encode_vals(&vals()).unwrap();
+    vec![
+        Outcome::SessionOpened { session: SessionId::new(3) },
+        Outcome::Committed { revision, time, succeeded: true, results },
+        Outcome::Conflict { revision, conflicts: vec![conflict.clone(), conflict] },
+        Outcome::Returned { revision, values, fuel, writes: 2 },
+        Outcome::Uploaded { component: ComponentHash::new([7; 32]) },
+        Outcome::Ticked,
+    ]
+}
+
+fn requests() -> Vec<Request> {
+    let (keys, consistency) = (vec![key("a"), key("b")], Consistency::Stale { max_age_ms: 300 });
+    let range = KeyRange { start: "a".into(), end: None };
+    let scan = ScanRequest {
+        shard: SHARD,
+        range,
+        reverse: true,
+        keys_only: false,
+        limit: 300,
+        reads: reads(),
+        consistency,
+    };
+    let write = |command| Request::Write { shard: SHARD, request: Some(request_id()), command };
+    let mut requests: Vec<Request> = commands().into_iter().map(write).collect();
+    requests.extend([
+        Request::Cluster,
+        Request::Get { shard: SHARD, keys, reads: reads(), consistency },
+        Request::Scan(scan),
+        Request::Lease { shard: SHARD, lease: LeaseId::new(3) },
+        Request::Describe { name: Name::new("n").unwrap() },
+        Request::AddNode { address: "00@127.0.0.1:4000".into() },
+    ]);
+    requests
+}
+
+fn responses() -> Vec<Response> {
+    let revision = Revision::new(7);
+    let member =
+        MemberInfo { node: NodeId::new(1), address: "00@127.0.0.1:4000".into(), voter: true };
+    let leaders = vec![Some(NodeId::new(1)), None];
+    let cluster = ClusterInfo {
+        cluster: 300,
+        shards: 2,
+        node: NodeId::new(1),
+        members: vec![member],
+        leaders,
+    };
+    let item = Item { key: key("a"), record: record() };
+    let lease = LeaseInfo { lease: LeaseId::new(3), ttl_ms: 300, left_ms: 2, keys: vec![key("a")] };
+    let info = ComponentInfo {
+        name: Name::new("n").unwrap(),
+        component: ComponentHash::new([7; 32]),
+        bytes: 300,
+        uploaded: Timestamp::new(4),
+    };
+    let shard = ShardStatus {
+        shard: SHARD,
+        term: 300,
+        leader: Some(NodeId::new(1)),
+        last: LogIndex::new(300),
+        applied: LogIndex::new(299),
+        snapshot: LogIndex::new(0),
+        revision,
+        digest: Digest::default(),
+        keys: 1,
+        failed: Some("why".into()),
+    };
+    vec![
+        Response::Cluster(cluster),
+        Response::Outcome(encode(&outcomes()[1])),
+        Response::Records { revision, records: vec![None, Some(record())] },
+        Response::Page(Page { revision, items: vec![item.clone(), item], more: true }),
+        Response::Lease(Some(lease)),
+        Response::Components(vec![info]),
+        Response::Status(ReplicaStatus { node: NodeId::new(1), shards: vec![shard] }),
+        Response::Refused(Refused::NotLeader { leader: Some((NodeId::new(1), "a".into())) }),
+    ]
+}
+
+fn vals() -> Vec<Val> {
+    let text = Val::String("text".into());
+    let list = Val::List(vec![text.clone(), Val::Option(Some(Box::new(Val::U64(1 << 40))))]);
+    vec![text, list, Val::Bool(true)]
+}
+
+/// Everything that is promised of bytes that are to be a `T`.
+fn check_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    bytes: &[u8],
+) -> Result<(), TestCaseError> {
+    let (asked, decoded) = allocated(|| decode::<T>(bytes));
+    prop_assert!(asked <= ASKED_BYTES_MAX, "{asked} bytes asked for, {} there", bytes.len());
+    if let Ok(value) = decoded {
+        let again = decode::<T>(&encode(&value));
+        prop_assert_eq!(again.unwrap(), value);
+    }
+    Ok(())
+}
+
+fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
+    check_as::<Entry>(bytes)?;
+    check_as::<Command>(bytes)?;
+    check_as::<Outcome>(bytes)?;
+    check_as::<Request>(bytes)?;
+    check_as::<Response>(bytes)
+}
+
+fn check_vals(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let (asked, decoded) = allocated(|| decode_vals(&bytes));
+    prop_assert!(asked <= ASKED_BYTES_MAX, "{asked} bytes asked for, {} there", bytes.len());
+    if let Ok(vals) = decoded {
+        // Floats need not equal themselves: what is written must be.
+        let again = encode_vals(&vals).unwrap();
+        prop_assert_eq!(encode_vals(&decode_vals(&again).unwrap()).unwrap(), again);
+    }
+    Ok(())
+}
+
+fn encoded<T: Serialize>(all: &[T]) -> Vec<Vec<u8>> {
+    all.iter().map(|one| encode(one).to_vec()).collect()
+}
+
+fn valid() -> Vec<Vec<u8>> {
+    let commands = [encoded(&entries()), encoded(&commands()), encoded(&requests())].concat();
+    [commands, encoded(&outcomes()), encoded(&responses())].concat()
+}
+
+#[test]
+fn fuzz_codec_what_is_mutated_is_valid_before() {
+    encoded(&entries()).iter().for_each(|bytes| assert!(decode::<Entry>(bytes).is_ok()));
+    encoded(&outcomes()).iter().for_each(|bytes| assert!(decode::<Outcome>(bytes).is_ok()));
+    encoded(&requests()).iter().for_each(|bytes| assert!(decode::<Request>(bytes).is_ok()));
+    encoded(&responses()).iter().for_each(|bytes| assert!(decode::<Response>(bytes).is_ok()));
+    assert_eq!(decode_vals(&encode_vals(&vals()).unwrap()).unwrap(), vals());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60_000))]
+
+    #[test]
+    fn fuzz_codec_random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        check(&bytes)?;
+        check(&[&[2], &bytes[..]].concat())?;
+    }
+
+    #[test]
+    fn fuzz_codec_mutated_messages(bytes in mutated(valid())) {
+        check(&bytes)?;
+    }
+
+    #[test]
+    fn fuzz_codec_random_values(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        check_vals(&bytes)?;
+    }
+
+    #[test]
+    fn fuzz_codec_mutated_values(bytes in mutated(vec![encode_vals(&vals()).unwrap().to_vec()])) {
+        check_vals(&bytes)?;
+    }
+}
