@@ -130,7 +130,7 @@ pub fn create(path: &Path, owner: &Owner) -> Result<(), Unusable> {
     db.execute_batch("BEGIN")?;
     db.execute_batch(TABLES)?;
     db.pragma_update(None, "application_id", APPLICATION_ID)?;
-    db.pragma_update(None, "user_version", FORM)?;
+    db.pragma_update(None, "user_version", stored_form(FORM))?;
     put(&db, OWNER, owner)?;
     put(&db, PROGRESS, &Progress::default())?;
     put(&db, MEMBERSHIP, &StoredMembership::default())?;
@@ -139,12 +139,19 @@ pub fn create(path: &Path, owner: &Owner) -> Result<(), Unusable> {
     close(db)
 }
 
+/// A form as a file has it: with its complement in the upper half from form 3 on, so that damage is
+/// not taken for a file of another version, which nobody may touch.
+fn stored_form(form: i32) -> i32 {
+    if form < 3 { form } else { form | (!form & 0xffff) << 16 }
+}
+
 /// Opens a state for writing.
 pub fn open(path: &Path) -> Result<Connection, Unusable> {
     let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let form: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let stored: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let form = stored & 0xffff;
     // A file that shrank and grew again, or was emptied, is an empty database to SQLite.
-    if form == 0 {
+    if form == 0 || stored != stored_form(form) {
         return Err(Unusable::Content { what: "its form" });
     }
     if form != FORM {
@@ -263,10 +270,16 @@ pub mod tests {
         create(&path, &OWNER).unwrap();
         let db = open(&path).unwrap();
         assert_eq!(get::<Owner>(&db, super::OWNER).unwrap(), OWNER);
-        db.pragma_update(None, "user_version", FORM + 1).unwrap();
-        close(db).unwrap();
-        let error = open(&path).unwrap_err();
-        assert!(matches!(error, Unusable::Form { form } if form == FORM + 1));
-        assert!(!error.is_damage());
+        let stored = |form: i32| db.pragma_update(None, "user_version", form).unwrap();
+        for form in [1, 2, FORM + 1] {
+            stored(stored_form(form));
+            let error = open(&path).unwrap_err();
+            assert!(matches!(error, Unusable::Form { form: found } if found == form));
+            assert!(!error.is_damage());
+        }
+        for damaged in [0, FORM, stored_form(FORM) ^ 0x55, stored_form(FORM) ^ 0x55_0000] {
+            stored(damaged);
+            assert!(open(&path).unwrap_err().is_damage(), "{damaged:x}");
+        }
     }
 }
