@@ -13,7 +13,8 @@ use snafu::{OptionExt, ResultExt, Snafu, ensure};
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{
-    BinaryReaderError, ComponentTypeRef, Instance, Parser, Payload, TypeBounds, Validator,
+    BinaryReaderError, CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentTypeRef,
+    Instance, Parser, Payload, TypeBounds, Validator,
 };
 
 use crate::imports::offered;
@@ -103,6 +104,9 @@ pub fn check(bytes: &[u8]) -> Result<Manifest, ComponentError> {
     for name in &counts.imports {
         check_import(types.as_ref(), name)?;
     }
+    if let Some(function) = counts.again {
+        return UnsupportedSnafu { function, why: "it is an import, exported again" }.fail();
+    }
     let functions = exports(types.as_ref(), &counts.exports)?;
     ensure!(!functions.is_empty(), NoFunctionSnafu);
     let (component, bytes) = (ComponentHash::of(bytes), bytes.len() as u64);
@@ -122,6 +126,11 @@ struct Counts<'a> {
     /// Names of imports and exports that are more than types.
     imports: Vec<String>,
     exports: Vec<String>,
+    /// Of each function and each instance of the component, by index: whether it was imported.
+    imported_functions: Vec<bool>,
+    imported_instances: Vec<bool>,
+    /// An export that is an imported function under another name. Valid, but wasmtime cannot run it.
+    again: Option<String>,
     instances: u64,
     canonicals: u64,
     functions: u64,
@@ -140,6 +149,20 @@ impl Counts<'_> {
         at_most("tables", self.tables, TABLES_MAX)?;
         at_most("globals", self.globals, GLOBALS_MAX)
     }
+
+    /// An alias or an export: it gives something an index of its own once more.
+    fn name_again(&mut self, kind: ComponentExternalKind, is_imported: bool) {
+        match kind {
+            ComponentExternalKind::Func => self.imported_functions.push(is_imported),
+            ComponentExternalKind::Instance => self.imported_instances.push(is_imported),
+            _ => {}
+        }
+    }
+}
+
+/// Whether it was imported. An index that nothing has is found by the validator.
+fn at(imported: &[bool], index: u32) -> bool {
+    imported.get(index as usize).copied().unwrap_or(false)
 }
 
 fn count(bytes: &[u8]) -> Result<Counts<'_>, ComponentError> {
@@ -169,10 +192,32 @@ fn count_payload<'a>(
         }
         Payload::ComponentCanonicalSection(section) => {
             counts.canonicals += u64::from(section.count());
+            for function in section {
+                if let CanonicalFunction::Lift { .. } = function.context(InvalidSnafu)? {
+                    counts.imported_functions.push(false);
+                }
+            }
+        }
+        Payload::ComponentInstanceSection(section) => {
+            counts.imported_instances.extend((0..section.count()).map(|_| false));
+        }
+        Payload::ComponentAliasSection(section) => {
+            for alias in section {
+                let alias = alias.context(InvalidSnafu)?;
+                if let ComponentAlias::InstanceExport { kind, instance_index, .. } = alias {
+                    let is_imported = at(&counts.imported_instances, instance_index);
+                    counts.name_again(kind, is_imported);
+                }
+            }
         }
         Payload::ComponentImportSection(section) => {
             for import in section {
                 let import = import.context(InvalidSnafu)?;
+                match import.ty {
+                    ComponentTypeRef::Func(_) => counts.imported_functions.push(true),
+                    ComponentTypeRef::Instance(_) => counts.imported_instances.push(true),
+                    _ => {}
+                }
                 // `use types.{...}` imports an equal type: a name, no capability.
                 if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
                     counts.imports.push(import.name.name.to_string());
@@ -181,7 +226,17 @@ fn count_payload<'a>(
         }
         Payload::ComponentExportSection(section) => {
             for export in section {
-                counts.exports.push(export.context(InvalidSnafu)?.name.name.to_string());
+                let export = export.context(InvalidSnafu)?;
+                let name = export.name.name.to_string();
+                let is_imported = match export.kind {
+                    ComponentExternalKind::Func => at(&counts.imported_functions, export.index),
+                    _ => at(&counts.imported_instances, export.index),
+                };
+                if export.kind == ComponentExternalKind::Func && is_imported {
+                    counts.again = Some(name.clone());
+                }
+                counts.name_again(export.kind, is_imported);
+                counts.exports.push(name);
             }
         }
         Payload::FunctionSection(section) => counts.functions += u64::from(section.count()),

@@ -112,15 +112,19 @@ impl Front {
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         loop {
             let Ok((bytes, sender)) = self.socket.recv_from(&mut buffer).await else { continue };
-            if !flows.contains_key(&sender) {
-                let own = SocketAddr::new(self.socket.local_addr().unwrap().ip(), 0);
-                let flow = Arc::new(UdpSocket::bind(own).await.unwrap());
-                flows.insert(sender, flow.clone());
-                answers.spawn(self.answers(flow, sender));
-            }
+            let flow = match flows.get(&sender) {
+                Some(flow) => flow.clone(),
+                None => {
+                    let own = SocketAddr::new(self.socket.local_addr().unwrap().ip(), 0);
+                    let flow = Arc::new(UdpSocket::bind(own).await.unwrap());
+                    flows.insert(sender, flow.clone());
+                    answers.spawn(self.answers(flow.clone(), sender));
+                    flow
+                }
+            };
             let from = lock(&self.net).node_at(sender);
             let Some(to) = lock(&self.net).nodes[self.node] else { continue };
-            pass(&self.net, (from, Some(self.node)), &flows[&sender], to, &buffer[..bytes]).await;
+            pass(&self.net, (from, Some(self.node)), &flow, to, &buffer[..bytes]).await;
         }
     }
 

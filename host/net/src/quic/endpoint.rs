@@ -1,7 +1,10 @@
 //! The settings of the iroh endpoint.
 //!
-//! One socket, where the caller asked. No relay, no address lookup, no port mapping, no hole
-//! punching, no datagrams, one stream per connection.
+//! One socket, where the caller asked. No relay, no address lookup, no port mapping, no datagrams,
+//! one stream per connection.
+//!
+//! What iroh does not let us switch off: peers that are connected tell each other the addresses of
+//! their sockets and try these too, so traffic may take another way than the address dialled.
 
 use std::sync::Arc;
 
@@ -40,7 +43,6 @@ fn transport_config() -> QuicTransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
-        .max_remote_nat_traversal_addresses(0)
         .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
         // Widened by `admitted` once we know whom we talk to.
         .receive_window(VarInt::from_u32(UNADMITTED_WINDOW_BYTES))
