@@ -139,7 +139,7 @@ fn requests() -> Vec<Request> {
         Request::Scan(scan),
         Request::Lease { shard: SHARD, lease: LeaseId::new(3) },
         Request::Describe { name: Name::new("n").unwrap() },
-        Request::AddNode { address: "00@127.0.0.1:4000".into() },
+        Request::AddNode { shard: SHARD, node: None, address: "00@127.0.0.1:4000".into() },
     ]);
     requests
 }
@@ -175,6 +175,7 @@ fn responses() -> Vec<Response> {
         digest: Digest::default(),
         keys: 1,
         failed: Some("why".into()),
+        warning: Some("n2 differs".into()),
     };
     vec![
         Response::Cluster(cluster),
