@@ -63,7 +63,7 @@ async fn process_cluster_survives_loss_and_leaders_that_are_cut_off() {
     nodes.kill(&[one]);
     load.acknowledged(ACKNOWLEDGED).await;
     nodes.restart(one);
-    relay.set_node(one, nodes.ready(one));
+    nodes.ready(one);
 
     load.acknowledged(ACKNOWLEDGED).await;
     client.close().await;
@@ -84,9 +84,13 @@ async fn start(namespaces: &Namespaces) -> (Nodes, Relay) {
     let fronts: Vec<SocketAddr> = nodes.ticket().nodes().iter().map(|node| node.addr).collect();
     let relay = Relay::start(&fronts, 5).await;
     for node in all {
-        nodes.move_to(node, namespaces.name(node), namespaces.socket(node));
+        let name = namespaces.name(node);
+        nodes.move_to(node, name, (namespaces.socket(node), 0).into());
         nodes.restart(node);
-        relay.set_node(node, nodes.ready(node));
+        let socket = nodes.ready(node);
+        relay.set_node(node, socket);
+        // A node keeps its socket for life, also when it starts again.
+        nodes.move_to(node, name, socket);
     }
     (nodes, relay)
 }

@@ -140,12 +140,12 @@ impl Nodes {
         self.nodes[node].process = None;
     }
 
-    /// Lets a stopped node start in a network namespace from now on, with a socket of its choice
-    /// there, while all know it by the address that it had.
-    pub fn move_to(&mut self, node: usize, namespace: &str, address: Ipv4Addr) {
+    /// Lets a node start in a network namespace from now on, with this socket there, while all know
+    /// it by the address that it had.
+    pub fn move_to(&mut self, node: usize, namespace: &str, socket: SocketAddr) {
         let path = self.nodes[node].dir.join("node.json");
         let mut identity: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        identity["address"]["addr"] = format!("{address}:0").into();
+        identity["address"]["addr"] = socket.to_string().into();
         std::fs::write(&path, identity.to_string()).unwrap();
         self.nodes[node].namespace = Some(namespace.to_string());
     }
