@@ -4,7 +4,10 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use aspen_client::{Client, Consistency, Record, TransactionBuilder, TransactionOutcome, Val};
+use aspen_client::{
+    Client, Consistency, Expectation, Key, Record, TransactionBuilder, TransactionOutcome, Val,
+    Value, WriteCommand, WriteError,
+};
 
 use crate::Failure;
 use crate::cluster::Cluster;
@@ -80,6 +83,21 @@ async fn function(client: Client, (from, to): (u64, u64)) -> Result<(), Failure>
     Ok(())
 }
 
+/// What [`swap`] does as a transaction.
+fn compare_and_swap(client: Client, n: u64) -> Done {
+    Box::pin(async move {
+        let key = account(load::spread(n) % ACCOUNTS);
+        let seen = client.get(&key).await?;
+        let value = Value::try_from(&balance(&seen)?.wrapping_add(1).to_le_bytes()[..])?;
+        let expected = Expectation::from(&seen);
+        let key = Key::try_from(&key[..])?;
+        match client.write(WriteCommand::CompareAndSwap { key, expected, value }).await {
+            Ok(_) | Err(WriteError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
 fn swap(client: Client, n: u64) -> Done {
     Box::pin(async move {
         let key = account(load::spread(n) % ACCOUNTS);
@@ -131,7 +149,13 @@ pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
         load::print(what, clients, how, &measured);
         Ok::<f64, Failure>(measured.rate)
     };
-    one("get, then one-key transaction", swap, 256, "uniform")?;
+    let (mut transactions, mut swaps) = (0.0, 0.0);
+    // In turns, so that a machine that changes its speed changes both.
+    for _ in 0..2 {
+        transactions += one("get, then one-key transaction", swap, 256, "uniform")?;
+        swaps += one("get, then compare-and-swap", compare_and_swap, 256, "uniform")?;
+    }
+    println!("one-key transaction / compare-and-swap: {:.2}x", transactions / swaps);
     one("read two, then transfer", transact, 1, "uniform")?;
     one("read two, then transfer", transact, 256, "uniform")?;
     let how = "Zipf 1.5";

@@ -89,7 +89,7 @@ fn simulation_sweep_keeps_every_promise() {
 /// told by its faults, and twelve seeds try to find it again.
 #[test]
 fn simulation_scenarios_of_the_past_stay_mended() {
-    let scenarios: [(&str, &str); 6] = [
+    let scenarios: [(&str, &str); 7] = [
         (
             "nodes join shards that have different leaders",
             "--shards 3 --fault members --fault crash",
@@ -98,6 +98,7 @@ fn simulation_scenarios_of_the_past_stay_mended() {
         ("a component changes on the disk", "--fault statelost --workload uploads"),
         ("a log rots after a clean stop", "--fault logrot --fault members"),
         ("committed entries wait for a slow disk", "--fault slowdisk --fault restartofall"),
+        ("votes of a first election get lost", "--loss 0.3 --fault clockjump"),
         ("a replica is lost", "--fault replicalost --fault pause"),
     ];
     let components = Components::build();

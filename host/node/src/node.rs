@@ -198,6 +198,8 @@ impl Node {
                 |(id, peer): &(NodeId, PeerAddr)| (id.get(), openraft::BasicNode::new(peer));
             let members: BTreeMap<u64, openraft::BasicNode> = members.iter().map(member).collect();
             shard.raft.initialize(members).await.boxed().context(RaftSnafu { what })?;
+            let watcher = tokio::spawn(repeat_first_election(shard.raft.clone()));
+            self.watchers.lock().expect("no panic under the lock").push(watcher);
         }
         Ok(())
     }
@@ -354,6 +356,20 @@ impl Node {
     fn watch(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = tokio::spawn(task);
         self.watchers.lock().expect("no panic under the lock").push(task);
+    }
+}
+
+/// Elects until there is a leader. openraft (0.10.0-alpha.37) holds the first election at once and
+/// counts itself as leader from then on, so should all votes get lost it would wait for ever.
+async fn repeat_first_election(raft: aspen_store::Raft) {
+    let patience = Duration::from_millis(raft.config().election_timeout_max);
+    loop {
+        tokio::time::sleep(patience).await;
+        let has_leader = raft.metrics().borrow_watched().current_leader.is_some();
+        // It fails only when the group has stopped.
+        if has_leader || raft.trigger().elect(false).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -83,6 +83,9 @@ mod simulator {
         /// Only this fault; may be repeated
         #[arg(long)]
         fault: Vec<String>,
+        /// The share of messages that get lost
+        #[arg(long)]
+        loss: Option<f64>,
         /// So many shards
         #[arg(long)]
         shards: Option<u16>,
@@ -231,6 +234,7 @@ mod simulator {
             let mut plan = if self.registers { Plan::registers(seed) } else { Plan::new(seed) };
             plan.defect = self.defect.as_deref().map(named_defect).transpose()?;
             plan.shards = self.shards.unwrap_or(plan.shards);
+            plan.loss = self.loss.unwrap_or(plan.loss);
             if !self.workload.is_empty() {
                 let named = |name: &String| named(name, &Workload::ALL);
                 plan.workloads = self.workload.iter().map(named).collect::<Result<_, _>>()?;
@@ -256,6 +260,9 @@ mod simulator {
             self.fault.iter().for_each(|fault| add("--fault", fault));
             let folder = self.components.iter();
             folder.for_each(|folder| add("--components", &folder.to_string_lossy()));
+            if let Some(loss) = self.loss {
+                args.extend(["--loss".into(), loss.to_string()]);
+            }
             if let Some(shards) = self.shards {
                 args.extend(["--shards".into(), shards.to_string()]);
             }
