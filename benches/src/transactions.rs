@@ -88,7 +88,8 @@ fn compare_and_swap(client: Client, n: u64) -> Done {
     Box::pin(async move {
         let key = account(load::spread(n) % ACCOUNTS);
         let seen = client.get(&key).await?;
-        let value = Value::try_from(&balance(&seen)?.wrapping_add(1).to_le_bytes()[..])?;
+        let next = balance(&seen)?.wrapping_add(1).to_le_bytes();
+        let value = Value::new(next.to_vec())?;
         let expected = Expectation::from(&seen);
         let key = Key::try_from(&key[..])?;
         match client.write(WriteCommand::CompareAndSwap { key, expected, value }).await {
