@@ -39,8 +39,9 @@ const CLUSTER: u128 = 0xa59e;
 /// How often the replicas are looked at: several times between two elections.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long replicas may take to become equal once nobody writes: an election and a snapshot.
-const CONVERGE_WAIT: Duration = Duration::from_secs(30);
+/// How long replicas may take to become equal once nobody writes: an election and a snapshot, of which
+/// several pieces' answers may get lost, each noticed after 10 s (`SNAPSHOT_CHUNK_WAIT`).
+const CONVERGE_WAIT: Duration = Duration::from_secs(120);
 
 /// How long a node may take to stop.
 const STOP_WAIT: Duration = Duration::from_secs(20);

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use aspen_client::Client;
-use aspen_core::ShardId;
-use madsim::time::{sleep, timeout};
+use aspen_core::LogIndex;
+use madsim::time::{Instant, sleep, sleep_until, timeout};
 
 use super::cluster::SimCluster;
 use super::invariants::liveness;
@@ -16,36 +16,57 @@ use super::trace::Trace;
 /// Some rounds of comparing.
 const FOUND_WAIT: Duration = Duration::from_secs(20);
 
-/// Lets the clock of machine `number` leak, and sees what comes of it. Calls must be going on.
-pub async fn diverge(cluster: &SimCluster, number: u8, client: &Client, trace: &Trace) {
+/// So long after the last call every shard that differs must be found.
+const ALL_FOUND_WAIT: Duration = Duration::from_secs(6);
+
+/// Lets the clock of machine `number` leak, and sees what comes of it. Calls go on until `calls_end`.
+pub async fn diverge(
+    cluster: &SimCluster,
+    number: u8,
+    client: &Client,
+    calls_end: Instant,
+    trace: &Trace,
+) {
     sleep(Duration::from_secs(1)).await;
     trace.event(format_args!("the clock of n{number} leaks into results"));
     cluster.leak_clock(number, true);
     cluster.crash(number);
     cluster.restart(number);
     let found = timeout(FOUND_WAIT, found(cluster, number)).await;
-    let (shard, reason) = found.expect("divergence: the replica is found");
-    trace.event(format_args!("n{number} {shard}: {reason}"));
-    let (equal, differs) = cluster.parted(shard);
-    let at = reason.strip_prefix("diverged at entry ").and_then(|rest| rest.split(':').next());
-    let at: u64 = at.and_then(|at| at.parse().ok()).expect("divergence: the entry is named");
-    let first = differs.map_or(u64::MAX, |first| first.get());
-    assert!(equal.get() < at && at <= first, "divergence: {at} named, seen {equal} to {first}");
+    assert!(found.is_ok(), "divergence: nothing is found");
     liveness::check(client, cluster.shards).await;
+    sleep_until(calls_end + ALL_FOUND_WAIT).await;
+    for status in cluster.replicas(number) {
+        let (equal, differs) = cluster.parted(status.shard);
+        trace.event(format_args!("n{number} {}: {:?}", status.shard, status.failed));
+        match (differs, status.failed) {
+            (Some(first), None) => {
+                panic!("divergence: {} differs from {first} on, unnoticed", status.shard)
+            }
+            (_, Some(reason)) => check_named(&reason, equal),
+            (None, None) => {}
+        }
+    }
     trace.event(format_args!("n{number} is repaired"));
     cluster.leak_clock(number, false);
     cluster.crash(number);
     cluster.restart(number);
 }
 
-/// Waits until a replica has taken itself out of service; which one, and why.
-async fn found(cluster: &SimCluster, number: u8) -> (ShardId, String) {
-    loop {
-        for status in cluster.replicas(number) {
-            if let Some(reason) = status.failed {
-                return (status.shard, reason);
-            }
-        }
+/// The entry that is named lies after the last one seen equal. (What was seen different may lie before
+/// it: a snapshot that the replica was sent made it equal once more.) A replica that differs from its
+/// start on, and so knows no equal entry, says "at or before".
+fn check_named(reason: &str, equal: LogIndex) {
+    let exact = reason.strip_prefix("diverged at entry ");
+    let named = exact.or_else(|| reason.strip_prefix("diverged at or before entry "));
+    let at = named.and_then(|rest| rest.split(':').next()?.parse::<u64>().ok());
+    let at = at.unwrap_or_else(|| panic!("divergence: no entry is named: {reason}"));
+    assert!(equal.get() < at, "divergence: seen equal at {equal}: {reason}");
+}
+
+/// Waits until a replica has taken itself out of service.
+async fn found(cluster: &SimCluster, number: u8) {
+    while cluster.replicas(number).iter().all(|status| status.failed.is_none()) {
         sleep(Duration::from_millis(100)).await;
     }
 }

@@ -41,7 +41,10 @@ pub async fn run(
     let started = plan.workloads.iter().map(|workload| workload.start(&site));
     let started: Vec<_> = started.collect();
     match plan.diverges {
-        true => diverge(&cluster, 1 + (plan.seed % 3) as u8, &client, &trace).await,
+        true => {
+            let number = 1 + (plan.seed % 3) as u8;
+            diverge(&cluster, number, &client, site.until, &trace).await;
+        }
         false => Attack::new(&cluster, &plan, &trace).run(&client).await,
     }
     trace.event("everything is mended");

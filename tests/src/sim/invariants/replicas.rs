@@ -33,12 +33,13 @@ impl Replicas {
     }
 
     /// Where that replica parted from the others, as far as it was seen: the last entry at which
-    /// they were equal, and the first at which they were not.
+    /// they were equal, and the first after it at which they were not. (A snapshot that it was sent
+    /// can have made it equal again.)
     pub fn parted(&self, shard: ShardId) -> (LogIndex, Option<LogIndex>) {
         let (mut equal, mut first) = (LogIndex::default(), None);
         for ((of, index), digest) in &self.others {
             match self.digests.get(&(*of, *index)) {
-                Some(other) if *of == shard && other == digest => equal = *index,
+                Some(other) if *of == shard && other == digest => (equal, first) = (*index, None),
                 Some(_) if *of == shard => first = first.or(Some(*index)),
                 _ => {}
             }
