@@ -363,3 +363,32 @@ async fn cluster_node_joins_votes_and_leaves() {
         server.stop().await;
     }
 }
+
+/// A node that was away knows neither the members that came meanwhile nor the leader among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_node_that_was_away_follows_a_leader_that_joined_meanwhile() {
+    let mut cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    client.put("before", "1").await.unwrap();
+    cluster.equal_digests().await;
+    cluster.stop_node(2).await;
+    let ticket: Ticket = cluster.ticket().parse().unwrap();
+    let any = ([127, 0, 0, 1], 0).into();
+    let joined = join::join(&cluster.folder(3), any, &ticket).await.unwrap();
+    join::ask_for_vote(&ticket, joined.node().id()).await.unwrap();
+    cluster.servers.push(Some(joined));
+    // Of the two that are left, one hands the lead over to the other when it stops.
+    client.remove_node(NodeId::new(1)).await.unwrap();
+    cluster.stop_node(0).await;
+    if cluster.leader().await == 1 {
+        cluster.stop_node(1).await;
+        cluster.start_node(1).await;
+    }
+    assert_eq!(cluster.leader().await, 3);
+    client.put("meanwhile", "1").await.unwrap();
+    cluster.start_node(2).await;
+    cluster.equal_digests().await;
+    assert_eq!(cluster.leader().await, 3);
+    client.close().await;
+    cluster.stop().await;
+}

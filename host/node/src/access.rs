@@ -3,51 +3,137 @@
 //! Nodes are those of the cluster's membership (replicated) and those named when the folder was
 //! made; clients are the keys that the folder lists. Nobody else gets in, and the refusal says so.
 //! Leaves out rights: a client that is let in may do everything.
+//!
+//! A replica that is behind does not know the members that came later, and one of those may be the
+//! leader that it needs to catch up: Raft itself takes entries from leaders it does not know
+//! (Ongaro 2014, section 4.1). So before a node refuses a stranger for good, it asks the members
+//! that it knows who the members are now ([`learn`]), and believes the latest answer until its own
+//! log is as far.
 
 use std::collections::BTreeSet;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock, Weak};
 
-use aspen_net::{PeerId, Purpose};
+use aspen_core::ShardId;
+use aspen_net::{PeerAddr, PeerId, Purpose};
+use aspen_store::{LogId, StoredMembership};
+use tokio::sync::Notify;
 
 use crate::folder::Identity;
+use crate::limits::LEARN_AGAIN;
+use crate::node::Node;
+use crate::shard::parse_address;
 
 /// The lists, as of now.
 pub struct Access {
-    founders: BTreeSet<PeerId>,
+    founders: Members,
     clients: BTreeSet<PeerId>,
-    members: RwLock<BTreeSet<PeerId>>,
+    members: RwLock<Known>,
+    /// A node that is not known wants to get in.
+    stranger: Arc<Notify>,
+}
+
+/// The members after some entry.
+#[derive(Clone, Default)]
+pub struct Members {
+    as_of: Option<LogId>,
+    addresses: Vec<PeerAddr>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// As this node's log says.
+    own: Members,
+    /// As another member says.
+    told: Members,
+}
+
+impl Members {
+    /// Those at `addresses`, from before any entry.
+    pub fn at(addresses: impl IntoIterator<Item = PeerAddr>) -> Self {
+        Self { as_of: None, addresses: addresses.into_iter().collect() }
+    }
+
+    fn has(&self, key: PeerId) -> bool {
+        self.addresses.iter().any(|address| address.id == key)
+    }
+}
+
+impl From<&StoredMembership> for Members {
+    fn from(membership: &StoredMembership) -> Self {
+        let nodes = membership.membership().nodes();
+        let addresses = nodes.filter_map(|(_, node)| parse_address(&node.addr)).collect();
+        Self { as_of: *membership.log_id(), addresses }
+    }
 }
 
 impl Access {
     /// As the folder says.
     pub fn new(identity: &Identity) -> Self {
-        let founders = identity.peers.iter().map(|peer| peer.id).collect();
+        let founders = Members::at(identity.peers.iter().cloned());
         let clients = identity.clients.iter().copied().collect();
-        Self { founders, clients, members: RwLock::default() }
+        Self { founders, clients, members: RwLock::default(), stranger: Default::default() }
     }
 
-    /// Replaces the members by those of a newer membership.
-    pub fn set_members(&self, members: BTreeSet<PeerId>) {
-        *self.members.write().expect("no panic while the lock is held") = members;
+    /// Replaces the members that this node's own log gives.
+    pub fn set_members(&self, members: Members) {
+        self.members.write().expect("no panic while the lock is held").own = members;
+    }
+
+    /// Takes what another member says, if it is the latest.
+    fn told(&self, members: Members) {
+        let mut known = self.members.write().expect("no panic while the lock is held");
+        if members.as_of > known.told.as_of {
+            known.told = members;
+        }
+    }
+
+    /// What `read` finds in the latest that is known.
+    fn current<T>(&self, read: impl FnOnce(&Members) -> T) -> T {
+        let known = self.members.read().expect("no panic while the lock is held");
+        let latest = if known.told.as_of > known.own.as_of { &known.told } else { &known.own };
+        // Once the log has told the members, founders that left are strangers.
+        read(if latest.addresses.is_empty() { &self.founders } else { latest })
+    }
+
+    /// Told whenever a node was refused.
+    pub fn refused(&self) -> Arc<Notify> {
+        self.stranger.clone()
     }
 
     /// Whether `from` may open a stream.
     pub fn admit(&self, from: PeerId, purpose: Purpose) -> Result<(), String> {
-        let members = self.members.read().expect("no panic while the lock is held");
-        let known = match purpose {
-            // Once the log has told the members, founders that left are strangers.
-            Purpose::Raft | Purpose::Snapshot if members.is_empty() => {
-                self.founders.contains(&from)
-            }
-            Purpose::Raft | Purpose::Snapshot => members.contains(&from),
-            Purpose::Client => self.clients.contains(&from) || members.contains(&from),
-        };
-        match (known, purpose) {
-            (true, _) => Ok(()),
-            (false, Purpose::Client) => {
+        let is_member = || self.current(|members| members.has(from));
+        match purpose {
+            Purpose::Client if self.clients.contains(&from) || is_member() => Ok(()),
+            Purpose::Client => {
                 Err(format!("key {from} is not a client of this cluster; ask for a ticket"))
             }
-            (false, _) => Err(format!("key {from} is not a node of this cluster")),
+            Purpose::Raft | Purpose::Snapshot if is_member() => Ok(()),
+            Purpose::Raft | Purpose::Snapshot => {
+                self.stranger.notify_one();
+                Err(format!("key {from} is not a node of this cluster"))
+            }
         }
+    }
+}
+
+/// Whenever a stranger was refused, asks the known members who the members are; not more often
+/// than each [`LEARN_AGAIN`], whoever knocks.
+pub async fn learn(node: Weak<Node>, refused: Arc<Notify>) {
+    loop {
+        refused.notified().await;
+        let Some(now) = node.upgrade() else { return };
+        let own = now.opening().identity.address.id;
+        let net = now.opening().net(ShardId::new(0));
+        for address in now.access().current(|members| members.addresses.clone()) {
+            let replica = net.replica(&address.to_string());
+            if address.id != own
+                && let Some(membership) = replica.members().await
+            {
+                now.access().told(Members::from(&membership));
+            }
+        }
+        drop(now);
+        tokio::time::sleep(LEARN_AGAIN).await;
     }
 }

@@ -4,8 +4,8 @@
 //! memory. What a replica does with a well-formed message of a member that lies is left out: members
 //! are trusted.
 
-use aspen_core::{ShardId, decode, encode};
-use aspen_store::{Entry, LogId, Proposal, Vote};
+use aspen_core::{Digest, ShardId, decode, encode};
+use aspen_store::{Entry, LogId, Proposal, StoredMembership, Vote};
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
@@ -14,7 +14,10 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::raft_net::{Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotProgress};
+use crate::raft_net::{
+    Digests, Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
+    SnapshotProgress, SnapshotWanted,
+};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -27,13 +30,17 @@ fn log_id(index: u64) -> LogId {
     LogId { leader_id, index }
 }
 
+fn membership() -> StoredMembership {
+    let node = openraft::BasicNode::new("00@127.0.0.1:4000");
+    let nodes = std::collections::BTreeMap::from([(1, node.clone()), (2, node)]);
+    let learner = Membership::new(vec![[1].into()], nodes);
+    StoredMembership::new(Some(log_id(2)), learner.unwrap())
+}
+
 fn envelopes() -> Vec<Envelope> {
     let vote = Vote::new_committed(3, 1);
     let normal = EntryPayload::Normal(Proposal(Bytes::from_static(b"some entry")));
-    let node = openraft::BasicNode::new("00@127.0.0.1:4000");
     let members = Membership::new_with_defaults(vec![[1, 2].into()], [3]);
-    let nodes = std::collections::BTreeMap::from([(1, node.clone()), (2, node)]);
-    let learner = Membership::new(vec![[1].into()], nodes);
     let payloads =
         [normal, EntryPayload::Blank, EntryPayload::Membership(members)].into_iter().enumerate();
     let entry = |(at, payload)| Entry { log_id: log_id(300 + at as u64), payload };
@@ -44,16 +51,20 @@ fn envelopes() -> Vec<Envelope> {
         leader_commit: Some(log_id(298)),
     };
     let ask = || VoteRequest::new(vote, Some(log_id(300)));
-    let last_membership = openraft::StoredMembership::new(Some(log_id(2)), learner.unwrap());
+    let last_membership = membership();
     let meta = aspen_store::SnapshotMeta { last_log_id: Some(log_id(300)), last_membership };
     let (checksum, data) = ([7; 32], Bytes::from_static(b"piece"));
     let chunk = SnapshotChunk { vote, meta, bytes: 300, checksum, offset: 0, data };
+    let wanted = SnapshotWanted { at_least: 300, checksum: Some(checksum), offset: 7 };
     let messages = [
         RaftMessage::Append(append),
         RaftMessage::Vote(ask()),
         RaftMessage::PreVote(ask()),
         RaftMessage::Snapshot(chunk),
         RaftMessage::ReadIndex,
+        RaftMessage::Digests(vec![1, 300]),
+        RaftMessage::SnapshotPart(wanted),
+        RaftMessage::Members,
     ];
     let envelope = |message| Envelope { cluster: 7, shard: ShardId::new(0), message };
     messages.into_iter().map(envelope).collect()
@@ -62,6 +73,7 @@ fn envelopes() -> Vec<Envelope> {
 fn answers() -> Vec<Vec<u8>> {
     let vote = Vote::new_committed(3, 1);
     let stopped = Problem::Stopped { reason: "why".into() };
+    let digest = Digest::new(0x0102_0304_0506_0708);
     vec![
         encode(&Ok::<_, Problem>(AppendEntriesResponse::<aspen_store::TypeConfig>::Success)),
         encode(&Ok::<_, Problem>(VoteResponse::<aspen_store::TypeConfig>::new(
@@ -71,6 +83,8 @@ fn answers() -> Vec<Vec<u8>> {
         ))),
         encode(&Ok::<_, Problem>(ReadIndex(Some(300)))),
         encode(&Ok::<_, Problem>(SnapshotProgress::More)),
+        encode(&Ok::<_, Problem>(Digests { window: Some((1, 300)), at: vec![None, Some(digest)] })),
+        encode(&Ok::<_, Problem>(membership())),
         encode(&Err::<(), _>(stopped)),
     ]
     .into_iter()
@@ -95,7 +109,10 @@ fn check_answers(bytes: &[u8]) -> Result<(), TestCaseError> {
     check::<Answer<AppendEntriesResponse<aspen_store::TypeConfig>>>(bytes)?;
     check::<Answer<VoteResponse<aspen_store::TypeConfig>>>(bytes)?;
     check::<Answer<ReadIndex>>(bytes)?;
-    check::<Answer<SnapshotProgress>>(bytes)
+    check::<Answer<SnapshotProgress>>(bytes)?;
+    check::<Answer<Digests>>(bytes)?;
+    check::<Answer<Option<SnapshotPart>>>(bytes)?;
+    check::<Answer<StoredMembership>>(bytes)
 }
 
 fn valid() -> Vec<Vec<u8>> {

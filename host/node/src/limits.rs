@@ -38,6 +38,12 @@ pub const SNAPSHOT_EVERY: u64 = 100_000;
 /// Entries kept behind a snapshot, so that a node that was away for a moment needs no snapshot.
 pub const LOG_KEEP: u64 = 20_000;
 
+/// How long a node that refused a stranger waits before it asks again who the members are.
+pub const LEARN_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long another replica may take to say who the members are.
+pub const MEMBERS_WAIT: Duration = Duration::from_secs(2);
+
 /// How often a replica compares its digests with those of the other voters: a replica that differs
 /// serves wrong data for about so long.
 pub const DIGEST_CHECK: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ use openraft::{Config, SnapshotPolicy};
 use snafu::ResultExt;
 use tokio::sync::Mutex;
 
-use crate::access::Access;
+use crate::access::{self, Access, Members};
 use crate::divergence::DigestCheck;
 use crate::error::{NodeError, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
@@ -147,6 +147,7 @@ impl Node {
             }
         }
         node.watch_leases();
+        node.watch(access::learn(Arc::downgrade(&node), node.access.refused()));
         Ok(node)
     }
 
@@ -176,9 +177,9 @@ impl Node {
         let Some(lost) = Lost::of(self, shard, purged)? else { return Err(error) };
         self.waits(shard, "waiting for a snapshot from another replica");
         if shard == ShardId::new(0) {
-            let members =
-                lost.members.iter().filter_map(|address| Some(parse_address(address)?.id));
-            self.access.set_members(members.chain([self.opening.identity.address.id]).collect());
+            let members = lost.members.iter().filter_map(|address| parse_address(address));
+            let members = members.chain([self.opening.identity.address]);
+            self.access.set_members(Members::at(members));
         }
         let node = Arc::downgrade(self);
         self.watch(async move { waiting::wait(node, shard, lost).await });
@@ -278,6 +279,10 @@ impl Node {
         &self.opening
     }
 
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
     pub(crate) fn functions(&self) -> &Arc<WasmFunctions> {
         &self.opening.functions
     }
@@ -303,7 +308,7 @@ impl Node {
                 let membership = metrics.borrow_watched().membership_config.clone();
                 if last.as_ref() != Some(&membership) {
                     let Some(node) = node.upgrade() else { return };
-                    node.access.set_members(member_keys(&membership));
+                    node.access.set_members(Members::from(&*membership));
                     last = Some(membership);
                 }
                 if metrics.changed().await.is_err() {
@@ -371,11 +376,6 @@ async fn repeat_first_election(raft: aspen_store::Raft) {
             return;
         }
     }
-}
-
-fn member_keys(membership: &aspen_store::StoredMembership) -> std::collections::BTreeSet<PeerId> {
-    let nodes = membership.membership().nodes();
-    nodes.filter_map(|(_, node)| Some(parse_address(&node.addr)?.id)).collect()
 }
 
 fn raft_config(timing: &Timing, cluster: u128) -> Result<Config, NodeError> {

@@ -56,10 +56,13 @@ impl Opening {
         let functions = self.functions.clone();
         // It may copy a whole snapshot.
         let opened = Runtime::spawn_blocking(move || StateMachine::open(state, functions)).await;
-        let (machine, reader) =
+        let (mut machine, reader) =
             opened.boxed().context(RaftSnafu { what: "opening the state panicked" })??;
         let fitted = log.fit(reader.status().applied).await;
-        fitted.boxed().context(RaftSnafu { what: "the log does not take the state" })?;
+        let deleted = fitted.boxed();
+        let deleted = deleted.context(RaftSnafu { what: "the log does not take the state" })?;
+        let covered = machine.cover(deleted).await;
+        covered.boxed().context(RaftSnafu { what: "a snapshot cannot be built" })?;
         let (id, net) = (self.identity.node.get(), self.net(shard));
         let made = openraft::Raft::new(id, self.raft.clone(), net.clone(), log, machine);
         let raft = made.await.boxed().context(RaftSnafu { what: "Raft does not start" })?;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use aspen_core::{Digest, ShardId, decode, encode};
 use aspen_net::{NetError, PeerAddr, Purpose, Transport};
-use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
+use aspen_store::{
+    Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, StoredMembership, TypeConfig, Vote,
+};
 use bytes::Bytes;
 use openraft::EntryPayload;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -22,7 +24,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 
-use crate::limits::{APPEND_BYTES_MAX, DIGEST_WAIT, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_WAIT};
+use crate::limits::{
+    APPEND_BYTES_MAX, DIGEST_WAIT, MEMBERS_WAIT, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_WAIT,
+};
 
 /// A message to one shard's replica on another node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +51,8 @@ pub enum RaftMessage {
     Digests(Vec<u64>),
     /// Asks for a piece of a snapshot: the answer is a [`SnapshotPart`], `None` if there is none yet.
     SnapshotPart(SnapshotWanted),
+    /// Asks for the members of the shard: the answer is a [`StoredMembership`].
+    Members,
 }
 
 /// What a replica has of the digests asked for.
@@ -165,6 +171,11 @@ impl Replica {
     /// The digests of this replica after these entries, unless it does not answer.
     pub async fn digests(&self, at: Vec<u64>) -> Option<Digests> {
         self.ask(Purpose::Raft, RaftMessage::Digests(at), DIGEST_WAIT).await.ok()
+    }
+
+    /// The latest members that this replica knows, unless it does not answer.
+    pub async fn members(&self) -> Option<StoredMembership> {
+        self.ask(Purpose::Raft, RaftMessage::Members, MEMBERS_WAIT).await.ok()
     }
 
     /// A piece of this replica's snapshot.

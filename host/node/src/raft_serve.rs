@@ -8,6 +8,7 @@ use aspen_core::{decode, encode};
 use aspen_store::{Snapshot, SnapshotReceiver, StateReader};
 use bytes::Bytes;
 use openraft::LogIdOptionExt;
+use openraft::async_runtime::WatchReceiver;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -69,6 +70,11 @@ pub async fn serve(node: &Node, body: Bytes) -> Bytes {
             at.truncate(DIGESTS_ASKED_MAX);
             let window = shard.reader.digest_window();
             encode(&Ok::<_, Problem>(Digests { window, at: shard.reader.digests(&at) }))
+        }
+        RaftMessage::Members => {
+            let metrics = raft.server_metrics();
+            let members = (*metrics.borrow_watched().membership_config).clone();
+            encode(&Ok::<_, Problem>(members))
         }
         RaftMessage::SnapshotPart(wanted) => match send(shard, wanted).await {
             Ok(part) => encode(&Ok::<_, Problem>(part)),

@@ -220,12 +220,13 @@ impl ShardLog {
     }
 
     /// Drops what contradicts a state that reaches to `applied`, before Raft starts: the state came
-    /// with a snapshot from another replica. Does nothing in all other cases.
+    /// with a snapshot from another replica. Returns up to where the log is deleted once Raft runs.
     ///
     /// `applied` is committed. If the log goes on beside it but ends in an older term, then it
     /// holds something else at that index, and nothing from there on was ever committed; what is
-    /// before is in the state. A log that is merely shorter stays: openraft closes the gap.
-    pub async fn fit(&mut self, applied: Option<LogId>) -> io::Result<()> {
+    /// before is in the state. A log that is merely shorter stays: openraft closes the gap, by
+    /// deleting up to `applied`.
+    pub async fn fit(&mut self, applied: Option<LogId>) -> io::Result<Option<LogId>> {
         let (last, purged) = {
             let memory = lock(&self.tail.memory);
             (memory.last(), memory.purged)
@@ -234,7 +235,7 @@ impl ShardLog {
         if contradicts {
             self.truncate_after(purged).await?;
         }
-        Ok(())
+        Ok(if last < applied { applied } else { purged })
     }
 
     /// The entries of `range` in order, at least one if there is any, and no more than fit in

@@ -121,6 +121,16 @@ impl StateMachine {
         Ok((StateMachine { handle: Arc::new(handle) }, reader))
     }
 
+    /// Before Raft starts: builds a snapshot if there is none that reaches to where the log is
+    /// deleted. A log that a full disk or a power failure left behind the state is deleted up to
+    /// the state, and then nothing else would hold what another replica needs first.
+    pub async fn cover(&mut self, purged: Option<LogId>) -> io::Result<()> {
+        if self.handle.shared.snapshots.last() < purged {
+            self.get_snapshot_builder().await.build_snapshot().await?;
+        }
+        Ok(())
+    }
+
     /// Writes everything applied to the file.
     #[cfg(test)]
     pub(crate) async fn flush(&self) -> io::Result<()> {

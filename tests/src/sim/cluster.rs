@@ -227,6 +227,15 @@ impl SimCluster {
         running.nodes.iter().find(leads).map(|(number, _)| *number)
     }
 
+    /// Whether every shard has committed: until then, its only log may be that of the founder.
+    pub fn is_founded(&self) -> bool {
+        let all = self.running.status();
+        let has_committed = |shard: u16| {
+            all.iter().any(|(_, of)| of.shard == ShardId::new(shard) && of.applied.get() > 0)
+        };
+        (0..self.shards).all(has_committed)
+    }
+
     /// Why nodes do not start, by machine.
     pub fn halted(&self) -> BTreeMap<u8, String> {
         self.running.lock().halted.clone()

@@ -105,13 +105,15 @@ pub struct Attack<'a> {
     count: u64,
     /// Machines whose log may be damaged, or that may have lost a replica: a minority.
     damaged: Vec<u8>,
+    /// Whether there is a cluster that could lose one.
+    is_founded: bool,
 }
 
 impl<'a> Attack<'a> {
     /// No fault yet.
     pub fn new(cluster: &'a SimCluster, plan: &'a Plan, trace: &Trace) -> Self {
         let trace = trace.clone();
-        Self { cluster, plan, trace, mends: BTreeMap::new(), count: 0, damaged: vec![] }
+        Self { cluster, plan, trace, mends: BTreeMap::new(), count: 0, damaged: vec![], is_founded: false }
     }
 
     /// Lets things go wrong until the plan's work is over, and mends everything. `client` is for
@@ -316,6 +318,10 @@ impl<'a> Attack<'a> {
     /// Whether enough others are whole. What is damaged stays so until its machine joins anew: a
     /// replica that was lost may still wait for another one's snapshot.
     fn may_damage(&mut self, number: u8) -> bool {
+        self.is_founded |= self.cluster.is_founded();
+        if !self.is_founded {
+            return false;
+        }
         if !self.damaged.contains(&number) {
             if self.damaged.len() >= (usize::from(self.cluster.founders) - 1) / 2 {
                 return false;

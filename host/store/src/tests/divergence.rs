@@ -150,14 +150,30 @@ fn storage_log_gives_up_only_what_contradicts_the_state() {
         let entries = (0..6).map(|index| entry(2, index, 10)).collect();
         append(&mut log, entries).await.await.unwrap().unwrap();
         log.purge(log_id(2, 1)).await.unwrap();
-        let mut last_after = async |applied| {
-            log.fit(applied).await.unwrap();
-            log.get_log_state().await.unwrap().last_log_id
+        let mut fit = async |applied| {
+            let deleted = log.fit(applied).await.unwrap();
+            (log.get_log_state().await.unwrap().last_log_id, deleted)
         };
-        let last = Some(log_id(2, 5));
-        for fitting in [None, Some(log_id(2, 3)), last, Some(log_id(3, 9))] {
-            assert_eq!(last_after(fitting).await, last, "{fitting:?}");
+        let (last, purged) = (Some(log_id(2, 5)), Some(log_id(2, 1)));
+        for fitting in [None, Some(log_id(2, 3)), last] {
+            assert_eq!(fit(fitting).await, (last, purged), "{fitting:?}");
         }
-        assert_eq!(last_after(Some(log_id(3, 4))).await, Some(log_id(2, 1)));
+        // openraft deletes up to a state that is ahead.
+        assert_eq!(fit(Some(log_id(3, 9))).await, (last, Some(log_id(3, 9))));
+        assert_eq!(fit(Some(log_id(3, 4))).await, (purged, Some(log_id(3, 4))));
+    });
+}
+
+#[test]
+fn storage_snapshot_reaches_to_where_the_log_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let (mut machine, reader, _) = filled(dir.path()).await;
+        for (deleted, reaches) in [(None, 3), (Some(log_id(1, 3)), 3), (Some(log_id(1, 6)), 6)] {
+            machine.cover(deleted).await.unwrap();
+            let current = machine.get_current_snapshot().await.unwrap().unwrap();
+            assert_eq!(current.meta.last_log_id, Some(log_id(1, reaches)), "{deleted:?}");
+        }
+        close_state(machine, reader).await;
     });
 }
