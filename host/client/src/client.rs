@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_core::{
-    ClusterInfo, Command, Expiry, Key, KeyError, OperationResult, Outcome, Read, Refusal,
-    ReplicaStatus, Request, Response, Revision, ShardId, ShardRouter, Timestamp, Transact, Value,
-    ValueError, Version, WriteOp, decode, encode,
+    ClusterInfo, Command, Expiry, Key, KeyError, Operation, OperationResult, Outcome, Read,
+    Refusal, ReplicaStatus, Request, RequestId, Response, Revision, ShardId, ShardRouter,
+    Timestamp, Transact, Value, ValueError, Version, WriteOp, decode, encode,
 };
 use aspen_net::{IrohConfig, IrohTransport, PeerAddr, Ticket, Transport};
 use bytes::Bytes;
@@ -50,6 +50,12 @@ struct Inner {
     sessions: Mutex<BTreeMap<ShardId, Arc<Session>>>,
     /// The socket that this client owns, to be closed with it.
     socket: Option<Arc<IrohTransport>>,
+}
+
+/// Where a transaction is decided.
+enum Home {
+    One(ShardId),
+    Many { coordinator: ShardId },
 }
 
 /// A committed write of one key.
@@ -194,12 +200,13 @@ impl Client {
 
     /// Does a write: any form of [`aspen_core::WriteCommand`], or what
     /// [`aspen_core::TransactionBuilder`] made.
-    /// All its keys live on one shard. A conflict is an error here; `transaction()` has it as an
-    /// outcome.
+    /// If its keys live on several shards it is committed on all of them or on none: that takes two
+    /// round trips through logs instead of one. A conflict is an error here; `transaction()` has it
+    /// as an outcome.
     pub async fn write(&self, command: impl Into<Transact>) -> Result<Committed, WriteError> {
         let transact: Transact = command.into();
-        let shard = self.home(&transact)?;
-        self.write_to(shard, transact).await
+        let home = self.home(&transact)?;
+        self.write_at(home, transact).await
     }
 
     /// As [`Self::write`], on a shard that is known: for commands that name no key.
@@ -208,8 +215,20 @@ impl Client {
         shard: ShardId,
         transact: Transact,
     ) -> Result<Committed, WriteError> {
+        self.write_at(Home::One(shard), transact).await
+    }
+
+    async fn write_at(&self, home: Home, transact: Transact) -> Result<Committed, WriteError> {
         transact.check().map_err(|refusal| RefusalSnafu { refusal }.build())?;
-        match self.propose(shard, &Command::Transact(transact)).await? {
+        let outcome = match home {
+            Home::One(shard) => self.propose(shard, &Command::Transact(transact)).await?,
+            Home::Many { coordinator: shard } => {
+                let across =
+                    |request| Request::Across { shard, request, transact: transact.clone() };
+                self.propose_as(shard, across).await?
+            }
+        };
+        match outcome {
             Outcome::Committed { revision, time, succeeded, results } => {
                 Ok(Committed { revision, time, succeeded, results })
             }
@@ -221,21 +240,26 @@ impl Client {
         }
     }
 
-    /// The one shard that a transaction touches.
-    pub(crate) fn home(&self, transact: &Transact) -> Result<ShardId, Invalid> {
+    /// Where a transaction is decided. Across shards a shard that it writes to is the coordinator's:
+    /// that one writes a log entry less.
+    fn home(&self, transact: &Transact) -> Result<Home, Invalid> {
         let is_empty = transact.reads.is_empty() && transact.operations().next().is_none();
         ensure!(!is_empty, EmptySnafu);
         let router = &self.inner.router;
-        let keys = transact.keys().map(|key| Some(router.shard(key.as_bytes())));
-        let ranges = transact.reads.iter().filter_map(|read| match read {
-            Read::Range { range, .. } => Some(router.range_shard(range)),
-            Read::Key { .. } => None,
+        let operations = transact.operations().filter_map(Operation::key);
+        let operations = operations.map(|key| Some(router.shard(key.as_bytes())));
+        let reads = transact.reads.iter().map(|read| match read {
+            Read::Key { key, .. } => Some(router.shard(key.as_bytes())),
+            Read::Range { range, .. } => router.range_shard(range),
         });
-        let mut shards = keys.chain(ranges);
+        let mut shards = operations.chain(reads);
         let first = shards.next().unwrap_or_else(|| router.only());
-        let shard = first.context(ManyShardsSnafu)?;
-        ensure!(shards.all(|other| other == Some(shard)), ManyShardsSnafu);
-        Ok(shard)
+        let first = first.context(ManyShardsSnafu)?;
+        let mut is_one = true;
+        for shard in shards {
+            is_one &= shard.context(ManyShardsSnafu)? == first;
+        }
+        Ok(if is_one { Home::One(first) } else { Home::Many { coordinator: first } })
     }
 
     pub(crate) fn cluster_id(&self) -> u128 {
@@ -265,13 +289,23 @@ impl Client {
         shard: ShardId,
         command: &Command,
     ) -> Result<Outcome, RequestError> {
+        let write = |request| {
+            let (request, command) = (Some(request), command.clone());
+            Request::Write { shard, request, command }
+        };
+        self.propose_as(shard, write).await
+    }
+
+    /// As [`Self::propose`], whatever the request is that proposes.
+    async fn propose_as(
+        &self,
+        shard: ShardId,
+        request: impl Fn(RequestId) -> Request,
+    ) -> Result<Outcome, RequestError> {
         loop {
             let session = self.session(shard).await?;
             let ticket = session.ticket().await;
-            let body = || {
-                let (request, command) = (Some(ticket.request()), command.clone());
-                encode(&Request::Write { shard, request, command })
-            };
+            let body = || encode(&request(ticket.request()));
             let answer = self.inner.link.ask_leader(shard, body).await?;
             match outcome(answer.response)? {
                 Outcome::Refused(Refusal::SessionUnknown) => {

@@ -5,20 +5,22 @@
 //! attempt 2   a and b as of r9 came with the conflict      commit: a, b as of r9?  committed r10
 //! ```
 //!
-//! Promises of the closure form: every read sees one view of the shard (each is answered only if
-//! all earlier ones still hold) and the transaction's own writes; what it read is checked at commit;
-//! what it wrote happens once or not at all, also when a reply is lost, because a commit has a
-//! request id of its session. A conflict brings the present records, so a retry usually needs no
-//! read. All keys of a transaction live on one shard.
+//! Promises of the closure form: every read sees one view of its shard (each is answered only if
+//! all earlier ones on that shard still hold) and the transaction's own writes; what it read is
+//! checked at commit; what it wrote happens once or not at all, also when a reply is lost, because a
+//! commit has a request id of its session. A conflict brings the present records, so a retry usually
+//! needs no read. Reads on several shards may be of different moments until the commit compares
+//! them: a closure that relies on what holds between such keys may see it broken, in an attempt that
+//! then does not commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use aspen_core::{
     BuildError, ConflictError, Consistency, Expectation, Expiry, Key, KeyRange, Outcome, Read,
-    Record, Refusal, Revision, ShardId, Transact, TransactionBuilder, Value, WriteOp,
+    Record, Refusal, Revision, ShardId, ShardRouter, Transact, TransactionBuilder, Value, WriteOp,
 };
 use bytes::Bytes;
 use snafu::{OptionExt, ensure};
@@ -191,7 +193,7 @@ pub struct Transaction {
 
 #[derive(Default)]
 struct State {
-    shard: Option<ShardId>,
+    shards: BTreeSet<ShardId>,
     reads: Known,
     ranges: Vec<(KeyRange, Revision)>,
     writes: BTreeMap<Key, WriteOp>,
@@ -224,11 +226,11 @@ impl Transaction {
                 return Ok(value_of(write));
             }
             let shard = self.client.router().shard(key.as_bytes());
-            state.join(shard)?;
+            state.shards.insert(shard);
             if let Some(record) = state.recall(&key) {
                 return Ok(record.map(|record| record.value));
             }
-            (shard, state.read_set())
+            (shard, state.read_set(|other| other == Some(shard), self.client.router()))
         };
         let consistency = Consistency::Linearizable;
         let read = self.client.read_checked(shard, vec![key.clone()], reads, consistency).await?;
@@ -249,10 +251,11 @@ impl Transaction {
     ) -> Result<Vec<(Key, Value)>, TransactionError> {
         let mut range: KeyRange = range.into();
         let shard = self.client.router().range_shard(&range).ok_or(Invalid::ManyShards)?;
-        self.state().join(shard)?;
+        self.state().shards.insert(shard);
         let mut found = BTreeMap::new();
         loop {
-            let reads = self.state().read_set();
+            let is_there = |other| other == Some(shard);
+            let reads = self.state().read_set(is_there, self.client.router());
             // Own deletes may take away as many as they are.
             let deletes = self.state().writes.len();
             let wanted = if limit == 0 { 0 } else { limit - found.len().min(limit) + deletes };
@@ -308,9 +311,8 @@ impl Transaction {
         match write() {
             Ok(write) => {
                 let key = write.key().clone();
-                let joined = state.join(self.client.router().shard(key.as_bytes()));
+                state.shards.insert(self.client.router().shard(key.as_bytes()));
                 state.writes.insert(key, write);
-                state.error = state.error.take().or(joined.err().map(Into::into));
             }
             Err(error) => state.error = state.error.take().or(Some(error)),
         }
@@ -328,24 +330,22 @@ impl Transaction {
 
     /// Commits what the closure wrote; the present records if it conflicts.
     async fn commit(&self) -> Result<Result<Revision, Known>, TransactionError> {
-        let (shard, transact) = {
+        let transact = {
             let mut state = self.state();
             if let Some(error) = state.error.take() {
                 return Err(error);
             }
             let then = state.writes.values().cloned().map(Into::into).collect::<Vec<_>>();
-            // Every read was answered only if those before still held: together they are one view.
-            // What came with a conflict counts only once it is checked.
-            if then.is_empty() && state.known.is_empty() {
+            let reads = state.read_set(|_| true, self.client.router());
+            // On one shard every read was answered only if those before still held: together they
+            // are one view. What came with a conflict counts only once it is checked.
+            let is_view = state.shards.len() < 2 && state.known.is_empty();
+            if then.is_empty() && (is_view || reads.is_empty()) {
                 return Ok(Ok(state.revision));
             }
-            let reads = state.read_set();
-            let Some(shard) = state.shard.filter(|_| !(then.is_empty() && reads.is_empty())) else {
-                return Ok(Ok(state.revision));
-            };
-            (shard, Transact { reads, then, otherwise: None, return_values: true })
+            Transact { reads, then, otherwise: None, return_values: true }
         };
-        match self.client.write_to(shard, transact).await {
+        match self.client.write(transact).await {
             Ok(committed) => Ok(Ok(committed.revision)),
             Err(WriteError::Conflict { revision, conflicts }) => {
                 Ok(Err(self.state().now(Outcome::Conflict { revision, conflicts })?))
@@ -359,12 +359,6 @@ impl Transaction {
 }
 
 impl State {
-    /// All keys live on one shard.
-    fn join(&mut self, shard: ShardId) -> Result<(), Invalid> {
-        ensure!(*self.shard.get_or_insert(shard) == shard, ManyShardsSnafu);
-        Ok(())
-    }
-
     /// Everything read was found true at this revision. What else the last conflict brought was not
     /// asked about, so it may be older than that: it is forgotten.
     fn moved_to(&mut self, revision: Revision) {
@@ -382,9 +376,17 @@ impl State {
         Some(record)
     }
 
-    fn read_set(&self) -> Vec<Read> {
-        let keys = self.reads.iter().map(|(key, record)| Read::key(key.clone(), record));
-        let ranges = self.ranges.iter().map(|(range, revision)| Read::Range {
+    /// What was read on the shards wanted.
+    fn read_set(
+        &self,
+        is_wanted: impl Fn(Option<ShardId>) -> bool,
+        router: &ShardRouter,
+    ) -> Vec<Read> {
+        let wanted = |key: &&Key| is_wanted(Some(router.shard(key.as_bytes())));
+        let keys = self.reads.iter().filter(|(key, _)| wanted(key));
+        let keys = keys.map(|(key, record)| Read::key(key.clone(), record));
+        let ranges = self.ranges.iter().filter(|(range, _)| is_wanted(router.range_shard(range)));
+        let ranges = ranges.map(|(range, revision)| Read::Range {
             range: range.clone(),
             unchanged_since: *revision,
         });

@@ -13,6 +13,7 @@
 mod call;
 mod reads;
 mod transact;
+mod two_phase;
 mod writer;
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use crate::codec::encode;
 use crate::command::{Command, Entry, Upload};
 use crate::defect::{Defect, is_planted};
 use crate::functions::Functions;
-use crate::ids::{Caller, ComponentHash, ShardId, Timestamp};
+use crate::ids::{Caller, ComponentHash, LeaseId, ShardId, Timestamp};
 use crate::key::Key;
 use crate::limits::{COMPONENT_BYTES_MAX, COMPONENTS_MAX, EXPIRE_KEYS_MAX};
 use crate::outcome::{ConflictError, Outcome, Refusal};
@@ -69,6 +70,16 @@ enum Effect {
     Answer { outcome: Outcome, log: Vec<String> },
 }
 
+impl Effect {
+    /// Whether the request was not even looked at.
+    fn is_transient(&self) -> bool {
+        match self {
+            Effect::Answer { outcome: Outcome::Refused(refusal), .. } => refusal.is_transient(),
+            _ => false,
+        }
+    }
+}
+
 impl From<Outcome> for Effect {
     fn from(outcome: Outcome) -> Effect {
         Effect::Answer { outcome, log: vec![] }
@@ -96,7 +107,9 @@ pub fn apply<S: State>(
         header.clock = crate::defect::local_clock();
     }
     state.set_header(header);
-    state.resident_mut().sessions.expire(header.clock);
+    let resident = state.resident_mut();
+    resident.sessions.expire(header.clock);
+    resident.locks.expire(header.clock);
     expire_leases(state, header.clock)?;
 
     let known = match &entry.request {
@@ -109,23 +122,23 @@ pub fn apply<S: State>(
         Known::Repeat(_) if is_planted(Defect::ForgetSessions) => {
             run(state, functions, &context, &entry.command)?
         }
-        Known::Repeat(outcome) => return Ok(Applied { outcome, log: vec![] }),
+        Known::Repeat(outcome) => {
+            if let Command::Decide(decide) = &entry.command {
+                // Another attempt at the same request was faster.
+                two_phase::abandon(state, &context, &decide.txn);
+            }
+            return Ok(Applied { outcome, log: vec![] });
+        }
         Known::Forgotten => Refusal::SequenceForgotten.into(),
         Known::NoSession => Refusal::SessionUnknown.into(),
         Known::New => run(state, functions, &context, &entry.command)?,
     };
-    let first = !matches!(
-        effect,
-        Effect::Answer {
-            outcome: Outcome::Refused(Refusal::SequenceForgotten | Refusal::SessionUnknown),
-            ..
-        }
-    );
+    let is_final = !matches!(entry.command, Command::Prepare(_)) && !effect.is_transient();
     let (outcome, log) = match effect {
         Effect::Done { outcome, log } => (outcome, log),
         Effect::Answer { outcome, log } => (Writer::begin(state).finish(|_| encode(&outcome)), log),
     };
-    if let Some(request) = entry.request.as_ref().filter(|_| first) {
+    if let Some(request) = entry.request.as_ref().filter(|_| is_final) {
         state.resident_mut().sessions.keep(request, header.clock, outcome.clone());
     }
     Ok(Applied { outcome, log })
@@ -147,18 +160,25 @@ pub fn check_reads(
 
 /// Ends what is due, at a revision before the command's. Bounded: the rest waits for the next entry.
 fn expire_leases<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
-    let Some(mut lease) = state.resident().leases.first_due(now) else { return Ok(()) };
+    let Some(mut lease) = first_due(state.resident(), now) else { return Ok(()) };
     let mut writer = Writer::begin(state);
     let mut gone = 0;
     loop {
         gone += writer.end_lease(lease)?;
-        match writer.state().resident().leases.first_due(now) {
+        match first_due(writer.state().resident(), now) {
             Some(next) if (gone as usize) < EXPIRE_KEYS_MAX => lease = next,
             _ => break,
         }
     }
     writer.finish(|_| Bytes::new());
     Ok(())
+}
+
+/// The first lease that is due and can end now: none of its keys is locked.
+fn first_due(resident: &Resident, now: Timestamp) -> Option<LeaseId> {
+    let Resident { leases, locks, .. } = resident;
+    let is_locked = |lease: &LeaseId| leases.keys(*lease).any(|key| locks.holder(key).is_some());
+    leases.due(now).find(|lease| locks.is_free() || !is_locked(lease))
 }
 
 fn run<S: State>(
@@ -173,6 +193,10 @@ fn run<S: State>(
         Command::Call(call) => call::run(state, functions, context, call),
         Command::Upload(upload) => run_upload(state, functions, context, upload),
         Command::Tick => Ok(Outcome::Ticked.into()),
+        Command::Prepare(prepare) => two_phase::prepare(state, context, prepare),
+        Command::Decide(decide) => two_phase::decide(state, context, decide),
+        Command::Finish(finish) => two_phase::finish(state, finish),
+        Command::Forget(txns) => Ok(two_phase::forget(state, txns)),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::limits::VALS_BYTES_MAX;
 use crate::outcome::Refusal;
 use crate::transact::{Read, Transact, check_read_set};
+use crate::two_phase::{Decide, Finish, Prepare, TxnId};
 
 /// One entry of a shard's log: a command, and everything else that applying it may depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,26 @@ pub enum Command {
     Upload(Upload),
     /// Nothing but its stamp: lets what is due expire. Proposed by the leader itself.
     Tick,
+    /// A transaction across shards: checks and locks its part. Proposed by nodes.
+    Prepare(Prepare),
+    /// What becomes of one that this shard coordinates. Proposed by nodes.
+    Decide(Decide),
+    /// What was decided is done here. Proposed by nodes.
+    Finish(Finish),
+    /// Every shard has done what was decided of these. Proposed by nodes.
+    Forget(Vec<TxnId>),
+}
+
+impl Command {
+    /// Whether clients may ask for it.
+    pub fn is_for_clients(&self) -> bool {
+        match self {
+            Command::OpenSession | Command::Transact(_) => true,
+            Command::Call(_) | Command::Upload(_) => true,
+            Command::Tick | Command::Prepare(_) => false,
+            Command::Decide(_) | Command::Finish(_) | Command::Forget(_) => false,
+        }
+    }
 }
 
 /// Which component a call means.

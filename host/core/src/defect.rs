@@ -24,11 +24,13 @@ pub enum Defect {
     PurgeEarly,
     /// A leader answers reads without asking whether it still leads.
     StaleRead,
+    /// Transactions and reads do not care what a transaction across shards has locked.
+    IgnoreLocks,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 8] = [
+    pub const ALL: [Defect; 9] = [
         Defect::AckBeforeSync,
         Defect::ApplyBeforeCommit,
         Defect::SkipReadValidation,
@@ -37,6 +39,7 @@ impl Defect {
         Defect::LocalClockExpiry,
         Defect::PurgeEarly,
         Defect::StaleRead,
+        Defect::IgnoreLocks,
     ];
 
     /// Its name, as the simulation's options give it.
@@ -50,6 +53,7 @@ impl Defect {
             Defect::LocalClockExpiry => "local-clock-expiry",
             Defect::PurgeEarly => "purge-early",
             Defect::StaleRead => "stale-read",
+            Defect::IgnoreLocks => "ignore-locks",
         }
     }
 }

@@ -121,9 +121,9 @@ impl Leases {
         held.keys
     }
 
-    /// A lease that is over at entry time `now`: the first due, of those the first granted.
-    pub fn first_due(&self, now: Timestamp) -> Option<LeaseId> {
-        self.by_due.first().filter(|(due, _)| *due <= now).map(|(_, lease)| *lease)
+    /// The leases that are over at entry time `now`: the first due first, of those the first granted.
+    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = LeaseId> {
+        self.by_due.iter().take_while(move |(due, _)| *due <= now).map(|(_, lease)| *lease)
     }
 
     /// When the next lease is due.

@@ -17,6 +17,8 @@
 //! **expectation** (what a read says must still be true), **operation** (one step of a transaction),
 //! **lease** (keys attached to it go when its time is over), **tombstone** (a removed key, remembered);
 //! **layer** (what some batches of entries changed, in memory), **flush** (writing layers to the file).
+//! **coordinator** (the shard that decides a transaction across shards), **participant** (another one),
+//! **prepare**, **decide**, **attempt** (one try at such a transaction), **ticket** (names a prepare).
 //! An entry is committed and applied; a transaction commits or aborts; a command is proposed.
 
 pub mod defect;
@@ -26,11 +28,13 @@ mod apply;
 mod builder;
 mod codec;
 mod command;
+mod coordinator;
 mod digest;
 mod functions;
 mod ids;
 mod key;
 mod lease;
+mod locks;
 mod message;
 mod model;
 mod outcome;
@@ -41,6 +45,7 @@ mod signature;
 mod state;
 mod tombstone;
 mod transact;
+mod two_phase;
 mod val;
 mod write_command;
 
@@ -48,6 +53,7 @@ pub use apply::{Applied, apply, check_reads};
 pub use builder::{BuildError, TransactionBuilder};
 pub use codec::{CodecError, decode, encode};
 pub use command::{Call, Command, ComponentRef, Entry, RequestId, Upload};
+pub use coordinator::{Action, Coordinator, Event, Reply, Split};
 pub use digest::{Digest, DigestBuilder};
 pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
 pub use ids::{
@@ -56,12 +62,13 @@ pub use ids::{
 };
 pub use key::{Key, KeyError, KeyRange, Value, ValueError};
 pub use lease::{LeaseChange, LeaseImage, Leases};
+pub use locks::{LockChange, Locks, Prepared};
 pub use message::{
     ClusterInfo, ComponentInfo, Consistency, Item, LeaseInfo, MemberInfo, Page, Refused,
     ReplicaStatus, Request, Response, ScanRequest, ShardStatus,
 };
 pub use model::Model;
-pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, Refusal};
+pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, Refusal, Vote};
 pub use route::{ShardRouter, tag};
 pub use scan_token::{ScanToken, ScanTokenError};
 pub use session::{SessionChange, SessionImage, Sessions};
@@ -69,5 +76,6 @@ pub use signature::{Field, FunctionSignature, Manifest, Type};
 pub use state::{Alias, Fault, Header, Record, Resident, ResidentChanges, State, View};
 pub use tombstone::{TombstoneChange, Tombstones};
 pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};
+pub use two_phase::{Branch, Decide, Decision, Finish, Prepare, TxnId};
 pub use val::{Val, ValError, decode_vals, encode_vals};
 pub use write_command::WriteCommand;

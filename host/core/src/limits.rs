@@ -101,6 +101,23 @@ pub const SESSION_IDLE_MS: u64 = 3_600_000;
 /// Shards of a cluster.
 pub const SHARDS_MAX: u16 = 256;
 
+/// Shards that one transaction may touch: each is one more vote to wait for.
+pub const TXN_SHARDS_MAX: usize = 16;
+
+/// Prepares of transactions across shards that a shard holds at once; one more is refused.
+pub const PREPARED_MAX: usize = 4096;
+
+/// Keys and values of all of them: 64 MiB of memory.
+pub const PREPARED_BYTES_MAX: usize = 64 << 20;
+
+/// Decisions that a shard remembers: commits until every shard has done them, aborts until the
+/// attempt is too old to be prepared. At this many no more transactions across shards are begun.
+pub const DECISIONS_MAX: usize = 65_536;
+
+/// An attempt at a transaction across shards that began longer ago in entry time, one minute, is
+/// not prepared by its coordinator's shard any more: far longer than any client waits.
+pub const TXN_AGE_MS_MAX: u64 = 60_000;
+
 /// Conflicts that one answer lists: all of them, as a transaction has no more reads than this.
 pub const CONFLICTS_MAX: usize = TXN_OPS_MAX;
 

@@ -15,7 +15,7 @@ use crate::ids::{ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, Shard
 use crate::key::{Key, KeyRange};
 use crate::signature::Manifest;
 use crate::state::Record;
-use crate::transact::Read;
+use crate::transact::{Read, Transact};
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,15 @@ pub enum Request {
         shard: ShardId,
         /// The node.
         node: NodeId,
+    },
+    /// Do a transaction across shards. Leader of `shard` only.
+    Across {
+        /// The coordinator's shard: one of those that it touches.
+        shard: ShardId,
+        /// Makes a repeat harmless; of a session on that shard.
+        request: RequestId,
+        /// The transaction.
+        transact: Transact,
     },
 }
 

@@ -12,11 +12,12 @@ use crate::ids::{ComponentHash, Fuel, LeaseId, Revision, SessionId, ShardId, Tim
 use crate::key::Key;
 use crate::limits::{
     COMPONENT_BYTES_MAX, COMPONENTS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX,
-    RANGE_READ_KEYS_MAX, READS_BYTES_MAX, RESULTS_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX,
-    VALS_BYTES_MAX,
+    PREPARED_MAX, RANGE_READ_KEYS_MAX, READS_BYTES_MAX, RESULTS_BYTES_MAX, TXN_BYTES_MAX,
+    TXN_OPS_MAX, TXN_SHARDS_MAX, VALS_BYTES_MAX,
 };
 use crate::state::Record;
 use crate::transact::Expectation;
+use crate::two_phase::{Decision, TxnId};
 
 /// The answer of the state machine to one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,33 @@ pub enum Outcome {
     Refused(Refusal),
     /// What was due has expired.
     Ticked,
+    /// The shard votes for its part of a transaction across shards, and has locked it.
+    Prepared(Vote),
+    /// What was decided of a transaction across shards.
+    Decided(Decision),
+    /// What was decided is done, or was before.
+    Finished,
+}
+
+/// What a shard says to a prepare that it accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Names this prepare.
+    pub ticket: u64,
+    /// Whether the reads of its part hold.
+    pub reads_hold: bool,
+    /// What each operation of `then` will come to.
+    pub then: Vec<OperationResult>,
+    /// The same of `otherwise`, if there is one.
+    pub otherwise: Vec<OperationResult>,
+}
+
+impl Outcome {
+    /// Whether encoded bytes are a refusal, without decoding the rest.
+    pub fn is_refusal(bytes: &[u8]) -> bool {
+        // Form, then the variant's number.
+        bytes.get(1) == Some(&7)
+    }
 }
 
 /// What one operation of a transaction came to.
@@ -290,6 +318,42 @@ pub enum Refusal {
         /// In bytes of keys and values.
         bytes: u64,
     },
+    /// A transaction across shards holds what the command is about. Nothing was done; the node tries
+    /// again as soon as it is over.
+    Locked {
+        /// The transaction.
+        by: TxnId,
+    },
+    /// The attempt at a transaction across shards is over, and did nothing.
+    AttemptOver,
+    /// The shard has as many transactions across shards under way as it can.
+    TooManyPrepared,
+    /// A transaction touches too many shards.
+    TooManyShards {
+        /// How many.
+        shards: u64,
+    },
+    /// A transaction across shards grants, renews or ends leases, or attaches a key to one: leases
+    /// live on one shard. A time to live on a key is allowed.
+    LeaseAcrossShards,
+    /// A transaction across shards gets a key after it wrote it.
+    GetAfterWrite {
+        /// The key.
+        key: Key,
+    },
+    /// A range read of a transaction across shards does not lie on one shard.
+    RangeAcrossShards,
+}
+
+impl Refusal {
+    /// Whether the request was not even looked at, so that a repeat of it may be done.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::SessionUnknown | Self::SequenceForgotten | Self::Locked { .. } => true,
+            Self::AttemptOver | Self::TooManyPrepared => true,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -339,6 +403,23 @@ impl fmt::Display for Refusal {
             }
             Self::ResultsTooLarge { bytes } => {
                 write!(f, "results are {bytes} bytes, limit is {RESULTS_BYTES_MAX}")
+            }
+            Self::Locked { by } => write!(f, "transaction {by} is under way there"),
+            Self::AttemptOver => write!(f, "the attempt was given up"),
+            Self::TooManyPrepared => {
+                write!(f, "the shard has {PREPARED_MAX} transactions across shards under way")
+            }
+            Self::TooManyShards { shards } => {
+                write!(f, "transaction touches {shards} shards, limit is {TXN_SHARDS_MAX}")
+            }
+            Self::LeaseAcrossShards => {
+                write!(f, "a transaction across shards cannot use leases, which live on one shard")
+            }
+            Self::GetAfterWrite { key } => {
+                write!(f, "a transaction across shards gets key {key} after it writes it")
+            }
+            Self::RangeAcrossShards => {
+                write!(f, "a range read of a transaction lies on several shards")
             }
         }
     }

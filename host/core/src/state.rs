@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::ids::{ComponentHash, LeaseId, Name, Revision, SessionId, Timestamp, Version};
 use crate::key::{Key, KeyRange, Value};
 use crate::lease::{LeaseChange, Leases};
+use crate::locks::{LockChange, Locks};
 use crate::session::{SessionChange, Sessions};
 use crate::tombstone::{TombstoneChange, Tombstones};
 
@@ -56,6 +57,10 @@ pub struct Header {
     pub keys: u64,
     /// Components stored.
     pub components: u64,
+    /// The ticket given last to a prepare.
+    pub last_ticket: u64,
+    /// Prepares that are not finished: while there are any, reads ask [`Locks`] first.
+    pub prepared: u64,
 }
 
 /// The parts of a shard's state that live in memory whole; their owner stores their changes with
@@ -68,6 +73,8 @@ pub struct Resident {
     pub leases: Leases,
     /// What was removed lately.
     pub tombstones: Tombstones,
+    /// What transactions across shards hold.
+    pub locks: Locks,
 }
 
 /// What the parts in memory changed, to be stored.
@@ -81,6 +88,8 @@ pub struct ResidentChanges {
     pub tombstones: Vec<TombstoneChange>,
     /// [`Tombstones::horizon`].
     pub horizon: Revision,
+    /// Of the locks.
+    pub locks: Vec<LockChange>,
 }
 
 impl Resident {
@@ -91,6 +100,7 @@ impl Resident {
             leases: self.leases.take_changes(),
             tombstones: self.tombstones.take_changes(),
             horizon: self.tombstones.horizon(),
+            locks: self.locks.take_changes(),
         }
     }
 }

@@ -353,6 +353,17 @@ impl Transact {
         check_read_set(&self.reads)
     }
 
+    /// Bytes of keys, values and operands.
+    pub fn bytes(&self) -> usize {
+        let operations: usize = self.operations().map(Operation::bytes).sum();
+        operations + self.reads.iter().map(Read::bytes).sum::<usize>()
+    }
+
+    /// Leases that it grants at most.
+    pub fn leases(&self) -> usize {
+        self.operations().filter(|operation| operation.ttl_ms().is_some()).count()
+    }
+
     /// Every single key it touches; ranges are not among them.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         read_keys(&self.reads).chain(self.operations().filter_map(Operation::key))

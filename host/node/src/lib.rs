@@ -33,10 +33,11 @@ mod raft_net;
 mod raft_serve;
 mod requests;
 mod shard;
+mod two_phase;
 mod waiting;
 
 pub use aspen_functions::WasmFunctions;
 pub use embedded::{Embedded, open};
 pub use error::{FolderError, NodeError};
 pub use folder::{Folder, Identity, replace as replace_file, secret_file};
-pub use node::{Clock, Node, NodeConfig, NodeHandler, Timing};
+pub use node::{Clock, Held, Node, NodeConfig, NodeHandler, Timing};

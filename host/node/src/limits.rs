@@ -17,6 +17,29 @@ pub const WRITE_WAIT: Duration = Duration::from_secs(10);
 /// How long a read waits for a majority to confirm the leader.
 pub const READ_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a transaction across shards is tried before the client is told to ask again.
+pub const ACROSS_WAIT: Duration = Duration::from_secs(4);
+
+/// How long a shard may take to vote.
+pub const PREPARE_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a driver tries to have a shard do what was decided; then the sweep does it.
+pub const FINISH_WAIT: Duration = Duration::from_secs(5);
+
+/// How long whoever meets a lock waits before he asks what became of its transaction: longer than
+/// one that runs undisturbed takes.
+pub const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long a read or a write waits for transactions across shards that are in its way.
+pub const LOCKED_WAIT: Duration = Duration::from_secs(4);
+
+/// How long a node waits before it looks again for the leader of another shard.
+pub const PARTICIPATE_AGAIN: Duration = Duration::from_millis(50);
+
+/// How often a leader looks for transactions across shards that were left behind. What is there
+/// twice was.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// How often a leader looks whether a lease is over: how late one may end beside its last entry.
 pub const EXPIRY_CHECK: Duration = Duration::from_millis(100);
 

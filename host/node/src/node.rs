@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use aspen_core::{NodeId, ShardId, ShardRouter};
+use aspen_core::{Decision, NodeId, ShardId, ShardRouter};
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
 use aspen_store::{Log, StoreError};
@@ -27,6 +27,7 @@ use crate::opening::Opening;
 use crate::raft_serve;
 use crate::requests;
 use crate::shard::{Shard, parse_address};
+use crate::two_phase::{self, Driving};
 use crate::waiting::{self, Lost};
 
 /// How fast a node notices that a leader is gone, and how often it makes snapshots.
@@ -93,11 +94,25 @@ impl Clock {
     }
 }
 
+/// What a replica holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Open sessions.
+    pub sessions: usize,
+    /// Leases, those behind a time to live included.
+    pub leases: usize,
+    /// Prepares of transactions across shards that are not finished.
+    pub prepared: usize,
+    /// Commits of such transactions that not every shard has done yet.
+    pub commits: usize,
+}
+
 /// A running node.
 pub struct Node {
     opening: Opening,
     places: BTreeMap<ShardId, Place>,
     access: Access,
+    driving: Driving,
     digest_check: Duration,
     stopping: AtomicBool,
     clock: Clock,
@@ -134,6 +149,7 @@ impl Node {
             opening,
             places: router.all().map(|shard| (shard, Place::default())).collect(),
             access,
+            driving: Driving::default(),
             digest_check: timing.digest_check,
             stopping: AtomicBool::new(false),
             clock,
@@ -147,6 +163,7 @@ impl Node {
             }
         }
         node.watch_leases();
+        node.watch(two_phase::sweep(Arc::downgrade(&node)));
         node.watch(access::learn(Arc::downgrade(&node), node.access.refused()));
         Ok(node)
     }
@@ -253,11 +270,19 @@ impl Node {
         self.shard(shard).map(Shard::status).or_else(waits)
     }
 
-    /// How many sessions and leases the replica of `shard` holds: for whoever looks for leaks.
-    pub async fn held(&self, shard: ShardId) -> Option<(usize, usize)> {
+    /// How much the replica of `shard` holds that must not stay: for whoever looks for leaks.
+    pub async fn held(&self, shard: ShardId) -> Option<Held> {
         let reader = &self.shard(shard)?.reader;
-        let held =
-            reader.inspect(|_, resident, _| Ok((resident.sessions.len(), resident.leases.len())));
+        let held = reader.inspect(|_, resident, _| {
+            let commits = resident.locks.all_decided();
+            let commits = commits.filter(|(_, decision)| **decision != Decision::Abort).count();
+            Ok(Held {
+                sessions: resident.sessions.len(),
+                leases: resident.leases.len(),
+                prepared: resident.locks.all_prepared().count(),
+                commits,
+            })
+        });
         held.await.ok()
     }
 
@@ -281,6 +306,10 @@ impl Node {
 
     pub(crate) fn access(&self) -> &Access {
         &self.access
+    }
+
+    pub(crate) fn driving(&self) -> &Driving {
+        &self.driving
     }
 
     pub(crate) fn functions(&self) -> &Arc<WasmFunctions> {

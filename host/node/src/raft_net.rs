@@ -27,6 +27,7 @@ use snafu::Snafu;
 use crate::limits::{
     APPEND_BYTES_MAX, DIGEST_WAIT, MEMBERS_WAIT, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_WAIT,
 };
+use crate::two_phase::{Participated, Participation};
 
 /// A message to one shard's replica on another node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub enum RaftMessage {
     SnapshotPart(SnapshotWanted),
     /// Asks for the members of the shard: the answer is a [`StoredMembership`].
     Members,
+    /// A step of a transaction across shards: the answer is a [`Participated`].
+    Participate(Participation),
 }
 
 /// What a replica has of the digests asked for.
@@ -176,6 +179,15 @@ impl Replica {
     /// The latest members that this replica knows, unless it does not answer.
     pub async fn members(&self) -> Option<StoredMembership> {
         self.ask(Purpose::Raft, RaftMessage::Members, MEMBERS_WAIT).await.ok()
+    }
+
+    /// Asks this replica, as the leader, to take part in a transaction across shards.
+    pub async fn participate(
+        &self,
+        what: Participation,
+        deadline: Duration,
+    ) -> Option<Participated> {
+        self.ask(Purpose::Raft, RaftMessage::Participate(what), deadline).await.ok()
     }
 
     /// A piece of this replica's snapshot.

@@ -20,6 +20,7 @@ use crate::raft_net::{
     SnapshotProgress, SnapshotWanted,
 };
 use crate::shard::Shard;
+use crate::two_phase;
 
 /// The snapshot that one shard is receiving, if any.
 #[derive(Default)]
@@ -75,6 +76,9 @@ pub async fn serve(node: &Node, body: Bytes) -> Bytes {
             let metrics = raft.server_metrics();
             let members = (*metrics.borrow_watched().membership_config).clone();
             encode(&Ok::<_, Problem>(members))
+        }
+        RaftMessage::Participate(what) => {
+            encode(&Ok::<_, Problem>(two_phase::serve(node, envelope.shard, what).await))
         }
         RaftMessage::SnapshotPart(wanted) => match send(shard, wanted).await {
             Ok(part) => encode(&Ok::<_, Problem>(part)),

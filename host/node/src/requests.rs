@@ -1,23 +1,29 @@
 //! What clients ask, answered: each request checked, routed to its shard, done or refused.
 
+use std::sync::Arc;
+
+use aspen_core::defect::{Defect, is_planted};
 use aspen_core::limits::{
     ENTRY_BYTES_MAX, READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX,
 };
 use aspen_core::{
     Caller, ClusterInfo, Command, ComponentInfo, Consistency, Entry, Expectation, Fault, Header,
-    Item, Key, LeaseId, LeaseInfo, MemberInfo, Name, Outcome, Page, Read, Refused, ReplicaStatus,
-    Request, RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, Upload, Value, View,
-    decode, encode,
+    Item, Key, LeaseId, LeaseInfo, Locks, MemberInfo, Name, Outcome, Page, Read, Refused,
+    ReplicaStatus, Request, RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, TxnId,
+    Upload, Value, View, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use crate::limits::LOCKED_WAIT;
 use crate::node::Node;
 use crate::shard::{NotDone, Shard};
+use crate::two_phase::{self, locked_by};
 
 /// Answers one request of `from`.
-pub async fn serve(node: &Node, from: PeerId, body: Bytes) -> Bytes {
+pub async fn serve(node: &Arc<Node>, from: PeerId, body: Bytes) -> Bytes {
     let result = match decode::<Request>(&body) {
         Ok(request) => answer(node, from, request).await,
         Err(error) => Err(Refused::Malformed { reason: error.to_string() }),
@@ -25,7 +31,7 @@ pub async fn serve(node: &Node, from: PeerId, body: Bytes) -> Bytes {
     encode(&result.unwrap_or_else(Response::Refused))
 }
 
-async fn answer(node: &Node, from: PeerId, request: Request) -> Result<Response, Refused> {
+async fn answer(node: &Arc<Node>, from: PeerId, request: Request) -> Result<Response, Refused> {
     if node.is_stopping() {
         return Err(Refused::Unavailable { reason: "the node is stopping".into() });
     }
@@ -45,6 +51,9 @@ async fn answer(node: &Node, from: PeerId, request: Request) -> Result<Response,
         Request::AddNode { shard, node: id, address } => node.add_node(shard, id, &address).await,
         Request::PromoteNode { shard, node: id } => node.promote_node(shard, id).await,
         Request::RemoveNode { shard, node: id } => node.remove_node(shard, id).await,
+        Request::Across { shard, request, transact } => {
+            two_phase::transact(node, from, shard, request, &transact).await
+        }
     }
 }
 
@@ -110,7 +119,7 @@ async fn write(
     if shard.leader() != Some(node.id()) {
         return Err(Refused::NotLeader { leader: shard.leader_address() });
     }
-    if command == Command::Tick || (request.is_none() && command != Command::OpenSession) {
+    if !command.is_for_clients() || (request.is_none() && command != Command::OpenSession) {
         let reason = "a write needs a request id of an open session".into();
         return Err(Refused::Invalid { reason });
     }
@@ -122,10 +131,26 @@ async fn write(
         let reason = format!("entry is {} bytes, limit is {ENTRY_BYTES_MAX}", entry.len());
         return Err(Refused::Invalid { reason });
     }
-    shard.propose(entry).await.map(Response::Outcome).map_err(refused)
+    let until = Instant::now() + LOCKED_WAIT;
+    loop {
+        let outcome = shard.propose(entry.clone()).await.map_err(refused)?;
+        let Some(by) = locked_by(&outcome) else { return Ok(Response::Outcome(outcome)) };
+        wait_for(node, shard, by, until).await?;
+    }
 }
 
-fn entry(node: &Node, caller: Caller, request: Option<RequestId>, command: Command) -> Bytes {
+/// Waits until a transaction that is in the way is over.
+async fn wait_for(node: &Node, shard: &Shard, by: TxnId, until: Instant) -> Result<(), Refused> {
+    if Instant::now() >= until {
+        let reason = format!("transaction {by} is under way there");
+        return Err(Refused::Unavailable { reason });
+    }
+    two_phase::unlocked(node, shard, by, until).await;
+    Ok(())
+}
+
+/// An entry as this node proposes it now.
+pub fn entry(node: &Node, caller: Caller, request: Option<RequestId>, command: Command) -> Bytes {
     let (stamp, seed) = (Timestamp::new(node.clock_ms()), rand::random());
     encode(&Entry { stamp, seed, caller, request, command })
 }
@@ -176,6 +201,8 @@ async fn get(
     }
     let shard = find(node, shard)?;
     shard.ready(consistency).await.map_err(refused)?;
+    let asked = keys.clone();
+    let locked = move |locks: &Locks| asked.iter().find_map(|key| locks.writer(key));
     let read = move |view: &dyn View, header: Header| {
         let (mut records, mut bytes) = (Vec::with_capacity(keys.len()), 0);
         for key in &keys {
@@ -190,41 +217,63 @@ async fn get(
         }
         Ok(Response::Records { revision: header.revision, records })
     };
-    checked(shard, reads, read).await
+    checked(node, shard, reads, locked, read).await
 }
 
 async fn scan(node: &Node, mut request: ScanRequest) -> Result<Response, Refused> {
     let shard = find(node, request.shard)?;
     shard.ready(request.consistency).await.map_err(refused)?;
     let reads = std::mem::take(&mut request.reads);
+    let range = request.range.clone();
+    let locked = move |locks: &Locks| locks.writer_in(&range);
     let read = move |view: &dyn View, header: Header| {
         let (items, more) = page(view, &request)?;
         Ok(Response::Page(Page { revision: header.revision, items, more }))
     };
-    checked(shard, reads, read).await
+    checked(node, shard, reads, locked, read).await
 }
 
 /// Runs `read` if `reads` hold at its revision; else answers as a transaction with them would be.
+/// Waits while a transaction across shards holds what is read (`locked`).
 async fn checked(
+    node: &Node,
     shard: &Shard,
     reads: Vec<Read>,
-    read: impl FnOnce(&dyn View, Header) -> Result<Response, Fault> + Send + 'static,
+    locked: impl Fn(&Locks) -> Option<TxnId> + Clone + Send + 'static,
+    read: impl Fn(&dyn View, Header) -> Result<Response, Fault> + Clone + Send + 'static,
 ) -> Result<Response, Refused> {
     let needs_removed = |read: &Read| match read {
         Read::Range { .. } | Read::Key { expected: Expectation::UnchangedSince(_), .. } => true,
         Read::Key { .. } => false,
     };
-    // Whoever asks about removed keys waits for apply, which alone knows them.
-    let answer = if reads.iter().any(needs_removed) {
+    let until = Instant::now() + LOCKED_WAIT;
+    // Whoever asks about removed keys, or meets locks, waits for apply, which alone knows them.
+    let mut asks_apply = reads.iter().any(needs_removed);
+    loop {
+        if !asks_apply {
+            let resident = Resident::default();
+            let answer = shard.reader.read(|view, header| match header.prepared {
+                0 => answer_if(view, &resident, header, &reads, &read).map(Some),
+                _ => Ok(None),
+            });
+            if let Some(answer) = answer.map_err(failed)? {
+                return Ok(answer);
+            }
+        }
+        asks_apply = true;
+        let (reads, read, locked) = (reads.clone(), read.clone(), locked.clone());
         let inspect = move |view: &dyn View, resident: &Resident, header: Header| {
-            answer_if(view, resident, header, &reads, read)
+            let locks = &resident.locks;
+            match locks.blocks_reads(&reads).or_else(|| locked(locks)) {
+                Some(by) if !is_planted(Defect::IgnoreLocks) => Ok(Err(by)),
+                _ => answer_if(view, resident, header, &reads, &read).map(Ok),
+            }
         };
-        shard.reader.inspect(inspect).await
-    } else {
-        let resident = Resident::default();
-        shard.reader.read(|view, header| answer_if(view, &resident, header, &reads, read))
-    };
-    answer.map_err(failed)
+        match shard.reader.inspect(inspect).await.map_err(failed)? {
+            Ok(answer) => return Ok(answer),
+            Err(by) => wait_for(node, shard, by, until).await?,
+        }
+    }
 }
 
 fn answer_if(
@@ -232,7 +281,7 @@ fn answer_if(
     resident: &Resident,
     header: Header,
     reads: &[Read],
-    read: impl FnOnce(&dyn View, Header) -> Result<Response, Fault>,
+    read: &impl Fn(&dyn View, Header) -> Result<Response, Fault>,
 ) -> Result<Response, Fault> {
     match aspen_core::check_reads(view, resident, &header, reads)? {
         Ok(conflicts) if conflicts.is_empty() => read(view, header),

@@ -1,11 +1,13 @@
-//! What lives in memory whole, on disk: sessions, leases, tombstones.
+//! What lives in memory whole, on disk: sessions, leases, tombstones, locks.
 //!
 //! Promises that what is loaded equals what was stored. Which key has which lease is not stored
 //! twice: the records say it. Sessions have a form of their own (`session_store.rs`).
 
+use std::sync::Arc;
+
 use aspen_core::{
-    Key, LeaseChange, LeaseId, LeaseImage, Leases, Resident, ResidentChanges, Revision, Timestamp,
-    Tombstones,
+    Key, LeaseChange, LeaseId, LeaseImage, Leases, LockChange, Locks, Resident, ResidentChanges,
+    Revision, Timestamp, Tombstones, decode, encode,
 };
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
@@ -27,13 +29,14 @@ impl ResidentStore {
         let (store, sessions) = SessionStore::load(db)?;
         let tombstones = load_tombstones(db)?;
         let horizon = tombstones.horizon();
-        let resident = Resident { sessions, leases: load_leases(db)?, tombstones };
+        let (leases, locks) = (load_leases(db)?, load_locks(db)?);
+        let resident = Resident { sessions, leases, tombstones, locks };
         Ok((Self { sessions: store, horizon }, resident))
     }
 
     /// Writes what changed, inside the transaction of a flush.
     pub fn store(&mut self, db: &Connection, changes: &ResidentChanges) -> Result<(), Unusable> {
-        let ResidentChanges { sessions, leases, tombstones, horizon } = changes;
+        let ResidentChanges { sessions, leases, tombstones, horizon, locks } = changes;
         self.sessions.store(db, sessions)?;
         for change in leases {
             store_lease(db, *change)?;
@@ -50,6 +53,9 @@ impl ResidentStore {
                     db.prepare_cached("DELETE FROM tombstone WHERE key = ?1")?.execute([key])?
                 }
             };
+        }
+        for change in locks {
+            store_lock(db, change)?;
         }
         if *horizon != self.horizon {
             schema::put(db, HORIZON, horizon)?;
@@ -104,6 +110,63 @@ fn load_leases(db: &Connection) -> Result<Leases, Unusable> {
         leases.attach(lease, &key(row)?);
     }
     Ok(leases)
+}
+
+/// Both tables have an attempt and what there is of it, encoded.
+fn store_lock(db: &Connection, change: &LockChange) -> Result<(), rusqlite::Error> {
+    let LockChange { txn, prepared, decision } = change;
+    let txn = encode(txn);
+    let rows = [
+        ("prepared", prepared.as_ref().map(|prepared| encode(&**prepared))),
+        ("decision", decision.as_ref().map(encode)),
+    ];
+    for (table, row) in rows {
+        match row {
+            Some(row) => {
+                let sql = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3)");
+                let sum = sum(&[&txn, &row], &[]);
+                db.prepare_cached(&sql)?.execute((&txn[..], &row[..], sum))?
+            }
+            None => {
+                let sql = format!("DELETE FROM {table} WHERE txn = ?1");
+                db.prepare_cached(&sql)?.execute([&txn[..]])?
+            }
+        };
+    }
+    Ok(())
+}
+
+fn load_locks(db: &Connection) -> Result<Locks, Unusable> {
+    let mut locks = Locks::default();
+    let mut load = |table: &'static str,
+                    restore: &mut dyn FnMut(&mut Locks, &[u8], &[u8]) -> bool| {
+        let mut statement =
+            db.prepare(&format!("SELECT txn, row, sum FROM {table} ORDER BY txn"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (txn, content): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            compare(row, 2, &sum(&[&txn, &content], &[]))?;
+            if !restore(&mut locks, &txn, &content) {
+                return Err(Unusable::Content { what: table });
+            }
+        }
+        Ok(())
+    };
+    load("prepared", &mut |locks, txn, row| match (decode(txn), decode(row)) {
+        (Ok(txn), Ok(prepared)) => {
+            locks.restore_prepared(txn, Arc::new(prepared));
+            true
+        }
+        _ => false,
+    })?;
+    load("decision", &mut |locks, txn, row| match (decode(txn), decode(row)) {
+        (Ok(txn), Ok(decision)) => {
+            locks.restore_decision(txn, decision);
+            true
+        }
+        _ => false,
+    })?;
+    Ok(locks)
 }
 
 fn load_tombstones(db: &Connection) -> Result<Tombstones, Unusable> {

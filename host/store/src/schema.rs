@@ -29,8 +29,9 @@ use crate::view::{SqliteView, damaged};
 /// "ASPN": tells `file` and the curious what this database is.
 const APPLICATION_ID: i32 = 0x4153_504e;
 
-/// Form of the tables: 2 since there are leases and tombstones, 3 since rows have checksums.
-const FORM: i32 = 3;
+/// Form of the tables: 2 since there are leases and tombstones, 3 since rows have checksums, 4
+/// since there are transactions across shards.
+const FORM: i32 = 4;
 
 /// SQLite's page cache of the writing connection, and of the one that apply reads through.
 const PAGE_CACHE_KIB: i32 = 16 << 10;
@@ -47,6 +48,8 @@ const TABLES: &str = "
         is_private INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE tombstone (key BLOB PRIMARY KEY, revision INTEGER NOT NULL,
         sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE prepared (txn BLOB PRIMARY KEY, row BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
+    CREATE TABLE decision (txn BLOB PRIMARY KEY, row BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE component (hash BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
     CREATE TABLE alias (name TEXT PRIMARY KEY, component BLOB NOT NULL,
         uploaded INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;

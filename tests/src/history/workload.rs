@@ -35,7 +35,8 @@ impl Workload {
         Self::on(Self::PREFIX, client, recorder, process, seed)
     }
 
-    /// On keys of another prefix, which is one tag and a slash.
+    /// On keys of another prefix, which ends with a slash. If it has no tag, the keys live on all
+    /// shards: then there are no scans, which are of several moments.
     pub fn on(
         prefix: &'static str,
         client: Client,
@@ -62,11 +63,15 @@ impl Workload {
         }
     }
 
+    fn is_across(&self) -> bool {
+        !self.prefix.starts_with('{')
+    }
+
     /// Does one thing and records it, whatever it comes to.
     pub async fn step(&mut self) {
         match self.choices.below(10) {
-            0 => self.get().await,
-            1 => self.scan().await,
+            1 if !self.is_across() => self.scan().await,
+            0 | 1 => self.get().await,
             2 => {
                 let set = self.set();
                 self.blind(set).await;
@@ -95,6 +100,22 @@ impl Workload {
 
     async fn get(&mut self) {
         let key = self.key();
+        self.get_key(key).await;
+    }
+
+    /// Reads every key: at the end, it shows what came of unknown outcomes.
+    pub async fn read_all(&self) {
+        match self.is_across() {
+            false => self.scan().await,
+            true => {
+                for number in 0..self.keys {
+                    self.get_key(format!("{}{number}", self.prefix)).await;
+                }
+            }
+        }
+    }
+
+    async fn get_key(&self, key: String) {
         let running = self.recorder.begin(self.process);
         match self.client.get(&key).await {
             Ok(found) => {
@@ -105,7 +126,7 @@ impl Workload {
         }
     }
 
-    /// Reads all keys at once: at the end, it shows what came of unknown outcomes.
+    /// Reads all keys at once.
     pub async fn scan(&self) {
         let range = KeyRange::prefix(self.prefix);
         let running = self.recorder.begin(self.process);
@@ -137,7 +158,7 @@ impl Workload {
     /// Reads some keys or all of them, then writes some, if nothing read has changed.
     async fn transaction(&mut self) {
         let (read_keys, write_keys) = (self.some_keys(3), self.some_keys(3));
-        let is_range = self.choices.below(4) == 0;
+        let is_range = self.choices.below(4) == 0 && !self.is_across();
         let mut running = self.recorder.begin(self.process);
         let (mut reads, mut read_set) = (vec![], vec![]);
         if is_range {
@@ -199,7 +220,10 @@ impl Workload {
                         *version = Some(told.get());
                     }
                 }
-                let revisions = BTreeMap::from([(0, committed.revision.get())]);
+                // That of one of the shards, if there are several.
+                let revision = (0, committed.revision.get());
+                let revisions = Some(revision).filter(|_| !self.is_across());
+                let revisions: BTreeMap<u16, u64> = revisions.into_iter().collect();
                 Outcome::Committed { revisions }
             }
             Err(error) => outcome_of(&error),

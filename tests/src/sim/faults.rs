@@ -113,7 +113,15 @@ impl<'a> Attack<'a> {
     /// No fault yet.
     pub fn new(cluster: &'a SimCluster, plan: &'a Plan, trace: &Trace) -> Self {
         let trace = trace.clone();
-        Self { cluster, plan, trace, mends: BTreeMap::new(), count: 0, damaged: vec![], is_founded: false }
+        Self {
+            cluster,
+            plan,
+            trace,
+            mends: BTreeMap::new(),
+            count: 0,
+            damaged: vec![],
+            is_founded: false,
+        }
     }
 
     /// Lets things go wrong until the plan's work is over, and mends everything. `client` is for

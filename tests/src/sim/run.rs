@@ -55,7 +55,7 @@ pub async fn run(
         }
         (work.check)(client.clone()).await;
     }
-    leaks::leases(&cluster).await;
+    leaks::nothing_stays(&cluster).await;
     cluster.converge().await;
     leaks::sessions(&cluster).await;
     drop(client);

@@ -5,6 +5,7 @@
 //! stay unknown.
 
 mod bank;
+mod branches;
 mod counters;
 mod histories;
 mod leases;
@@ -46,11 +47,15 @@ pub enum Workload {
     Uploads,
     /// Reads that may be old, and must not be older.
     Stale,
+    /// As [`Self::Transactions`], on keys of all shards.
+    Across,
+    /// A bank whose accounts live on all shards.
+    Branches,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Workload; 8] = [
+    pub const ALL: [Workload; 10] = [
         Workload::Registers,
         Workload::Transactions,
         Workload::Bank,
@@ -59,6 +64,8 @@ impl Workload {
         Workload::Leases,
         Workload::Uploads,
         Workload::Stale,
+        Workload::Across,
+        Workload::Branches,
     ];
 
     /// Does what must be there before the clients begin.
@@ -67,6 +74,7 @@ impl Workload {
             Workload::Bank => bank::prepare(client, site).await,
             Workload::Counters => counters::prepare(client, site).await,
             Workload::Uploads => uploads::prepare(client, site).await,
+            Workload::Branches => branches::prepare(client).await,
             _ => {}
         }
     }
@@ -82,6 +90,8 @@ impl Workload {
             Workload::Leases => leases::start(site),
             Workload::Uploads => uploads::start(site),
             Workload::Stale => stale::start(site),
+            Workload::Across => histories::start(site, histories::Kind::Across),
+            Workload::Branches => branches::start(site),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Applying a function call: as a transaction whose writes a guest computes.
 
+use crate::apply::two_phase::Guarded;
 use crate::apply::writer::Writer;
 use crate::apply::{Context, Effect, reads};
 use crate::codec::encode;
@@ -21,6 +22,9 @@ pub fn run<S: State>(
     let keys = std::iter::once(&call.key).chain(read_keys(&call.reads));
     if let Err(refusal) = call.check().and_then(|()| context.check_home(keys)) {
         return Ok(refusal.into());
+    }
+    if let Some(by) = state.resident().locks.blocks_reads(&call.reads) {
+        return Ok(Refusal::Locked { by }.into());
     }
     let revision = state.header().revision;
     match reads::check(state, state.resident(), revision, &call.reads, false)? {
@@ -44,7 +48,18 @@ pub fn run<S: State>(
         seed: context.seed,
         caller: context.caller,
     };
-    let CallResult { end, fuel, writes, log } = functions.call(state.view(), &input)?;
+    let called = match state.resident().locks.is_free() {
+        true => functions.call(state.view(), &input)?,
+        false => {
+            let view = Guarded::new(state.view(), &state.resident().locks);
+            let called = functions.call(&view, &input)?;
+            if let Some(by) = view.met(&called.writes) {
+                return Ok(Refusal::Locked { by }.into());
+            }
+            called
+        }
+    };
+    let CallResult { end, fuel, writes, log } = called;
     let outcome = match end {
         CallEnd::Returned(values) => {
             let mut writer = Writer::begin(state);

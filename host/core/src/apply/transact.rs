@@ -5,14 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::writer::Writer;
-use crate::apply::{Context, Effect, reads};
+use crate::apply::{Context, Effect, reads, two_phase};
 use crate::codec::encode;
 use crate::ids::{LeaseId, Timestamp};
 use crate::key::Key;
 use crate::lease::Leases;
 use crate::limits::RESULTS_BYTES_MAX;
 use crate::outcome::{OperationResult, Outcome, Refusal};
-use crate::state::{Fault, State, View};
+use crate::state::{Fault, Resident, State, View};
 use crate::transact::{Expiry, Operation, Transact, WriteOp};
 
 /// Runs one transaction.
@@ -23,6 +23,9 @@ pub fn run<S: State>(
 ) -> Result<Effect, Fault> {
     if let Err(refusal) = transact.check().and_then(|()| context.check_home(transact.keys())) {
         return Ok(refusal.into());
+    }
+    if let Some(by) = two_phase::blocks(state, transact) {
+        return Ok(Refusal::Locked { by }.into());
     }
     let revision = state.header().revision;
     let Transact { reads, then, otherwise, return_values } = transact;
@@ -37,7 +40,8 @@ pub fn run<S: State>(
         (false, Some(otherwise)) => otherwise,
         (false, None) => return Ok(Outcome::Conflict { revision, conflicts }.into()),
     };
-    let refused = check_leases(&state.resident().leases, operations).err();
+    let Resident { leases, locks, .. } = state.resident();
+    let refused = check_leases(leases, locks.leases(), operations).err();
     if let Some(refusal) = refused.or(check_results(state, operations)?) {
         return Ok(refusal.into());
     }
@@ -52,7 +56,8 @@ pub fn run<S: State>(
     Ok(Effect::Done { outcome, log: vec![] })
 }
 
-fn operate<S: State>(
+/// Does one operation.
+pub fn operate<S: State>(
     writer: &mut Writer<'_, S>,
     operation: &Operation,
 ) -> Result<OperationResult, Fault> {
@@ -73,8 +78,8 @@ fn operate<S: State>(
 }
 
 /// Whether every lease that is named exists when its turn comes, and everything fits. A lease
-/// behind a time to live is not to be named: it ends with its key.
-fn check_leases(leases: &Leases, operations: &[Operation]) -> Result<(), Refusal> {
+/// behind a time to live is not to be named: it ends with its key. `promised` are for others.
+fn check_leases(leases: &Leases, promised: usize, operations: &[Operation]) -> Result<(), Refusal> {
     let (mut revoked, mut granted) = (BTreeSet::new(), 0);
     let mut attached: BTreeMap<LeaseId, usize> = BTreeMap::new();
     for operation in operations {
@@ -106,7 +111,7 @@ fn check_leases(leases: &Leases, operations: &[Operation]) -> Result<(), Refusal
             revoked.insert(lease);
         }
     }
-    if !leases.has_room_for(granted) {
+    if !leases.has_room_for(granted + promised) {
         return Err(Refusal::TooManyLeases);
     }
     let full = attached.into_iter().find(|(lease, more)| !leases.has_room_for_keys(*lease, *more));

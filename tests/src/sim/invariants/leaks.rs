@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aspen_core::ShardId;
+use aspen_node::Held;
 use madsim::time::{sleep, timeout};
 
 use crate::sim::cluster::SimCluster;
@@ -11,18 +12,19 @@ use crate::sim::cluster::SimCluster;
 /// Longer than any lease that a workload leaves behind, with clocks that jumped.
 const EXPIRE_WAIT: Duration = Duration::from_secs(60);
 
-/// Waits until all leases are over on every replica.
+/// Waits until all leases, and all transactions across shards, are over on every replica.
 ///
 /// # Panics
 /// If one stays.
-pub async fn leases(cluster: &SimCluster) {
+pub async fn nothing_stays(cluster: &SimCluster) {
+    let stays = |held: &Held| held.leases + held.prepared + held.commits > 0;
     let gone = async {
-        while held(cluster).await.values().any(|(_, leases)| *leases > 0) {
+        while held(cluster).await.values().any(stays) {
             sleep(Duration::from_millis(100)).await;
         }
     };
     if timeout(EXPIRE_WAIT, gone).await.is_err() {
-        panic!("leaks: leases stay: {:?}", held(cluster).await);
+        panic!("leaks: something stays: {:?}", held(cluster).await);
     }
 }
 
@@ -32,15 +34,15 @@ pub async fn leases(cluster: &SimCluster) {
 /// If they differ.
 pub async fn sessions(cluster: &SimCluster) {
     let held = held(cluster).await;
-    for ((shard, node), (sessions, _)) in &held {
+    for ((shard, node), Held { sessions, .. }) in &held {
         let of_shard = held.iter().filter(|((other, _), _)| other == shard);
-        let mut others = of_shard.map(|(_, (sessions, _))| sessions);
-        assert!(others.all(|other| other == sessions), "leaks: node {node} {shard}: {held:?}");
+        let mut others = of_shard.map(|(_, held)| held.sessions);
+        assert!(others.all(|other| other == *sessions), "leaks: node {node} {shard}: {held:?}");
     }
 }
 
-/// Sessions and leases, by shard and node.
-async fn held(cluster: &SimCluster) -> BTreeMap<(ShardId, u64), (usize, usize)> {
+/// By shard and node.
+async fn held(cluster: &SimCluster) -> BTreeMap<(ShardId, u64), Held> {
     let mut all = BTreeMap::new();
     for node in cluster.nodes() {
         for shard in node.router().all() {

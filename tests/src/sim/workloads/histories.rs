@@ -11,6 +11,8 @@ const CHECKER: u64 = 99;
 pub enum Kind {
     Registers,
     Transactions,
+    /// Transactions whose keys live on all shards.
+    Across,
 }
 
 impl Kind {
@@ -19,6 +21,7 @@ impl Kind {
         match self {
             Kind::Registers => "{register}/",
             Kind::Transactions => "{hot}/",
+            Kind::Across => "across/",
         }
     }
 }
@@ -35,7 +38,7 @@ pub fn start(site: &Site<'_>, kind: Kind) -> Started {
             while worker.goes_on().await {
                 match kind {
                     Kind::Registers => workload.register_step().await,
-                    Kind::Transactions => workload.step().await,
+                    Kind::Transactions | Kind::Across => workload.step().await,
                 }
                 if let Some(last) = recorder.last(process) {
                     worker.note(last);
@@ -48,7 +51,7 @@ pub fn start(site: &Site<'_>, kind: Kind) -> Started {
         Box::pin(async move {
             let workload =
                 history::Workload::on(kind.prefix(), client, recorder.clone(), CHECKER, seed);
-            workload.scan().await;
+            workload.read_all().await;
             let history = recorder.history();
             let report = check(&history);
             trace.event(format_args!("{kind:?}: {report}"));

@@ -1,0 +1,112 @@
+//! Transactions across shards, as the logs hold them: two-phase commit between Raft groups.
+//!
+//! ```text
+//!                   coordinator's shard s1                 participant's shard s4
+//! round trip 1      Prepare: check, lock, vote             Prepare: check, lock, vote
+//! round trip 2      Decide: write, unlock, remember        -             <- from here on committed
+//!                   (the client is answered)
+//! round trip 3      -                                      Finish: write, unlock
+//! some time later   Forget
+//! ```
+//!
+//! Promises that all shards do the same branch or none does. What is decided stands in one place,
+//! the log of the coordinator's shard, and locks are state like any other: who finds one whose
+//! transaction nobody drives any more asks there, and what was never decided is aborted. Leaves out
+//! who sends what when (`coordinator.rs`) and how each is applied (`apply/two_phase.rs`).
+//!
+//! An attempt at a transaction has an id of its own, and each prepare on a shard a *ticket*: a
+//! message that comes late, for an attempt that is over, names a ticket that is over too.
+//! Source: Gray, "Notes on Data Base Operating Systems", 1978; presumed abort of Mohan, Lindsay and
+//! Obermarck, "Transaction Management in the R* Distributed Database Management System", 1986.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ShardId, Timestamp};
+use crate::outcome::OperationResult;
+use crate::transact::Transact;
+
+/// One attempt at a transaction across shards. In order of age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TxnId {
+    /// Entry time of the coordinator's shard when it began.
+    pub begun: Timestamp,
+    /// The shard that decides.
+    pub coordinator: ShardId,
+    /// Chance: tells apart those that began together.
+    pub nonce: u64,
+}
+
+impl fmt::Display for TxnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{:016x}", self.coordinator, self.begun, self.nonce)
+    }
+}
+
+/// First phase: checks the reads of this shard and locks what it reads and writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// The attempt.
+    pub txn: TxnId,
+    /// What of the transaction concerns this shard.
+    pub part: Transact,
+}
+
+/// Second phase, on the coordinator's shard: what all shards do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decide {
+    /// The attempt.
+    pub txn: TxnId,
+    /// What is done.
+    pub decision: Decision,
+    /// The results of the branch that is done, for the client.
+    pub results: Vec<OperationResult>,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// It is done.
+    Commit {
+        /// Which of the two lists of operations.
+        branch: Branch,
+        /// The prepares that count, of the shards other than the coordinator's.
+        tickets: Vec<(ShardId, u64)>,
+    },
+    /// Nothing is done.
+    Abort,
+}
+
+/// Which operations of a transaction are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Branch {
+    /// All reads held.
+    Then,
+    /// One did not.
+    Otherwise,
+}
+
+/// Third step, on a participant's shard: does what was decided and unlocks. Does nothing if the
+/// prepare is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finish {
+    /// The attempt.
+    pub txn: TxnId,
+    /// The prepare; none: whichever holds locks.
+    pub ticket: Option<u64>,
+    /// What is done; none: nothing.
+    pub branch: Option<Branch>,
+}
+
+impl Decision {
+    /// What shard `shard` does with its prepare `ticket`.
+    pub fn branch_for(&self, shard: ShardId, ticket: u64) -> Option<Branch> {
+        match self {
+            Decision::Commit { branch, tickets } if tickets.contains(&(shard, ticket)) => {
+                Some(*branch)
+            }
+            _ => None,
+        }
+    }
+}

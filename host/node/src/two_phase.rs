@@ -1,0 +1,430 @@
+//! Transactions across shards: this node drives those that it was asked for, and resolves what
+//! others left behind.
+//!
+//! ```text
+//! client -> leader of the coordinator's shard -> leaders of the other shards   (Participate)
+//!           a reader or writer meets a lock   -> leader of the coordinator's shard   (Settle)
+//! ```
+//!
+//! The rules are `aspen_core::Coordinator`'s; here are the messages, the waiting and the repeating.
+//! Promises that a lock whose transaction nobody drives is resolved within some seconds, by any
+//! leader that finds it, and that an attempt which this node drives is not aborted behind its back
+//! while the node leads. Should that happen all the same, the state machine keeps it harmless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use aspen_core::{
+    Action, Caller, Command, Coordinator, Decide, Decision, Event, Finish, Outcome, Refusal,
+    Refused, Reply, RequestId, Response, ShardId, Split, Timestamp, Transact, TxnId, decode,
+    encode,
+};
+use aspen_net::PeerId;
+use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::limits::{
+    ACROSS_WAIT, FINISH_WAIT, LOCK_PATIENCE, PARTICIPATE_AGAIN, PREPARE_WAIT, SWEEP_EVERY,
+};
+use crate::node::Node;
+use crate::requests::{entry, find};
+use crate::shard::{NotDone, Shard};
+
+/// What a node asks of the leader of another shard.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Participation {
+    /// To propose a step of a transaction.
+    Propose(Command),
+    /// What was decided of an attempt that the shard coordinates. If nothing was, and nobody drives it
+    /// there, it is aborted.
+    Settle(TxnId),
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Participated {
+    /// The encoded outcome of what was proposed.
+    Outcome(Bytes),
+    /// What was decided; none: the attempt is under way, ask again.
+    Settled(Option<Decision>),
+    /// This node does not lead the shard; perhaps that address does.
+    NotLeader(Option<String>),
+    /// No majority, or it is not known what became of it.
+    Unavailable,
+}
+
+/// What this node drives.
+#[derive(Default)]
+pub struct Driving {
+    attempts: Mutex<BTreeSet<TxnId>>,
+    /// Committed everywhere: the coordinator's shard may forget them.
+    done: Mutex<BTreeMap<ShardId, Vec<TxnId>>>,
+}
+
+impl Driving {
+    fn has(&self, txn: &TxnId) -> bool {
+        self.attempts.lock().expect("no panic under the lock").contains(txn)
+    }
+
+    fn is_done(&self, txn: TxnId) {
+        let mut done = self.done.lock().expect("no panic under the lock");
+        done.entry(txn.coordinator).or_default().push(txn);
+    }
+
+    fn take_done(&self, shard: ShardId) -> Vec<TxnId> {
+        self.done.lock().expect("no panic under the lock").remove(&shard).unwrap_or_default()
+    }
+}
+
+/// Takes an attempt out of [`Driving`] at its end, however it ends.
+struct Driven(Arc<Node>, TxnId);
+
+impl Driven {
+    fn new(node: &Arc<Node>, txn: TxnId) -> Self {
+        node.driving().attempts.lock().expect("no panic under the lock").insert(txn);
+        Self(node.clone(), txn)
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        let Self(node, txn) = self;
+        node.driving().attempts.lock().expect("no panic under the lock").remove(txn);
+    }
+}
+
+/// Does a transaction across shards, of which `shard` is the coordinator's, as a transaction on one
+/// shard would be done.
+pub async fn transact(
+    node: &Arc<Node>,
+    from: PeerId,
+    shard: ShardId,
+    request: RequestId,
+    transact: &Transact,
+) -> Result<Response, Refused> {
+    let split = match Split::new(&node.router(), transact) {
+        Ok(split) => split,
+        Err(refusal) => return Ok(Response::Outcome(encode(&Outcome::Refused(refusal)))),
+    };
+    let shards: Vec<ShardId> = split.shards().collect();
+    if shards.len() < 2 || !shards.contains(&shard) {
+        let reason = format!("the transaction is not one of {shard} and others");
+        return Err(Refused::Invalid { reason });
+    }
+    let until = Instant::now() + ACROSS_WAIT;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let home = find(node, shard)?;
+        if home.leader() != Some(node.id()) {
+            return Err(Refused::NotLeader { leader: home.leader_address() });
+        }
+        let begun = home.reader.status().header.clock.max(Timestamp::new(node.clock_ms()));
+        let txn = TxnId { begun, coordinator: shard, nonce: rand::random() };
+        let (reply, replied) = oneshot::channel();
+        let coordinator = Coordinator::new(txn, split.clone());
+        let attempt = Attempt {
+            driven: Driven::new(node, txn),
+            caller: Caller::new(*from.as_bytes()),
+            request,
+        };
+        tokio::spawn(attempt.drive(coordinator, reply));
+        let (at, by) = match replied.await {
+            Ok(Reply::Outcome(outcome)) if !is_over(&outcome) => {
+                return Ok(Response::Outcome(outcome));
+            }
+            Ok(Reply::Outcome(_)) => (shard, None),
+            Ok(Reply::Locked(at, by)) => (at, Some(by)),
+            Ok(Reply::Silent(silent)) => {
+                let reason = format!("{silent} does not answer");
+                return Err(Refused::Unavailable { reason });
+            }
+            Ok(Reply::Unknown) | Err(_) => return Err(Refused::OutcomeUnknown),
+        };
+        if Instant::now() >= until {
+            let reason = "other transactions hold the keys".into();
+            return Err(Refused::Unavailable { reason });
+        }
+        if let (Some(by), Ok(home)) = (by, find(node, at)) {
+            unlocked(node, home, by, until).await;
+        }
+        // Two that met may meet again: who waits longer lets the other pass.
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.0..1.0))).await;
+        pause = (2 * pause).min(Duration::from_millis(100));
+    }
+}
+
+fn is_over(outcome: &[u8]) -> bool {
+    let is_refusal = Outcome::is_refusal(outcome);
+    is_refusal && matches!(decode(outcome), Ok(Outcome::Refused(Refusal::AttemptOver)))
+}
+
+/// Whose locks kept an entry from being applied, if that is its outcome.
+pub fn locked_by(outcome: &[u8]) -> Option<TxnId> {
+    let refused = Outcome::is_refusal(outcome).then(|| decode(outcome).ok()).flatten();
+    match refused {
+        Some(Outcome::Refused(Refusal::Locked { by })) => Some(by),
+        _ => None,
+    }
+}
+
+/// One attempt, driven to its end whether or not anybody waits for it any more.
+struct Attempt {
+    driven: Driven,
+    caller: Caller,
+    request: RequestId,
+}
+
+impl Attempt {
+    async fn drive(self, mut coordinator: Coordinator, reply: oneshot::Sender<Reply>) {
+        let mut reply = Some(reply);
+        let mut under_way = FuturesUnordered::new();
+        let mut actions = coordinator.begin();
+        loop {
+            for action in actions {
+                match action {
+                    Action::Reply(answer) => {
+                        // Whoever asked may have gone.
+                        let _ = reply.take().map(|reply| reply.send(answer));
+                    }
+                    Action::Forget => self.node().driving().is_done(self.driven.1),
+                    other => under_way.push(self.act(other)),
+                }
+            }
+            let Some(event) = under_way.next().await else { return };
+            actions = event.map(|event| coordinator.step(event)).unwrap_or_default();
+        }
+    }
+
+    fn node(&self) -> &Arc<Node> {
+        &self.driven.0
+    }
+
+    /// Does one thing and says what came of it; nothing if it was given up.
+    async fn act(&self, action: Action) -> Option<Event> {
+        let node = self.node();
+        match action {
+            Action::Prepare(shard, prepare) => {
+                let is_home = shard == prepare.txn.coordinator;
+                let command = Command::Prepare(prepare);
+                let answer = match is_home {
+                    true => self.propose(shard, command).await.ok(),
+                    false => participate(node, shard, command, PREPARE_WAIT).await,
+                };
+                Some(answer.map_or(Event::Silent(shard), |answer| Event::Voted(shard, answer)))
+            }
+            Action::Decide(decide) => {
+                let (shard, txn) = (decide.txn.coordinator, decide.txn);
+                let decided = match self.propose(shard, Command::Decide(decide)).await {
+                    Ok(outcome) => Some((outcome, decision(node, shard, txn).await.ok()?)),
+                    Err(_) => None,
+                };
+                Some(Event::Decided(decided))
+            }
+            Action::Finish(shard, finish) => {
+                let command = Command::Finish(finish);
+                let done = participate(node, shard, command, FINISH_WAIT).await;
+                done.map(|_| Event::Finished(shard))
+            }
+            Action::Forget | Action::Reply(_) => None,
+        }
+    }
+
+    /// Proposes on the coordinator's shard, in the name of whoever asked.
+    async fn propose(&self, shard: ShardId, command: Command) -> Result<Bytes, NotDone> {
+        let node = self.node();
+        let shard = find(node, shard).map_err(|refused| NotDone::Stopped(refused.to_string()))?;
+        shard.propose(entry(node, self.caller, Some(self.request), command)).await
+    }
+}
+
+/// What the state of a shard says of an attempt.
+async fn decision(node: &Node, shard: ShardId, txn: TxnId) -> Result<Option<Decision>, Refused> {
+    let shard = find(node, shard)?;
+    let look =
+        shard.reader.inspect(move |_, resident, _| Ok(resident.locks.decision(&txn).cloned()));
+    look.await.map_err(|fault| Refused::Failed { reason: fault.to_string() })
+}
+
+/// Has a shard's leader, wherever it is, propose a step, again and again until it is applied or the
+/// time is over.
+async fn participate(
+    node: &Node,
+    shard: ShardId,
+    command: Command,
+    limit: Duration,
+) -> Option<Bytes> {
+    let asked = ask(node, shard, Participation::Propose(command), limit).await?;
+    match asked {
+        Participated::Outcome(outcome) => Some(outcome),
+        _ => None,
+    }
+}
+
+/// Asks a shard's leader, wherever it is, until it answers or the time is over.
+async fn ask(
+    node: &Node,
+    shard: ShardId,
+    what: Participation,
+    limit: Duration,
+) -> Option<Participated> {
+    let until = Instant::now() + limit;
+    let mut hint = None;
+    loop {
+        let leader = node.shard(shard).and_then(Shard::leader_address);
+        let answer = match (hint.take(), leader) {
+            (None, Some((leader, _))) if leader == node.id() => {
+                Some(serve(node, shard, what.clone()).await)
+            }
+            (Some(address), _) | (None, Some((_, address))) => {
+                let left = until.saturating_duration_since(Instant::now());
+                let replica = node.opening().net(shard).replica(&address);
+                replica.participate(what.clone(), left).await
+            }
+            (None, None) => None,
+        };
+        match answer {
+            Some(Participated::NotLeader(other)) => hint = other,
+            Some(Participated::Unavailable) | None => {}
+            Some(answer) => return Some(answer),
+        }
+        if Instant::now() >= until || node.is_stopping() {
+            return None;
+        }
+        tokio::time::sleep(PARTICIPATE_AGAIN).await;
+    }
+}
+
+/// Answers what a node asks of the leader of `shard`.
+pub async fn serve(node: &Node, shard: ShardId, what: Participation) -> Participated {
+    let Ok(home) = find(node, shard) else { return Participated::Unavailable };
+    if home.leader() != Some(node.id()) {
+        return Participated::NotLeader(home.leader_address().map(|(_, address)| address));
+    }
+    let answer = match what {
+        Participation::Propose(command) => {
+            let proposed = home.propose(entry(node, Caller::LOCAL, None, command)).await;
+            proposed.map(Participated::Outcome)
+        }
+        Participation::Settle(txn) => settle(node, home, txn).await.map(Participated::Settled),
+    };
+    match answer {
+        Ok(answer) => answer,
+        Err(NotDone::NotLeader(leader)) => {
+            Participated::NotLeader(leader.map(|(_, address)| address))
+        }
+        Err(_) => Participated::Unavailable,
+    }
+}
+
+/// As the leader of the coordinator's shard: what was decided of an attempt. One that nobody
+/// drives is aborted; none: it is under way here.
+async fn settle(node: &Node, home: &Shard, txn: TxnId) -> Result<Option<Decision>, NotDone> {
+    if node.driving().has(&txn) {
+        return Ok(None);
+    }
+    let decide = Decide { txn, decision: Decision::Abort, results: vec![] };
+    let command = Command::Decide(decide);
+    let outcome = home.propose(entry(node, Caller::LOCAL, None, command)).await?;
+    match decode(&outcome) {
+        Ok(Outcome::Decided(decision)) => Ok(Some(decision)),
+        _ => Ok(None),
+    }
+}
+
+/// As the leader of a shard that has a lock: asks what became of the attempt and does that.
+async fn resolve(node: &Node, shard: &Shard, txn: TxnId, ticket: u64) {
+    let asked = ask(node, txn.coordinator, Participation::Settle(txn), FINISH_WAIT).await;
+    if let Some(Participated::Settled(Some(decision))) = asked {
+        let branch = decision.branch_for(shard.id, ticket);
+        let finish = Command::Finish(Finish { txn, ticket: Some(ticket), branch });
+        // Should it not be done, the next one who meets the lock tries again.
+        let _: Result<Bytes, NotDone> =
+            shard.propose(entry(node, Caller::LOCAL, None, finish)).await;
+    }
+}
+
+/// Waits until a transaction that holds locks on this replica is over, at most until `until`; does
+/// something about it if it takes long.
+pub async fn unlocked(node: &Node, shard: &Shard, txn: TxnId, until: Instant) {
+    let patient = Instant::now() + LOCK_PATIENCE;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let look = move |locks: &aspen_core::Locks| locks.prepared(&txn).map(|held| held.ticket);
+        let held = shard.reader.inspect(move |_, resident, _| Ok(look(&resident.locks))).await;
+        let Ok(Some(ticket)) = held else { return };
+        let now = Instant::now();
+        if now >= until {
+            return;
+        }
+        if now >= patient && shard.leader() == Some(node.id()) {
+            resolve(node, shard, txn, ticket).await;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(Duration::from_millis(50));
+    }
+}
+
+/// What an earlier look found, so that only what stays is taken for left behind.
+type Seen = BTreeSet<(ShardId, TxnId)>;
+
+/// Looks for what was left behind: locks of attempts that nobody drives, commits that not every
+/// shard has done yet, and commits that can be forgotten.
+pub async fn sweep(node: Weak<Node>) {
+    let mut seen = Seen::new();
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(node) = node.upgrade() else { return };
+        let mut left = Seen::new();
+        for shard in node.shards().filter(|shard| node.leads(shard.id)) {
+            sweep_shard(&node, shard, &seen, &mut left).await;
+        }
+        seen = left;
+    }
+}
+
+async fn sweep_shard(node: &Node, shard: &Shard, seen: &Seen, left: &mut Seen) {
+    let look = shard.reader.inspect(|_, resident, _| {
+        let locks = &resident.locks;
+        let held: Vec<_> = locks.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();
+        let commits = |(txn, decision): (&TxnId, &Decision)| match decision {
+            Decision::Commit { branch, tickets } => Some((*txn, *branch, tickets.clone())),
+            Decision::Abort => None,
+        };
+        let commits: Vec<_> = locks.all_decided().filter_map(commits).collect();
+        Ok((held, commits))
+    });
+    let Ok((held, commits)) = look.await else { return };
+    let mut is_left = |txn: &TxnId| {
+        left.insert((shard.id, *txn));
+        seen.contains(&(shard.id, *txn)) && !node.driving().has(txn)
+    };
+    for (txn, ticket) in held {
+        if is_left(&txn) {
+            resolve(node, shard, txn, ticket).await;
+        }
+    }
+    let mut done = node.driving().take_done(shard.id);
+    for (txn, branch, tickets) in commits {
+        if done.contains(&txn) || !is_left(&txn) {
+            continue;
+        }
+        let mut all = true;
+        for (participant, ticket) in tickets {
+            let finish = Finish { txn, ticket: Some(ticket), branch: Some(branch) };
+            let command = Command::Finish(finish);
+            all &= participate(node, participant, command, FINISH_WAIT).await.is_some();
+        }
+        if all {
+            done.push(txn);
+        }
+    }
+    if !done.is_empty() {
+        // Should it not be done, they are found again.
+        let _: Result<Bytes, NotDone> =
+            shard.propose(entry(node, Caller::LOCAL, None, Command::Forget(done))).await;
+    }
+}

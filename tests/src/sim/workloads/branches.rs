@@ -1,0 +1,78 @@
+//! A bank with branches: transfers and audits across shards.
+
+use aspen_client::{Client, Transaction, TransactionError};
+
+use super::{Site, Started, Worker, insist};
+
+const ACCOUNTS: u64 = 8;
+const CENTS: u64 = 1_000;
+
+/// No tag: the accounts live on all shards.
+fn key(account: u64) -> String {
+    format!("branch/{account}")
+}
+
+pub async fn prepare(client: &Client) {
+    for account in 0..ACCOUNTS {
+        insist(|| client.put(key(account), CENTS.to_string())).await;
+    }
+}
+
+pub fn start(site: &Site<'_>) -> Started {
+    let clients = (0..3).map(|_| site.client(work)).collect();
+    let check = |client: Client| -> aspen_net::BoxFuture<()> {
+        Box::pin(async move {
+            let cents = insist(|| audit(&client)).await;
+            assert_eq!(cents, ACCOUNTS * CENTS, "money: at the end");
+        })
+    };
+    Started { clients, check: Box::new(check) }
+}
+
+async fn balance(t: &Transaction, account: u64) -> Result<u64, TransactionError> {
+    let value = t.get(key(account)).await?.expect("accounts are open");
+    Ok(String::from_utf8_lossy(value.as_bytes()).parse().expect("a balance is a number"))
+}
+
+/// The sum of all accounts, read at one moment.
+async fn audit(client: &Client) -> Result<u64, TransactionError> {
+    let audit = client.transact(|t| async move {
+        let mut sum = 0;
+        for account in 0..ACCOUNTS {
+            sum += balance(&t, account).await?;
+        }
+        Ok(sum)
+    });
+    Ok(audit.await?.value)
+}
+
+async fn work(worker: Worker) {
+    while worker.goes_on().await {
+        if rand::random_range(0..5) == 0 {
+            match audit(&worker.client).await {
+                Ok(cents) => assert_eq!(cents, ACCOUNTS * CENTS, "money: seen by an audit"),
+                Err(error) => worker.note(format_args!("audit: {error}")),
+            }
+            continue;
+        }
+        let account = || rand::random_range(0..ACCOUNTS);
+        let (from, to, cents) = (account(), account(), rand::random_range(1..CENTS));
+        if from != to {
+            transfer(&worker, from, to, cents).await;
+        }
+    }
+}
+
+async fn transfer(worker: &Worker, from: u64, to: u64, cents: u64) {
+    let done = worker.client.transact(|t| async move {
+        let (has, had) = (balance(&t, from).await?, balance(&t, to).await?);
+        let Some(left) = has.checked_sub(cents) else { return Err(t.give_up("too few cents")) };
+        t.set(key(from), left.to_string());
+        t.set(key(to), (had + cents).to_string());
+        Ok(())
+    });
+    match done.await {
+        Ok(_) => worker.note(format_args!("paid {from} to {to} {cents}")),
+        Err(error) => worker.note(format_args!("paid {from} to {to} {cents}: {error}")),
+    }
+}
