@@ -8,7 +8,9 @@
 
 use std::fmt::Debug;
 
-use aspen_core::{Actual, ComponentHash, ConflictError};
+use aspen_core::{
+    Actual, Branch, ComponentHash, ConflictError, Decide, Decision, Finish, Prepare, TxnId, Vote,
+};
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
     Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
@@ -74,7 +76,13 @@ fn commands() -> Vec<Command> {
     let args = encode_vals(&vals()).unwrap();
     let call = Call { key: key("c"), component, function: "f".into(), args, reads: reads() };
     let upload = Upload { name: Name::new("n").unwrap(), bytes: Bytes::from_static(b"wasm") };
+    let txn = TxnId { begun: Timestamp::new(300), coordinator: SHARD, nonce: 9 };
+    let decision = Decision::Commit { branch: Branch::Then, tickets: vec![(SHARD, 4)] };
     vec![
+        Command::Prepare(Prepare { txn, part: transact.clone() }),
+        Command::Decide(Decide { txn, decision, results: vec![] }),
+        Command::Finish(Finish { txn, ticket: Some(4), branch: None }),
+        Command::Forget(vec![txn, txn]),
         Command::OpenSession,
         Command::Transact(transact),
         Command::Call(call),
@@ -116,6 +124,8 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Returned { revision, values, fuel, writes: 2 },
         Outcome::Uploaded { component: ComponentHash::new([7; 32]) },
         Outcome::Ticked,
+        Outcome::Prepared(Vote { ticket: 4, reads_hold: true, then: vec![], otherwise: vec![] }),
+        Outcome::Decided(Decision::Abort),
     ]
 }
 
@@ -132,7 +142,10 @@ fn requests() -> Vec<Request> {
         consistency,
     };
     let write = |command| Request::Write { shard: SHARD, request: Some(request_id()), command };
+    let across =
+        Request::Across { shard: SHARD, request: request_id(), transact: Default::default() };
     let mut requests: Vec<Request> = commands().into_iter().map(write).collect();
+    requests.push(across);
     requests.extend([
         Request::Cluster,
         Request::Get { shard: SHARD, keys, reads: reads(), consistency },

@@ -2,11 +2,11 @@
 //! hold these; a failing one means that an older program cannot be read any more.
 
 use aspen_core::{
-    Actual, Call, Caller, Command, Compare, ComponentHash, ComponentRef, ConflictError,
-    Consistency, Entry, Expectation, Expiry, Fuel, GuestFault, Key, KeyRange, LeaseId, Name,
-    Operation, OperationResult, Outcome, Read, Record, Refusal, Relation, Request, RequestId,
-    Response, Revision, SessionId, ShardId, Timestamp, Transact, Upload, Value, Version, WriteOp,
-    decode, encode,
+    Actual, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef, ConflictError,
+    Consistency, Decide, Decision, Entry, Expectation, Expiry, Finish, Fuel, GuestFault, Key,
+    KeyRange, LeaseId, Name, Operation, OperationResult, Outcome, Prepare, Read, Record, Refusal,
+    Relation, Request, RequestId, Response, Revision, SessionId, ShardId, Timestamp, Transact,
+    TxnId, Upload, Value, Version, Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -29,7 +29,11 @@ fn entry(command: Command) -> Entry {
     }
 }
 
-fn commands() -> [Command; 5] {
+fn txn() -> TxnId {
+    TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
+}
+
+fn commands() -> [Command; 9] {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -71,7 +75,15 @@ fn commands() -> [Command; 5] {
         Command::Call(call),
         Command::Upload(upload),
         Command::Tick,
+        Command::Prepare(Prepare { txn: txn(), part: Transact::default() }),
+        Command::Decide(Decide { txn: txn(), decision: commit(), results: vec![] }),
+        Command::Finish(Finish { txn: txn(), ticket: Some(4), branch: Some(Branch::Otherwise) }),
+        Command::Forget(vec![txn()]),
     ]
+}
+
+fn commit() -> Decision {
+    Decision::Commit { branch: Branch::Then, tickets: vec![(ShardId::new(3), 4)] }
 }
 
 #[test]
@@ -84,6 +96,10 @@ fn entries_are_pinned() {
         "020163000462616e6b016602010000",
         "03016e0177",
         "04",
+        "05ac02020900000000",
+        "06ac020209000001030400",
+        "07ac02020901040101",
+        "0801ac020209",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);
@@ -143,6 +159,15 @@ fn outcomes_are_pinned() {
     check(Outcome::Uploaded { component }, &format!("0206{}", "00".repeat(32)));
     check(Outcome::Refused(Refusal::WrongShard { shard: ShardId::new(2) }), "02070a02");
     check(Outcome::Ticked, "0208");
+    let vote = Vote { ticket: 4, reads_hold: true, then: vec![], otherwise: vec![] };
+    check(Outcome::Prepared(vote), "020904010000");
+    check(Outcome::Decided(commit()), "020a0000010304");
+    check(Outcome::Decided(Decision::Abort), "020a01");
+    check(Outcome::Finished, "020b");
+    let refused = encode(&Outcome::Refused(Refusal::Locked { by: txn() }));
+    assert!(Outcome::is_refusal(&refused) && !Outcome::is_refusal(&encode(&Outcome::Ticked)));
+    check(Outcome::Refused(Refusal::Locked { by: txn() }), "020715ac020209");
+    check(Outcome::Refused(Refusal::RangeAcrossShards), "02071b");
 }
 
 #[test]

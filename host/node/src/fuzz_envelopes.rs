@@ -4,7 +4,7 @@
 //! memory. What a replica does with a well-formed message of a member that lies is left out: members
 //! are trusted.
 
-use aspen_core::{Digest, ShardId, decode, encode};
+use aspen_core::{Command, Decision, Digest, ShardId, Timestamp, TxnId, decode, encode};
 use aspen_store::{Entry, LogId, Proposal, StoredMembership, Vote};
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::raft_net::{
     Digests, Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
     SnapshotProgress, SnapshotWanted,
 };
+use crate::two_phase::{Participated, Participation};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -56,6 +57,7 @@ fn envelopes() -> Vec<Envelope> {
     let (checksum, data) = ([7; 32], Bytes::from_static(b"piece"));
     let chunk = SnapshotChunk { vote, meta, bytes: 300, checksum, offset: 0, data };
     let wanted = SnapshotWanted { at_least: 300, checksum: Some(checksum), offset: 7 };
+    let txn = TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 };
     let messages = [
         RaftMessage::Append(append),
         RaftMessage::Vote(ask()),
@@ -65,6 +67,8 @@ fn envelopes() -> Vec<Envelope> {
         RaftMessage::Digests(vec![1, 300]),
         RaftMessage::SnapshotPart(wanted),
         RaftMessage::Members,
+        RaftMessage::Participate(Participation::Settle(txn)),
+        RaftMessage::Participate(Participation::Propose(Command::Forget(vec![txn]))),
     ];
     let envelope = |message| Envelope { cluster: 7, shard: ShardId::new(0), message };
     messages.into_iter().map(envelope).collect()
@@ -85,6 +89,8 @@ fn answers() -> Vec<Vec<u8>> {
         encode(&Ok::<_, Problem>(SnapshotProgress::More)),
         encode(&Ok::<_, Problem>(Digests { window: Some((1, 300)), at: vec![None, Some(digest)] })),
         encode(&Ok::<_, Problem>(membership())),
+        encode(&Ok::<_, Problem>(Participated::Outcome(Bytes::from_static(b"outcome")))),
+        encode(&Ok::<_, Problem>(Participated::Settled(Some(Decision::Abort)))),
         encode(&Err::<(), _>(stopped)),
     ]
     .into_iter()
@@ -112,7 +118,8 @@ fn check_answers(bytes: &[u8]) -> Result<(), TestCaseError> {
     check::<Answer<SnapshotProgress>>(bytes)?;
     check::<Answer<Digests>>(bytes)?;
     check::<Answer<Option<SnapshotPart>>>(bytes)?;
-    check::<Answer<StoredMembership>>(bytes)
+    check::<Answer<StoredMembership>>(bytes)?;
+    check::<Answer<Participated>>(bytes)
 }
 
 fn valid() -> Vec<Vec<u8>> {

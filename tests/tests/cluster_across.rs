@@ -1,0 +1,182 @@
+//! Transactions across shards on real clusters: all shards or none, exactly once, nothing locked.
+
+#![cfg(not(madsim))]
+
+use std::time::Duration;
+
+use aspen_client::{
+    Client, OperationResult, Options, Read, Refusal, TransactionError, TransactionOutcome, Value,
+    WriteCommand, WriteError, WriteOp, after,
+};
+use aspen_core::{Expectation, Key, Operation, ShardId, ShardRouter, Transact};
+use aspen_node::Timing;
+use aspen_tests::cluster::{Cluster, pause};
+use tokio::task::JoinSet;
+
+const SHARDS: u16 = 3;
+
+/// A key of this shard.
+fn key(shard: u16, name: &str) -> String {
+    let router = ShardRouter::new(SHARDS).unwrap();
+    let mut keys = (0..).map(|n| format!("{name}{n}"));
+    keys.find(|key| router.shard(key.as_bytes()) == ShardId::new(shard)).unwrap()
+}
+
+async fn cluster() -> (Cluster, Client) {
+    let cluster = Cluster::with_shards(3, SHARDS, Timing::default()).await;
+    let client = cluster.client().await;
+    (cluster, client)
+}
+
+async fn text(client: &Client, key: &str) -> Option<String> {
+    let record = client.get(key).await.unwrap()?;
+    Some(String::from_utf8_lossy(record.value.as_bytes()).into_owned())
+}
+
+/// Waits until no replica has locks, or decisions that not every shard knows of.
+async fn nothing_locked(cluster: &Cluster) {
+    for server in cluster.servers.iter().flatten() {
+        for shard in 0..SHARDS {
+            let node = server.node();
+            let end = tokio::time::Instant::now() + Duration::from_secs(60);
+            while let Some(held) = node.held(ShardId::new(shard)).await
+                && (held.prepared, held.commits) != (0, 0)
+            {
+                assert!(tokio::time::Instant::now() < end, "{held:?}");
+                pause().await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_across_shards_commits_everywhere_or_names_every_conflict() {
+    let (cluster, client) = cluster().await;
+    let [a, b, c] = [0, 1, 2].map(|shard| key(shard, "k"));
+    let put = client.transaction().write(&a, "1").write(&b, "1").absent(&c);
+    let TransactionOutcome::Committed(done) = put.commit().await.unwrap() else { panic!() };
+    assert_eq!(done.results.len(), 2);
+    let seen = client.get(&a).await.unwrap();
+    client.put(&a, "2").await.unwrap();
+    let late = client.transaction().read(&a, &seen).absent(&b).write(&c, "1");
+    let TransactionOutcome::Conflict { keys, .. } = late.commit().await.unwrap() else { panic!() };
+    let names: Vec<String> = keys.iter().map(|conflict| conflict.key.to_string()).collect();
+    assert_eq!(names, [a.clone(), b.clone()]);
+    assert_eq!(keys[0].record.as_ref().unwrap().value.as_bytes(), b"2");
+    assert_eq!(text(&client, &c).await, None);
+
+    // The other branch, with results in the order of the operations.
+    let to_key = |text: &str| Key::try_from(text).unwrap();
+    let set = |key: &str| WriteOp::set(to_key(key), Value::try_from("3").unwrap()).into();
+    let either = Transact {
+        reads: vec![Read::key(to_key(&c), Expectation::Version(aspen_core::Version::new(9)))],
+        then: vec![],
+        otherwise: Some(vec![set(&c), Operation::Get(to_key(&a)), set(&b)]),
+        return_values: false,
+    };
+    let done = client.write(either).await.unwrap();
+    assert!(!done.succeeded);
+    let [OperationResult::Written { version: of_c }, OperationResult::Got(Some(got)), of_b] =
+        &done.results[..]
+    else {
+        panic!("{:?}", done.results)
+    };
+    assert_eq!((of_c.get(), got.value.as_bytes()), (1, &b"2"[..]));
+    assert_eq!(*of_b, OperationResult::Written { version: aspen_core::Version::new(2) });
+
+    let lease = client.grant_lease(&a, Duration::from_secs(60)).await.unwrap();
+    let on_lease = client.transaction().write_expiring(&a, "x", lease.into()).write(&b, "x");
+    let refused = on_lease.commit().await.unwrap_err();
+    let WriteError::Refusal { refusal: Refusal::LeaseAcrossShards } = refused else {
+        panic!("{refused}")
+    };
+    let ttl = after(Duration::from_secs(60));
+    let timed = client.transaction().write_expiring(&a, "t", ttl).write(&b, "t");
+    assert!(matches!(timed.commit().await.unwrap(), TransactionOutcome::Committed(_)));
+    nothing_locked(&cluster).await;
+    client.close().await;
+    cluster.stop().await;
+}
+
+async fn balance(t: &aspen_client::Transaction, key: &str) -> Result<u64, TransactionError> {
+    let value = t.get(key).await?.expect("accounts are open");
+    Ok(String::from_utf8_lossy(value.as_bytes()).parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_across_shards_transfers_keep_the_sum_while_a_leader_restarts() {
+    let (mut cluster, client) = cluster().await;
+    let accounts: Vec<String> = (0..6).map(|n| key(n % SHARDS, &format!("account{n}/"))).collect();
+    for account in &accounts {
+        client.put(account, "100").await.unwrap();
+    }
+    let mut workers = JoinSet::new();
+    for worker in 0..4usize {
+        let (client, accounts) = (client.clone(), accounts.clone());
+        workers.spawn(async move {
+            for n in 0..40 {
+                let (from, to) = (&accounts[(worker + n) % 6], &accounts[(worker + 2 * n + 1) % 6]);
+                if from == to {
+                    continue;
+                }
+                let moved = client.transact(|t| async move {
+                    let (has, had) = (balance(&t, from).await?, balance(&t, to).await?);
+                    t.set(from, (has.saturating_sub(1)).to_string());
+                    t.set(to, (had + has.min(1)).to_string());
+                    Ok(())
+                });
+                moved.await.unwrap();
+            }
+        });
+    }
+    let audit = async || {
+        let sum = client.transact(|t| {
+            let accounts = accounts.clone();
+            async move {
+                let mut sum = 0;
+                for account in &accounts {
+                    sum += balance(&t, account).await?;
+                }
+                Ok(sum)
+            }
+        });
+        sum.await.unwrap().value
+    };
+    for _ in 0..2 {
+        assert_eq!(audit().await, 600);
+        let leader = cluster.leader().await;
+        cluster.stop_node(leader).await;
+        cluster.start_node(leader).await;
+    }
+    while let Some(done) = workers.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(audit().await, 600);
+    nothing_locked(&cluster).await;
+    client.close().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_across_shards_is_done_once_however_often_it_is_asked_for() {
+    let (cluster, client) = cluster().await;
+    let keys: Vec<Key> =
+        (0..SHARDS).map(|shard| Key::try_from(key(shard, "n").as_str()).unwrap()).collect();
+    // A client that does not wait long asks again and again under the same request id.
+    let options = Options { attempt: Duration::from_millis(3), ..Options::default() };
+    let hasty = cluster.client_with(Options { limit: Duration::from_secs(60), ..options }).await;
+    let value = || Value::try_from("x").unwrap();
+    for n in 1..=30 {
+        let write_set = keys.iter().map(|key| WriteOp::set(key.clone(), value())).collect();
+        let command = WriteCommand::OptimisticTransaction { read_set: vec![], write_set };
+        hasty.write(command).await.unwrap();
+        for key in &keys {
+            let record = client.get(key.as_bytes()).await.unwrap().unwrap();
+            assert_eq!(record.version.get(), n, "{key}");
+        }
+    }
+    nothing_locked(&cluster).await;
+    hasty.close().await;
+    client.close().await;
+    cluster.stop().await;
+}
