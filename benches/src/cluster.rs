@@ -31,11 +31,11 @@ fn runtime(name: &str) -> Result<Runtime, Failure> {
 }
 
 impl Cluster {
-    /// Starts `nodes` nodes in `dir`.
-    pub fn start(dir: &Path, nodes: u16) -> Result<Cluster, Failure> {
+    /// Starts `nodes` nodes with `shards` shards in `dir`.
+    pub fn start(dir: &Path, nodes: u16, shards: u16) -> Result<Cluster, Failure> {
         let maker = runtime("maker")?;
-        let made =
-            maker.block_on(DevCluster::start(dir, Some(nodes), Some(1), Timing::default()))?;
+        let made = DevCluster::start(dir, Some(nodes), Some(shards), Timing::default());
+        let made = maker.block_on(made)?;
         maker.block_on(made.stop());
         drop(maker);
         let ticket = std::fs::read_to_string(dir.join("ticket"))?;

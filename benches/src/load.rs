@@ -61,9 +61,9 @@ pub fn spread(n: u64) -> u64 {
 /// What a load measured.
 pub struct Measured {
     pub rate: f64,
-    p50: Duration,
+    pub p50: Duration,
     p99: Duration,
-    count: u64,
+    pub count: u64,
 }
 
 /// Runs `work` with so many clients for a time.
@@ -157,7 +157,7 @@ pub fn three_nodes(bank: &[u8], time: Duration) -> Result<(), Failure> {
         "\nthree nodes and the client on this machine (fsync on a majority before each answer)"
     );
     let folder = tempfile::tempdir_in("target")?;
-    let cluster = Cluster::start(folder.path(), 3)?;
+    let cluster = Cluster::start(folder.path(), 3, 1)?;
     let runtime = client_runtime()?;
     let client = runtime.block_on(cluster.client())?;
     runtime.block_on(open_accounts(&client, bank))?;

@@ -10,6 +10,7 @@ mod cpu;
 mod idle;
 mod load;
 mod scale;
+mod shards;
 mod transactions;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Part {
     Embedded,
     /// Transactions on three nodes, with and without contention.
     Transactions,
+    /// What shards cost, and transactions across them.
+    Shards,
     /// What one entry costs in apply, with 10,000 and with 10 million keys.
     Scale,
     /// An idle cluster of three nodes.
@@ -75,6 +78,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Transactions) {
         transactions::measure(&bank, time)?;
+    }
+    if wanted(Part::Shards) {
+        shards::measure(&bank, time)?;
     }
     if wanted(Part::Scale) {
         scale::measure()?;

@@ -136,7 +136,7 @@ async fn fill(client: &Client) -> Result<(), Failure> {
 pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
     println!("\ntransactions, three nodes and the client on this machine, {ACCOUNTS} accounts");
     let folder = tempfile::tempdir_in("target")?;
-    let cluster = Cluster::start(folder.path(), 3)?;
+    let cluster = Cluster::start(folder.path(), 3, 1)?;
     let runtime = load::client_runtime()?;
     let client = runtime.block_on(cluster.client())?;
     runtime.block_on(async {

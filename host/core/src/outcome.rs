@@ -348,11 +348,9 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the request was not even looked at, so that a repeat of it may be done.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::SessionUnknown | Self::SequenceForgotten | Self::Locked { .. } => true,
-            Self::AttemptOver | Self::TooManyPrepared => true,
-            _ => false,
-        }
+        let of_session = matches!(self, Self::SessionUnknown | Self::SequenceForgotten);
+        of_session
+            || matches!(self, Self::Locked { .. } | Self::AttemptOver | Self::TooManyPrepared)
     }
 }
 

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aspen_core::{
-    Action, Caller, Command, Coordinator, Decide, Decision, Event, Finish, Outcome, Refusal,
-    Refused, Reply, RequestId, Response, ShardId, Split, Timestamp, Transact, TxnId, decode,
-    encode,
+    Action, Branch, Caller, Command, Coordinator, Decide, Decision, Event, Finish, Outcome,
+    Refusal, Refused, Reply, RequestId, Response, ShardId, Split, Timestamp, Transact, TxnId,
+    decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -378,15 +378,22 @@ pub async fn sweep(node: Weak<Node>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(node) = node.upgrade() else { return };
-        let mut left = Seen::new();
+        // A shard that does not answer holds up no other.
+        let mut looks = FuturesUnordered::new();
         for shard in node.shards().filter(|shard| node.leads(shard.id)) {
-            sweep_shard(&node, shard, &seen, &mut left).await;
+            looks.push(sweep_shard(&node, shard, &seen));
         }
-        seen = left;
+        let mut found = Seen::new();
+        while let Some(of_shard) = looks.next().await {
+            found.extend(of_shard);
+        }
+        drop(looks);
+        seen = found;
     }
 }
 
-async fn sweep_shard(node: &Node, shard: &Shard, seen: &Seen, left: &mut Seen) {
+/// Looks at one shard; returns what it found and does something about what was there before.
+async fn sweep_shard(node: &Node, shard: &Shard, seen: &Seen) -> Seen {
     let look = shard.reader.inspect(|_, resident, _| {
         let locks = &resident.locks;
         let held: Vec<_> = locks.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();
@@ -397,34 +404,53 @@ async fn sweep_shard(node: &Node, shard: &Shard, seen: &Seen, left: &mut Seen) {
         let commits: Vec<_> = locks.all_decided().filter_map(commits).collect();
         Ok((held, commits))
     });
-    let Ok((held, commits)) = look.await else { return };
-    let mut is_left = |txn: &TxnId| {
-        left.insert((shard.id, *txn));
-        seen.contains(&(shard.id, *txn)) && !node.driving().has(txn)
-    };
-    for (txn, ticket) in held {
-        if is_left(&txn) {
-            resolve(node, shard, txn, ticket).await;
-        }
-    }
+    let Ok((held, commits)) = look.await else { return Seen::new() };
     let mut done = node.driving().take_done(shard.id);
+    let is_left = |txn: &TxnId| seen.contains(&(shard.id, *txn)) && !node.driving().has(txn);
+    let found = held.iter().map(|(txn, _)| txn).chain(commits.iter().map(|(txn, ..)| txn));
+    let found: Seen = found.map(|txn| (shard.id, *txn)).collect();
+    let mut work = FuturesUnordered::new();
+    for (txn, ticket) in held.into_iter().filter(|(txn, _)| is_left(txn)) {
+        work.push(Left::Lock(txn, ticket).tidy(node, shard));
+    }
     for (txn, branch, tickets) in commits {
-        if done.contains(&txn) || !is_left(&txn) {
-            continue;
-        }
-        let mut all = true;
-        for (participant, ticket) in tickets {
-            let finish = Finish { txn, ticket: Some(ticket), branch: Some(branch) };
-            let command = Command::Finish(finish);
-            all &= participate(node, participant, command, FINISH_WAIT).await.is_some();
-        }
-        if all {
-            done.push(txn);
+        if is_left(&txn) && !done.contains(&txn) {
+            work.push(Left::Commit(txn, branch, tickets).tidy(node, shard));
         }
     }
+    while let Some(completed) = work.next().await {
+        done.extend(completed);
+    }
+    drop(work);
     if !done.is_empty() {
         // Should it not be done, they are found again.
         let _: Result<Bytes, NotDone> =
             shard.propose(entry(node, Caller::LOCAL, None, Command::Forget(done))).await;
+    }
+    found
+}
+
+/// What was left behind.
+enum Left {
+    Lock(TxnId, u64),
+    Commit(TxnId, Branch, Vec<(ShardId, u64)>),
+}
+
+impl Left {
+    /// Brings it to its end; names a commit that every shard has done now.
+    async fn tidy(self, node: &Node, shard: &Shard) -> Option<TxnId> {
+        match self {
+            Left::Lock(txn, ticket) => {
+                resolve(node, shard, txn, ticket).await;
+                None
+            }
+            Left::Commit(txn, branch, tickets) => {
+                for (participant, ticket) in tickets {
+                    let finish = Finish { txn, ticket: Some(ticket), branch: Some(branch) };
+                    participate(node, participant, Command::Finish(finish), FINISH_WAIT).await?;
+                }
+                Some(txn)
+            }
+        }
     }
 }

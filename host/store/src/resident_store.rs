@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use aspen_core::{
     Key, LeaseChange, LeaseId, LeaseImage, Leases, LockChange, Locks, Resident, ResidentChanges,
-    Revision, Timestamp, Tombstones, decode, encode,
+    Revision, Timestamp, Tombstones, TxnId, View, decode, encode,
 };
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
+use serde::de::DeserializeOwned;
 
 use crate::schema::{self, HORIZON, Unusable, compare, sum};
 use crate::session_store::SessionStore;
-use crate::view::{damaged, number};
+use crate::view::{SqliteView, damaged, number};
 
 /// What must be known to store changes.
 #[derive(Debug, Default)]
@@ -99,15 +100,17 @@ fn load_leases(db: &Connection) -> Result<Leases, Unusable> {
         compare(row, 4, &lease_sum(&image))?;
         leases.restore(image);
     }
-    let sql = "SELECT key, lease FROM kv WHERE lease != 0 ORDER BY lease, key";
+    // From the index, whose entries have no checksum: each is compared with its record.
+    let sql = "SELECT key, lease FROM kv INDEXED BY kv_lease WHERE lease != 0 ORDER BY lease, key";
     let mut statement = db.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let lease = LeaseId::new(number(row, 1)?);
-        if leases.get(lease).is_none() {
+        let (key, lease) = (key(row)?, LeaseId::new(number(row, 1)?));
+        let record = SqliteView(db).get(&key).map_err(schema::unreadable)?;
+        if leases.get(lease).is_none() || record.is_none_or(|record| record.lease != lease) {
             return Err(Unusable::Content { what: "the lease of a key" });
         }
-        leases.attach(lease, &key(row)?);
+        leases.attach(lease, &key);
     }
     Ok(leases)
 }
@@ -138,35 +141,27 @@ fn store_lock(db: &Connection, change: &LockChange) -> Result<(), rusqlite::Erro
 
 fn load_locks(db: &Connection) -> Result<Locks, Unusable> {
     let mut locks = Locks::default();
-    let mut load = |table: &'static str,
-                    restore: &mut dyn FnMut(&mut Locks, &[u8], &[u8]) -> bool| {
-        let mut statement =
-            db.prepare(&format!("SELECT txn, row, sum FROM {table} ORDER BY txn"))?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (txn, content): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            compare(row, 2, &sum(&[&txn, &content], &[]))?;
-            if !restore(&mut locks, &txn, &content) {
-                return Err(Unusable::Content { what: table });
-            }
-        }
-        Ok(())
-    };
-    load("prepared", &mut |locks, txn, row| match (decode(txn), decode(row)) {
-        (Ok(txn), Ok(prepared)) => {
-            locks.restore_prepared(txn, Arc::new(prepared));
-            true
-        }
-        _ => false,
-    })?;
-    load("decision", &mut |locks, txn, row| match (decode(txn), decode(row)) {
-        (Ok(txn), Ok(decision)) => {
-            locks.restore_decision(txn, decision);
-            true
-        }
-        _ => false,
-    })?;
+    load_of(db, "prepared", |txn, prepared| locks.restore_prepared(txn, Arc::new(prepared)))?;
+    load_of(db, "decision", |txn, decision| locks.restore_decision(txn, decision))?;
     Ok(locks)
+}
+
+fn load_of<T: DeserializeOwned>(
+    db: &Connection,
+    table: &'static str,
+    mut restore: impl FnMut(TxnId, T),
+) -> Result<(), Unusable> {
+    let mut statement = db.prepare(&format!("SELECT txn, row, sum FROM {table} ORDER BY txn"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (txn, content): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        compare(row, 2, &sum(&[&txn, &content], &[]))?;
+        match (decode(&txn), decode(&content)) {
+            (Ok(txn), Ok(content)) => restore(txn, content),
+            _ => return Err(Unusable::Content { what: table }),
+        }
+    }
+    Ok(())
 }
 
 fn load_tombstones(db: &Connection) -> Result<Tombstones, Unusable> {

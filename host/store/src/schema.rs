@@ -15,7 +15,7 @@ use std::hash::Hasher;
 use std::path::Path;
 use std::time::Duration;
 
-use aspen_core::{Header, KeyRange, Revision, ShardId, View};
+use aspen_core::{Fault, Header, KeyRange, Revision, ShardId, View};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 use seahash::SeaHasher;
 use serde::de::DeserializeOwned;
@@ -190,17 +190,21 @@ pub fn close(db: Connection) -> Result<(), Unusable> {
 
 /// Looks for damaged pages and rows: reads the whole file.
 pub fn check(db: &Connection) -> Result<(), Unusable> {
-    let report: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    // Also compares indexes with their tables, which a quick check does not.
+    let report: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if report != "ok" {
         return CheckSnafu { report }.fail();
     }
     let view = SqliteView(db);
     let rows = view.scan(&KeyRange::all(), false, &mut |_, _| true);
     let others = || view.aliases().and_then(|_| view.check_components());
-    rows.and_then(|()| others()).map_err(|fault| {
-        let report = std::error::Error::source(&fault).map(ToString::to_string);
-        Unusable::Check { report: report.unwrap_or_default() }
-    })
+    rows.and_then(|()| others()).map_err(unreadable)
+}
+
+/// A view that could not be read: a row is wrong.
+pub fn unreadable(fault: Fault) -> Unusable {
+    let report = std::error::Error::source(&fault).map(ToString::to_string);
+    Unusable::Check { report: report.unwrap_or_default() }
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Unusable> {

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use aspen_core::{Command, NoFunctions, NodeId, ShardRouter};
+use aspen_core::{
+    Command, Expiry, Key, NoFunctions, NodeId, ShardRouter, Transact, Value, WriteOp,
+};
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine, StorageHelper};
 
 use super::{
@@ -88,6 +90,35 @@ fn storage_damaged_state_is_set_aside_and_rebuilt_from_the_log() {
             assert_eq!(state_files(dir.path()), ["state-1.db.damaged", "state-2.db"]);
             apply(&mut machine, entries()).await.unwrap();
             assert_eq!(value(&reader, "a").as_deref(), Some("3"));
+        });
+    }
+}
+
+/// An index repeats what rows say, and has no checksums.
+#[test]
+fn storage_key_that_changed_in_the_index_of_leases_is_damage() {
+    let places = |bytes: &[u8]| {
+        let at = bytes.windows(6).enumerate();
+        at.filter(|(_, found)| found == b"leased").map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    let key = || Key::try_from("leased").unwrap();
+    let expiry = Expiry::After(60_000);
+    let set = WriteOp::Set { key: key(), value: Value::try_from("1").unwrap(), expiry };
+    for place in 0..2 {
+        let dir = tempfile::tempdir().unwrap();
+        run(async {
+            let (mut machine, reader) = open_state(dir.path());
+            let command = Command::Transact(Transact::writes([set.clone()]));
+            apply(&mut machine, vec![proposal(1, None, command)]).await.unwrap();
+            close_state(machine, reader).await;
+            damage(dir.path(), |bytes| {
+                let places = places(bytes);
+                assert_eq!(places.len(), 2, "in the table and in the index");
+                bytes[places[place]] ^= 0x55;
+            });
+            // After a clean stop: rows are compared when they are read, the index at once.
+            let (mut machine, _reader) = open_state(dir.path());
+            assert_eq!(machine.applied_state().await.unwrap().0, None, "place {place}");
         });
     }
 }

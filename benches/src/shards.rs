@@ -1,0 +1,161 @@
+//! What shards cost: the same work with one shard and with sixteen, and transactions that cross
+//! shards beside those that do not.
+//!
+//! On one machine more shards give no more CPU, so what counts is the CPU time of an operation:
+//! with it, throughput grows with the cores.
+
+use std::time::Duration;
+
+use aspen_client::{Client, TransactionOutcome, Val};
+use tokio::task::JoinSet;
+use tokio_real as tokio;
+
+use crate::Failure;
+use crate::cluster::Cluster;
+use crate::load::{self, Done, Measured, Work};
+
+/// Pairs of accounts, each pair on one shard.
+const PAIRS: u64 = 2_000;
+
+/// The two accounts of a pair; they have one tag.
+fn pair(n: u64) -> [String; 2] {
+    let tag = load::spread(n) % PAIRS;
+    [format!("{{{tag:06}}}/a"), format!("{{{tag:06}}}/b")]
+}
+
+fn put(client: Client, n: u64) -> Done {
+    Box::pin(async move {
+        client.put(format!("key-{:012}", load::spread(n) % 100_000), [b'v'; 100]).await?;
+        Ok(())
+    })
+}
+
+/// Two keys of one pair, or of two.
+async fn write_two(client: Client, keys: [String; 2]) -> Result<(), Failure> {
+    let value = [b'v'; 100];
+    match client.transaction().write(&keys[0], value).write(&keys[1], value).commit().await? {
+        TransactionOutcome::Committed(_) => Ok(()),
+        TransactionOutcome::Conflict { .. } => Err("nothing was read".into()),
+    }
+}
+
+fn together(client: Client, n: u64) -> Done {
+    Box::pin(write_two(client, pair(n)))
+}
+
+/// On two shards whenever the two tags are; with sixteen, nearly always.
+fn apart(client: Client, n: u64) -> Done {
+    let ([a, _], [b, _]) = (pair(2 * n), pair(2 * n + 1));
+    Box::pin(write_two(client, [a, b]))
+}
+
+fn transfer(client: Client, n: u64) -> Done {
+    Box::pin(async move {
+        let [from, to] = pair(n);
+        let args: [Val; 3] = [from.clone().into(), to.into(), 1u64.into()];
+        client.call("bank", "transfer", &from, &args).await?;
+        Ok(())
+    })
+}
+
+async fn open(client: &Client, bank: &[u8]) -> Result<(), Failure> {
+    client.upload("bank", bank.to_vec()).await?;
+    let mut tasks = JoinSet::new();
+    for tag in 0..PAIRS {
+        for name in ["a", "b"] {
+            let (client, account) = (client.clone(), format!("{{{tag:06}}}/{name}"));
+            tasks.spawn(async move {
+                let args: [Val; 2] = [account.clone().into(), (1u64 << 40).into()];
+                client.call("bank", "open", &account, &args).await
+            });
+        }
+        if tasks.len() > 200 {
+            while let Some(opened) = tasks.join_next().await {
+                opened??;
+            }
+        }
+    }
+    while let Some(opened) = tasks.join_next().await {
+        opened??;
+    }
+    Ok(())
+}
+
+/// A cluster, its client, and how it is measured.
+struct Site {
+    cluster: Cluster,
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn start(shards: u16, bank: &[u8]) -> Result<Site, Failure> {
+        let folder = tempfile::tempdir_in("target")?;
+        let cluster = Cluster::start(folder.path(), 3, shards)?;
+        let runtime = load::client_runtime()?;
+        let client = runtime.block_on(cluster.client())?;
+        runtime.block_on(open(&client, bank))?;
+        Ok(Site { cluster, client, runtime, _folder: folder })
+    }
+
+    /// Runs a load; also the CPU time of one operation, of nodes and client, in microseconds.
+    fn run(&self, work: Work, clients: usize, time: Duration) -> Result<(Measured, f64), Failure> {
+        let seconds = || self.cluster.cpu().values().sum::<f64>();
+        let (before, client) = (seconds(), self.client.clone());
+        let run = async move { load::run(&client, work, clients, time).await };
+        let measured = self.runtime.block_on(self.runtime.spawn(run))??;
+        let cpu = (seconds() - before) * 1e6 / measured.count as f64;
+        Ok((measured, cpu))
+    }
+
+    fn stop(self) {
+        self.runtime.block_on(self.client.close());
+        self.cluster.stop();
+    }
+}
+
+/// Measures all of it.
+pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
+    println!("\nshards, three nodes and the client on this machine, durable");
+    let sites = [(1, Site::start(1, bank)?), (16, Site::start(16, bank)?)];
+    let works: [(&str, Work); 3] = [
+        ("put", put),
+        ("two-key transaction, one shard", together),
+        ("call of a two-key transfer", transfer),
+    ];
+    for (what, work) in works {
+        let mut cpu = [0.0; 2];
+        // In turns, so that a machine that changes its speed changes both.
+        for _ in 0..2 {
+            for (at, (shards, site)) in sites.iter().enumerate() {
+                let (measured, used) = site.run(work, 64, time)?;
+                cpu[at] += used / 2.0;
+                load::print(what, 64, &format!("{shards} shards, {used:.0} us of CPU"), &measured);
+            }
+        }
+        let ratio = cpu[1] / cpu[0];
+        println!("{what}: CPU time with 16 shards / with 1: {ratio:.2}x");
+    }
+    let [_, (_, site)] = &sites;
+    for clients in [1, 64] {
+        let mut p50 = [Duration::ZERO; 2];
+        for _ in 0..2 {
+            for (at, (what, work)) in
+                [("two keys on one shard", together as Work), ("two keys on two shards", apart)]
+                    .into_iter()
+                    .enumerate()
+            {
+                let (measured, used) = site.run(work, clients, time)?;
+                p50[at] += measured.p50;
+                load::print(what, clients, &format!("16 shards, {used:.0} us of CPU"), &measured);
+            }
+        }
+        let ratio = p50[1].as_secs_f64() / p50[0].as_secs_f64();
+        println!("p50 of two shards / one, {clients} in flight: {ratio:.2}x");
+    }
+    for (_, site) in sites {
+        site.stop();
+    }
+    Ok(())
+}
