@@ -90,7 +90,7 @@ fn simulation_sweep_keeps_every_promise() {
 /// told by its faults, and twelve seeds try to find it again.
 #[test]
 fn simulation_scenarios_of_the_past_stay_mended() {
-    let scenarios: [(&str, &str); 7] = [
+    let scenarios: [(&str, &str); 10] = [
         (
             "nodes join shards that have different leaders",
             "--shards 3 --fault members --fault crash",
@@ -101,6 +101,9 @@ fn simulation_scenarios_of_the_past_stay_mended() {
         ("committed entries wait for a slow disk", "--fault slowdisk --fault restartofall"),
         ("votes of a first election get lost", "--loss 0.3 --fault clockjump"),
         ("a replica is lost", "--fault replicalost --fault pause"),
+        ("the leader joined while a node was away", "--fault logrot --fault members --fault pause"),
+        ("a log is behind its state", "--fault fulldisk --fault crash --fault oneway"),
+        ("an index changes on the disk", "--fault statelost --workload leases"),
     ];
     let components = Components::build();
     for (name, args) in scenarios {
@@ -108,6 +111,13 @@ fn simulation_scenarios_of_the_past_stay_mended() {
         print!("{name}: ");
         must_pass(&components.sweep(&args, 1..13).run());
     }
+}
+
+#[test]
+fn simulation_transactions_across_shards_keep_their_promises() {
+    let components = Components::build();
+    let args = ["--workload", "across", "--workload", "branches", "--shards", "5"];
+    must_pass(&components.sweep(&args, 1..41).run());
 }
 
 #[test]
