@@ -67,6 +67,7 @@ impl Opening {
         let made = openraft::Raft::new(id, self.raft.clone(), net.clone(), log, machine);
         let raft = made.await.boxed().context(RaftSnafu { what: "Raft does not start" })?;
         let (incoming, outgoing, fresh, warning) = Default::default();
-        Ok(Shard { id: shard, raft, reader, incoming, outgoing, net, fresh, warning })
+        let log = self.log.shard(shard);
+        Ok(Shard { id: shard, raft, reader, log, incoming, outgoing, net, fresh, warning })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aspen_core::defect::{Defect, is_planted};
 use aspen_core::{Consistency, LogIndex, NodeId, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
-use aspen_store::{Divergence, Proposal, Raft, StateReader, TypeConfig};
+use aspen_store::{Divergence, Proposal, Raft, ShardLog, StateReader, TypeConfig};
 use bytes::Bytes;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
@@ -23,6 +23,7 @@ pub struct Shard {
     pub id: ShardId,
     pub raft: Raft,
     pub reader: StateReader,
+    pub log: ShardLog,
     pub incoming: Incoming,
     pub outgoing: Outgoing,
     pub net: RaftNet,
@@ -168,12 +169,14 @@ impl Shard {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let state = self.reader.status();
+        // What Raft tells may be of before the latest entries were applied.
+        let last = metrics.last_log_index.max(self.log.last().map(|log_id| log_id.index));
         let failed = metrics.running_state.as_ref().err().map(|fatal| fatal.to_string());
         ShardStatus {
             shard: self.id,
             term: metrics.current_term,
             leader: metrics.current_leader.map(NodeId::new),
-            last: LogIndex::new(metrics.last_log_index.unwrap_or(0)),
+            last: LogIndex::new(last.unwrap_or(0)),
             applied: LogIndex::new(state.applied.map_or(0, |log_id| log_id.index)),
             snapshot: LogIndex::new(metrics.snapshot.map_or(0, |log_id| log_id.index)),
             revision: state.header.revision,

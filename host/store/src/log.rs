@@ -219,6 +219,11 @@ impl ShardLog {
         lock(&self.tail.memory).purged
     }
 
+    /// The last entry, on disk or not.
+    pub fn last(&self) -> Option<LogId> {
+        lock(&self.tail.memory).last()
+    }
+
     /// Drops what contradicts a state that reaches to `applied`, before Raft starts: the state came
     /// with a snapshot from another replica. Returns up to where the log is deleted once Raft runs.
     ///
