@@ -58,7 +58,7 @@ impl Plan {
         let mut plan = Plan {
             seed,
             nodes: if choices.below(8) == 0 { 5 } else { 3 },
-            shards: [1, 1, 2, 3, 4, 8][choices.below(6) as usize],
+            shards: [1, 1, 2, 3, 4][choices.below(5) as usize],
             loss: [0.0, 0.002, 0.01, 0.05][choices.below(4) as usize],
             duplicates: [0.0, 0.01, 0.1][choices.below(3) as usize],
             latency,
