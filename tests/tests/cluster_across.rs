@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use aspen_client::{
-    Client, OperationResult, Options, Read, Refusal, TransactionError, TransactionOutcome, Value,
-    WriteCommand, WriteError, WriteOp, after,
+    CallError, Client, GuestFault, OperationResult, Options, Read, Refusal, TransactionError,
+    TransactionOutcome, Val, Value, WriteCommand, WriteError, WriteOp, after,
 };
 use aspen_core::{Expectation, Key, Operation, ShardId, ShardRouter, Transact};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
+use aspen_tests::guests::component;
 use tokio::task::JoinSet;
 
 const SHARDS: u16 = 3;
@@ -175,6 +176,62 @@ async fn cluster_across_shards_is_done_once_however_often_it_is_asked_for() {
             assert_eq!(record.version.get(), n, "{key}");
         }
     }
+    nothing_locked(&cluster).await;
+    hasty.close().await;
+    client.close().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_across_shards_a_function_is_called_as_on_one() {
+    let (cluster, client) = cluster().await;
+    client.upload("bank", component("bank")).await.unwrap();
+    let account = |shard: u16| key(shard, "account/").trim_start_matches("account/").to_string();
+    let [a, b, c] = [0, 1, 2].map(account);
+    let home = |name: &str| format!("account/{name}");
+    let call = async |function: &str, near: &str, args: &[Val]| {
+        client.call_across("bank", function, home(near), args).await
+    };
+    for name in [&a, &b, &c] {
+        call("open", name, &[name.as_str().into(), 100u64.into()]).await.unwrap();
+    }
+    let args =
+        |from: &str, to: &str, cents: u64| -> [Val; 3] { [from.into(), to.into(), cents.into()] };
+    let foreign = client.call("bank", "transfer", home(&a), &args(&a, &b, 1)).await.unwrap_err();
+    let CallError::Faulted { fault: GuestFault::WrongShard { key, .. }, .. } = &foreign else {
+        panic!("{foreign}")
+    };
+    assert_eq!(key.to_string(), home(&b));
+    let done = call("transfer", &c, &args(&a, &b, 30)).await.unwrap();
+    assert_eq!(done.writes, 2, "whoever coordinates: its shard need not be touched");
+    let poor = call("transfer", &a, &args(&a, &b, 71)).await.unwrap_err();
+    assert!(matches!(poor, CallError::Aborted { .. }), "{poor}");
+    let none = call("nothing", &a, &[]).await.unwrap_err();
+    let CallError::CallRefusal { refusal: Refusal::FunctionUnknown } = none else {
+        panic!("{none}")
+    };
+
+    // Many at once, of a client that asks again and again: each is done once.
+    let options = Options { attempt: Duration::from_millis(20), ..Options::default() };
+    let hasty = cluster.client_with(Options { limit: Duration::from_secs(60), ..options }).await;
+    let mut workers = JoinSet::new();
+    for (from, to) in [(&a, &b), (&b, &c), (&c, &a)] {
+        let (hasty, near, args) = (hasty.clone(), home(from), args(from, to, 1));
+        workers.spawn(async move {
+            for _ in 0..15 {
+                hasty.call_across("bank", "transfer", &near, &args).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = workers.join_next().await {
+        done.unwrap();
+    }
+    let mut balances = vec![];
+    for name in [&a, &b, &c] {
+        let record = client.get(home(name)).await.unwrap().unwrap();
+        balances.push(u64::from_le_bytes(record.value.as_bytes().try_into().unwrap()));
+    }
+    assert_eq!(balances, [70, 130, 100]);
     nothing_locked(&cluster).await;
     hasty.close().await;
     client.close().await;

@@ -9,7 +9,8 @@
 use std::fmt::Debug;
 
 use aspen_core::{
-    Actual, Branch, ComponentHash, ConflictError, Decide, Decision, Finish, Prepare, TxnId, Vote,
+    Actual, Answer, Branch, ComponentHash, ConflictError, Decide, Decision, Finish, Prepare, TxnId,
+    Vote,
 };
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
@@ -80,7 +81,7 @@ fn commands() -> Vec<Command> {
     let decision = Decision::Commit { branch: Branch::Then, tickets: vec![(SHARD, 4)] };
     vec![
         Command::Prepare(Prepare { txn, part: transact.clone() }),
-        Command::Decide(Decide { txn, decision, results: vec![] }),
+        Command::Decide(Decide { txn, decision, answer: Answer::Results(vec![]) }),
         Command::Finish(Finish { txn, ticket: Some(4), branch: None }),
         Command::Forget(vec![txn, txn]),
         Command::OpenSession,

@@ -282,6 +282,9 @@ pub struct Call {
     /// A key of the shard that shall run it: the function may touch keys of that shard alone.
     #[arg(long)]
     pub key: String,
+    /// Let it touch keys of any shard: slower, for it commits as a transaction across shards.
+    #[arg(long)]
+    pub across: bool,
     /// Print result, fuel and revision as JSON.
     #[arg(long)]
     pub json: bool,

@@ -297,7 +297,7 @@ impl Client {
     }
 
     /// As [`Self::propose`], whatever the request is that proposes.
-    async fn propose_as(
+    pub(crate) async fn propose_as(
         &self,
         shard: ShardId,
         request: impl Fn(RequestId) -> Request,

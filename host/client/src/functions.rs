@@ -68,20 +68,28 @@ impl Client {
         args: &[Val],
         reads: Vec<Read>,
     ) -> Result<CallReply, CallError> {
-        let key = to_key(key)?;
-        let args = encode_vals(args).map_err(Invalid::from)?;
-        let shard = self.router().shard(key.as_bytes());
-        let call = Call { key, component, function: function.into(), args, reads };
-        match self.propose(shard, &Command::Call(call)).await? {
-            Outcome::Returned { revision, values, fuel, writes } => {
-                Ok(CallReply { value: one(&values)?, revision, fuel, writes })
-            }
-            Outcome::Aborted { error, fuel } => AbortedSnafu { error: one(&error)?, fuel }.fail(),
-            Outcome::Faulted { fault, fuel } => FaultedSnafu { fault, fuel }.fail(),
-            Outcome::Conflict { conflicts, .. } => CallConflictSnafu { conflicts }.fail(),
-            Outcome::Refused(refusal) => CallRefusalSnafu { refusal }.fail(),
-            _ => Err(ProtocolSnafu.build().into()),
-        }
+        let call = to_call(component, function, key, args, reads)?;
+        let shard = self.router().shard(call.key.as_bytes());
+        answer(self.propose(shard, &Command::Call(call)).await?)
+    }
+
+    /// Calls a function that may touch keys of any shard; the shard of `key` coordinates.
+    ///
+    /// It runs beside the log on what is there, and commits as a transaction across shards, repeated
+    /// while what it read changes: exactly once and at one moment like any other call, but slower,
+    /// and under contention it may give up. A range that it scans must lie on one shard.
+    pub async fn call_across(
+        &self,
+        component: &str,
+        function: &str,
+        key: impl AsRef<[u8]>,
+        args: &[Val],
+    ) -> Result<CallReply, CallError> {
+        let name = Name::new(component).map_err(Invalid::from)?;
+        let call = to_call(ComponentRef::Name(name), function, key, args, vec![])?;
+        let shard = self.router().shard(call.key.as_bytes());
+        let across = |request| Request::CallAcross { shard, request, call: call.clone() };
+        answer(self.propose_as(shard, across).await?)
     }
 
     /// The names that components were uploaded under.
@@ -109,4 +117,29 @@ fn one(values: &Bytes) -> Result<Option<Val>, RequestError> {
     let mut values = decode_vals(values).ok().context(ProtocolSnafu)?;
     ensure!(values.len() <= 1, ProtocolSnafu);
     Ok(values.pop())
+}
+
+fn to_call(
+    component: ComponentRef,
+    function: &str,
+    key: impl AsRef<[u8]>,
+    args: &[Val],
+    reads: Vec<Read>,
+) -> Result<Call, CallError> {
+    let (key, function) = (to_key(key)?, function.into());
+    let args = encode_vals(args).map_err(Invalid::from)?;
+    Ok(Call { key, component, function, args, reads })
+}
+
+fn answer(outcome: Outcome) -> Result<CallReply, CallError> {
+    match outcome {
+        Outcome::Returned { revision, values, fuel, writes } => {
+            Ok(CallReply { value: one(&values)?, revision, fuel, writes })
+        }
+        Outcome::Aborted { error, fuel } => AbortedSnafu { error: one(&error)?, fuel }.fail(),
+        Outcome::Faulted { fault, fuel } => FaultedSnafu { fault, fuel }.fail(),
+        Outcome::Conflict { conflicts, .. } => CallConflictSnafu { conflicts }.fail(),
+        Outcome::Refused(refusal) => CallRefusalSnafu { refusal }.fail(),
+        _ => Err(ProtocolSnafu.build().into()),
+    }
 }

@@ -21,7 +21,7 @@ use crate::limits::{CONFLICTS_MAX, RESULTS_BYTES_MAX, TXN_SHARDS_MAX};
 use crate::outcome::{ConflictError, OperationResult, Outcome, Refusal, Vote};
 use crate::route::ShardRouter;
 use crate::transact::{Operation, Read, Transact};
-use crate::two_phase::{Branch, Decide, Decision, Finish, Prepare, TxnId};
+use crate::two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, TxnId};
 
 /// A transaction, taken apart by shard.
 #[derive(Clone, Debug)]
@@ -78,6 +78,12 @@ impl Split {
         })
     }
 
+    /// Lets `shard` take part, whether or not it is touched.
+    pub fn with(mut self, shard: ShardId) -> Self {
+        self.parts.entry(shard).or_default();
+        self
+    }
+
     /// The shards that it touches.
     pub fn shards(&self) -> impl Iterator<Item = ShardId> {
         self.parts.keys().copied()
@@ -131,6 +137,7 @@ pub enum Reply {
 pub struct Coordinator {
     txn: TxnId,
     split: Split,
+    answer: Option<Answer>,
     answers: BTreeMap<ShardId, Option<Bytes>>,
     phase: Phase,
     /// Shards that have not yet done what was decided.
@@ -146,11 +153,12 @@ enum Phase {
 }
 
 impl Coordinator {
-    /// An attempt at the transaction `split`; the coordinator's shard is one of its shards.
-    pub fn new(txn: TxnId, split: Split) -> Self {
+    /// An attempt at the transaction `split`; the coordinator's shard is one of its shards. The client
+    /// is told `answer` if it is done; none: the results of its operations.
+    pub fn new(txn: TxnId, split: Split, answer: Option<Answer>) -> Self {
         assert!(split.parts.contains_key(&txn.coordinator), "the coordinator takes part");
         let (answers, unfinished) = Default::default();
-        Self { txn, split, answers, phase: Phase::Preparing, unfinished }
+        Self { txn, split, answer, answers, phase: Phase::Preparing, unfinished }
     }
 
     /// The first actions.
@@ -235,11 +243,13 @@ impl Coordinator {
         let branch = if all_hold { Branch::Then } else { Branch::Otherwise };
         let ticket = |(shard, vote): (&ShardId, &Vote)| (*shard, vote.ticket);
         let others = votes.iter().filter(|(shard, _)| **shard != self.txn.coordinator);
-        let tickets = others.map(ticket).collect();
-        let results = self
-            .results(branch, votes)
-            .map_err(|refusal| Reply::Outcome(encode(&Outcome::Refused(refusal))))?;
-        Ok(Decide { txn: self.txn, decision: Decision::Commit { branch, tickets }, results })
+        let decision = Decision::Commit { branch, tickets: others.map(ticket).collect() };
+        let results = || match self.answer.clone() {
+            Some(answer) => Ok(answer),
+            None => self.results(branch, votes).map(Answer::Results),
+        };
+        let refused = |refusal| Reply::Outcome(encode(&Outcome::Refused(refusal)));
+        Ok(Decide { txn: self.txn, decision, answer: results().map_err(refused)? })
     }
 
     /// What each operation of the whole comes to, in order.
@@ -286,6 +296,9 @@ impl Coordinator {
             self.unfinished.insert(shard);
             let finish = Finish { txn, ticket: Some(ticket), branch: Some(branch) };
             actions.push(Action::Finish(shard, finish));
+        }
+        if self.unfinished.is_empty() {
+            actions.push(Action::Forget);
         }
         actions
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Command, RequestId};
+use crate::command::{Call, Command, RequestId};
 use crate::digest::Digest;
 use crate::ids::{ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, ShardId, Timestamp};
 use crate::key::{Key, KeyRange};
@@ -92,6 +92,15 @@ pub enum Request {
         request: RequestId,
         /// The transaction.
         transact: Transact,
+    },
+    /// Call a function that may touch keys of any shard. Leader of `shard` only.
+    CallAcross {
+        /// The coordinator's shard: that of the call's key.
+        shard: ShardId,
+        /// Makes a repeat harmless; of a session on that shard.
+        request: RequestId,
+        /// The call.
+        call: Call,
     },
 }
 

@@ -21,10 +21,11 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ShardId, Timestamp};
-use crate::outcome::OperationResult;
+use crate::ids::{Fuel, ShardId, Timestamp};
+use crate::outcome::{GuestFault, OperationResult};
 use crate::transact::Transact;
 
 /// One attempt at a transaction across shards. In order of age.
@@ -60,8 +61,38 @@ pub struct Decide {
     pub txn: TxnId,
     /// What is done.
     pub decision: Decision,
-    /// The results of the branch that is done, for the client.
-    pub results: Vec<OperationResult>,
+    /// What the client is told if it is done.
+    pub answer: Answer,
+}
+
+/// What a client is told of a transaction across shards that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// What each operation of the branch came to.
+    Results(Vec<OperationResult>),
+    /// The result of the function whose writes they were.
+    Returned {
+        /// As in [`crate::Outcome::Returned`].
+        values: Bytes,
+        /// Fuel of its last run.
+        fuel: Fuel,
+        /// Keys it wrote.
+        writes: u32,
+    },
+    /// The error of a function: it wrote nothing, and what it had read was true.
+    Aborted {
+        /// As in [`crate::Outcome::Aborted`].
+        error: Bytes,
+        /// Fuel of its last run.
+        fuel: Fuel,
+    },
+    /// The fault of a function, likewise.
+    Faulted {
+        /// How it failed.
+        fault: GuestFault,
+        /// Fuel charged.
+        fuel: Fuel,
+    },
 }
 
 /// What became of an attempt.

@@ -2,11 +2,11 @@
 //! hold these; a failing one means that an older program cannot be read any more.
 
 use aspen_core::{
-    Actual, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef, ConflictError,
-    Consistency, Decide, Decision, Entry, Expectation, Expiry, Finish, Fuel, GuestFault, Key,
-    KeyRange, LeaseId, Name, Operation, OperationResult, Outcome, Prepare, Read, Record, Refusal,
-    Relation, Request, RequestId, Response, Revision, SessionId, ShardId, Timestamp, Transact,
-    TxnId, Upload, Value, Version, Vote, WriteOp, decode, encode,
+    Actual, Answer, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef,
+    ConflictError, Consistency, Decide, Decision, Entry, Expectation, Expiry, Finish, Fuel,
+    GuestFault, Key, KeyRange, LeaseId, Name, Operation, OperationResult, Outcome, Prepare, Read,
+    Record, Refusal, Relation, Request, RequestId, Response, Revision, SessionId, ShardId,
+    Timestamp, Transact, TxnId, Upload, Value, Version, Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -76,7 +76,7 @@ fn commands() -> [Command; 9] {
         Command::Upload(upload),
         Command::Tick,
         Command::Prepare(Prepare { txn: txn(), part: Transact::default() }),
-        Command::Decide(Decide { txn: txn(), decision: commit(), results: vec![] }),
+        Command::Decide(Decide { txn: txn(), decision: commit(), answer: Answer::Results(vec![]) }),
         Command::Finish(Finish { txn: txn(), ticket: Some(4), branch: Some(Branch::Otherwise) }),
         Command::Forget(vec![txn()]),
     ]
@@ -97,7 +97,7 @@ fn entries_are_pinned() {
         "03016e0177",
         "04",
         "05ac02020900000000",
-        "06ac020209000001030400",
+        "06ac02020900000103040000",
         "07ac02020901040101",
         "0801ac020209",
     ];

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use aspen_core::limits::TXN_AGE_MS_MAX;
 use aspen_core::{
-    Action, Branch, Caller, Command, Coordinator, Decide, Decision, Entry, Event, Expectation,
-    Finish, Key, Model, NoFunctions, Operation, Outcome, Prepare, Read, Refusal, Reply, RequestId,
-    ResidentChanges, SessionId, ShardId, ShardRouter, Split, State, Timestamp, Transact, TxnId,
-    Value, Version, View, WriteOp, apply, decode,
+    Action, Answer, Branch, Caller, Command, Coordinator, Decide, Decision, Entry, Event,
+    Expectation, Finish, Key, Model, NoFunctions, Operation, Outcome, Prepare, Read, Refusal,
+    Reply, RequestId, ResidentChanges, SessionId, ShardId, ShardRouter, Split, State, Timestamp,
+    Transact, TxnId, Value, Version, View, WriteOp, apply, decode,
 };
 use bytes::Bytes;
 
@@ -76,7 +76,8 @@ impl World {
             let held: Vec<_> =
                 locks.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();
             for (txn, ticket) in held {
-                let decide = Decide { txn, decision: Decision::Abort, results: vec![] };
+                let decide =
+                    Decide { txn, decision: Decision::Abort, answer: Answer::Results(vec![]) };
                 let asked = self.one(txn.coordinator.get(), Command::Decide(decide));
                 let Outcome::Decided(decision) = asked else { panic!("{asked:?}") };
                 let branch = decision.branch_for(ShardId::new(shard), ticket);
@@ -105,7 +106,8 @@ struct Attempt {
 
 impl Attempt {
     fn new(world: World, nonce: u64, sequence: u64, transact: &Transact) -> Self {
-        let coordinator = Coordinator::new(txn(nonce), Split::new(&router(), transact).unwrap());
+        let coordinator =
+            Coordinator::new(txn(nonce), Split::new(&router(), transact).unwrap(), None);
         let request = RequestId { session: SessionId::new(1), sequence, acknowledged: 0 };
         let in_flight = coordinator.begin();
         Self { world, coordinator: Some(coordinator), request, in_flight, reply: None }
@@ -368,7 +370,7 @@ fn txn_across_shards_refuses_what_it_cannot_do() {
 fn txn_attempt_that_is_over_or_too_old_is_not_prepared_again() {
     let mut world = World::new();
     let part = || transact(vec![], vec![set(&key(0, "a"), "1")]);
-    let abort = Decide { txn: txn(1), decision: Decision::Abort, results: vec![] };
+    let abort = Decide { txn: txn(1), decision: Decision::Abort, answer: Answer::Results(vec![]) };
     let decided = Outcome::Decided(Decision::Abort);
     assert_eq!(world.one(0, Command::Decide(abort.clone())), decided);
     let over = Outcome::Refused(Refusal::AttemptOver);
@@ -377,7 +379,7 @@ fn txn_attempt_that_is_over_or_too_old_is_not_prepared_again() {
     assert_eq!(prepare(&mut world, 0, 1, part()), over, "by its age, for nothing is remembered");
     assert_eq!(world.models[0].resident().locks.all_decided().count(), 0);
     let commit = Decision::Commit { branch: Branch::Then, tickets: vec![] };
-    let commit = Decide { txn: txn(1), decision: commit, results: vec![] };
+    let commit = Decide { txn: txn(1), decision: commit, answer: Answer::Results(vec![]) };
     assert_eq!(world.one(0, Command::Decide(commit)), over);
 }
 
@@ -390,7 +392,7 @@ fn txn_locks_that_are_stored_are_those_that_are_loaded() {
     let part =
         transact(vec![Read::key(key(0, "r"), Expectation::Absent)], vec![set(&key(0, "a"), "1")]);
     prepare(&mut world, 0, 1, part);
-    let abort = Decide { txn: txn(2), decision: Decision::Abort, results: vec![] };
+    let abort = Decide { txn: txn(2), decision: Decision::Abort, answer: Answer::Results(vec![]) };
     world.one(0, Command::Decide(abort));
     let mut restored = aspen_core::Locks::default();
     for change in changes(&mut world).locks {

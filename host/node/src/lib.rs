@@ -19,6 +19,7 @@
 //! ```
 
 mod access;
+mod call_across;
 mod divergence;
 mod embedded;
 mod error;

@@ -20,6 +20,9 @@ pub const READ_WAIT: Duration = Duration::from_secs(5);
 /// How long a transaction across shards is tried before the client is told to ask again.
 pub const ACROSS_WAIT: Duration = Duration::from_secs(4);
 
+/// Runs of a function across shards until it misses nothing: the reads that depend on each other.
+pub const READ_AHEAD_RUNS_MAX: usize = 256;
+
 /// How long a shard may take to vote.
 pub const PREPARE_WAIT: Duration = Duration::from_secs(3);
 

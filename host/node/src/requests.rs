@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::call_across;
 use crate::limits::LOCKED_WAIT;
 use crate::node::Node;
 use crate::shard::{NotDone, Shard};
@@ -41,10 +42,7 @@ async fn answer(node: &Arc<Node>, from: PeerId, request: Request) -> Result<Resp
         Request::Write { shard, request, command } => {
             write(node, from, shard, request, command).await
         }
-        Request::Get { shard, keys, reads, consistency } => {
-            get(node, shard, keys, reads, consistency).await
-        }
-        Request::Scan(request) => scan(node, request).await,
+        Request::Get { .. } | Request::Scan(_) => read(node, request).await,
         Request::Lease { shard, lease } => self::lease(node, shard, lease).await,
         Request::Components => components(node).await,
         Request::Describe { name } => describe(node, name).await,
@@ -54,6 +52,20 @@ async fn answer(node: &Arc<Node>, from: PeerId, request: Request) -> Result<Resp
         Request::Across { shard, request, transact } => {
             two_phase::transact(node, from, shard, request, &transact).await
         }
+        Request::CallAcross { shard, request, call } => {
+            call_across::call(node, from, shard, request, call).await
+        }
+    }
+}
+
+/// Answers a request to read keys or a range.
+pub async fn read(node: &Node, request: Request) -> Result<Response, Refused> {
+    match request {
+        Request::Get { shard, keys, reads, consistency } => {
+            get(node, shard, keys, reads, consistency).await
+        }
+        Request::Scan(request) => scan(node, request).await,
+        _ => Err(Refused::Invalid { reason: "it is no read".into() }),
     }
 }
 

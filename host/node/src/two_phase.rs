@@ -16,12 +16,13 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aspen_core::{
-    Action, Branch, Caller, Command, Coordinator, Decide, Decision, Event, Finish, Outcome,
-    Refusal, Refused, Reply, RequestId, Response, ShardId, Split, Timestamp, Transact, TxnId,
-    decode, encode,
+    Action, Answer, Branch, Caller, Command, Coordinator, Decide, Decision, Event, Finish, Outcome,
+    Refusal, Refused, Reply, Request, RequestId, Response, ShardId, Split, Timestamp, Transact,
+    TxnId, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -31,7 +32,7 @@ use crate::limits::{
     ACROSS_WAIT, FINISH_WAIT, LOCK_PATIENCE, PARTICIPATE_AGAIN, PREPARE_WAIT, SWEEP_EVERY,
 };
 use crate::node::Node;
-use crate::requests::{entry, find};
+use crate::requests::{self, entry, find};
 use crate::shard::{NotDone, Shard};
 
 /// What a node asks of the leader of another shard.
@@ -42,6 +43,8 @@ pub enum Participation {
     /// What was decided of an attempt that the shard coordinates. If nothing was, and nobody drives it
     /// there, it is aborted.
     Settle(TxnId),
+    /// A read for a function across shards: linearizable, and of nothing that is locked.
+    Read(Request),
 }
 
 /// The answer.
@@ -51,6 +54,8 @@ pub enum Participated {
     Outcome(Bytes),
     /// What was decided; none: the attempt is under way, ask again.
     Settled(Option<Decision>),
+    /// What was read.
+    Read(Response),
     /// This node does not lead the shard; perhaps that address does.
     NotLeader(Option<String>),
     /// No majority, or it is not known what became of it.
@@ -115,27 +120,38 @@ pub async fn transact(
         let reason = format!("the transaction is not one of {shard} and others");
         return Err(Refused::Invalid { reason });
     }
-    let until = Instant::now() + ACROSS_WAIT;
+    let asked = Asked { caller: Caller::new(*from.as_bytes()), request };
+    let outcome = commit(node, shard, &asked, &split, None, Instant::now() + ACROSS_WAIT).await?;
+    Ok(Response::Outcome(outcome))
+}
+
+/// Who asked for a transaction, and as what.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    pub caller: Caller,
+    pub request: RequestId,
+}
+
+/// Tries to commit until another transaction is not in the way; the encoded outcome.
+pub async fn commit(
+    node: &Arc<Node>,
+    shard: ShardId,
+    asked: &Asked,
+    split: &Split,
+    answer: Option<Answer>,
+    until: Instant,
+) -> Result<Bytes, Refused> {
     let mut pause = Duration::from_millis(1);
     loop {
-        let home = find(node, shard)?;
-        if home.leader() != Some(node.id()) {
-            return Err(Refused::NotLeader { leader: home.leader_address() });
-        }
+        let home = led(node, shard)?;
         let begun = home.reader.status().header.clock.max(Timestamp::new(node.clock_ms()));
         let txn = TxnId { begun, coordinator: shard, nonce: rand::random() };
         let (reply, replied) = oneshot::channel();
-        let coordinator = Coordinator::new(txn, split.clone());
-        let attempt = Attempt {
-            driven: Driven::new(node, txn),
-            caller: Caller::new(*from.as_bytes()),
-            request,
-        };
+        let coordinator = Coordinator::new(txn, split.clone(), answer.clone());
+        let attempt = Attempt { driven: Driven::new(node, txn), asked: *asked };
         tokio::spawn(attempt.drive(coordinator, reply));
         let (at, by) = match replied.await {
-            Ok(Reply::Outcome(outcome)) if !is_over(&outcome) => {
-                return Ok(Response::Outcome(outcome));
-            }
+            Ok(Reply::Outcome(outcome)) if !is_over(&outcome) => return Ok(outcome),
             Ok(Reply::Outcome(_)) => (shard, None),
             Ok(Reply::Locked(at, by)) => (at, Some(by)),
             Ok(Reply::Silent(silent)) => {
@@ -157,6 +173,15 @@ pub async fn transact(
     }
 }
 
+/// The shard, if this node leads it.
+pub fn led(node: &Node, shard: ShardId) -> Result<&Shard, Refused> {
+    let home = find(node, shard)?;
+    match home.leader() == Some(node.id()) {
+        true => Ok(home),
+        false => Err(Refused::NotLeader { leader: home.leader_address() }),
+    }
+}
+
 fn is_over(outcome: &[u8]) -> bool {
     let is_refusal = Outcome::is_refusal(outcome);
     is_refusal && matches!(decode(outcome), Ok(Outcome::Refused(Refusal::AttemptOver)))
@@ -174,8 +199,7 @@ pub fn locked_by(outcome: &[u8]) -> Option<TxnId> {
 /// One attempt, driven to its end whether or not anybody waits for it any more.
 struct Attempt {
     driven: Driven,
-    caller: Caller,
-    request: RequestId,
+    asked: Asked,
 }
 
 impl Attempt {
@@ -237,7 +261,8 @@ impl Attempt {
     async fn propose(&self, shard: ShardId, command: Command) -> Result<Bytes, NotDone> {
         let node = self.node();
         let shard = find(node, shard).map_err(|refused| NotDone::Stopped(refused.to_string()))?;
-        shard.propose(entry(node, self.caller, Some(self.request), command)).await
+        let Asked { caller, request } = self.asked;
+        shard.propose(entry(node, caller, Some(request), command)).await
     }
 }
 
@@ -265,13 +290,22 @@ async fn participate(
 }
 
 /// Asks a shard's leader, wherever it is, until it answers or the time is over.
-async fn ask(
+/// Boxed, for what a leader does to answer may be to ask.
+pub fn ask(
     node: &Node,
     shard: ShardId,
     what: Participation,
     limit: Duration,
+) -> BoxFuture<'_, Option<Participated>> {
+    Box::pin(ask_until(node, shard, what, Instant::now() + limit))
+}
+
+async fn ask_until(
+    node: &Node,
+    shard: ShardId,
+    what: Participation,
+    until: Instant,
 ) -> Option<Participated> {
-    let until = Instant::now() + limit;
     let mut hint = None;
     loop {
         let leader = node.shard(shard).and_then(Shard::leader_address);
@@ -310,6 +344,11 @@ pub async fn serve(node: &Node, shard: ShardId, what: Participation) -> Particip
             proposed.map(Participated::Outcome)
         }
         Participation::Settle(txn) => settle(node, home, txn).await.map(Participated::Settled),
+        Participation::Read(request) => {
+            return requests::read(node, request)
+                .await
+                .map_or_else(|_| Participated::Unavailable, Participated::Read);
+        }
     };
     match answer {
         Ok(answer) => answer,
@@ -326,7 +365,7 @@ async fn settle(node: &Node, home: &Shard, txn: TxnId) -> Result<Option<Decision
     if node.driving().has(&txn) {
         return Ok(None);
     }
-    let decide = Decide { txn, decision: Decision::Abort, results: vec![] };
+    let decide = Decide { txn, decision: Decision::Abort, answer: Answer::Results(vec![]) };
     let command = Command::Decide(decide);
     let outcome = home.propose(entry(node, Caller::LOCAL, None, command)).await?;
     match decode(&outcome) {

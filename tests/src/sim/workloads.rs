@@ -74,7 +74,7 @@ impl Workload {
             Workload::Bank => bank::prepare(client, site).await,
             Workload::Counters => counters::prepare(client, site).await,
             Workload::Uploads => uploads::prepare(client, site).await,
-            Workload::Branches => branches::prepare(client).await,
+            Workload::Branches => branches::prepare(client, site).await,
             _ => {}
         }
     }

@@ -67,7 +67,7 @@ pub async fn describe(client: &Client, name: &str, as_json: bool) -> Result<(), 
 
 /// `aspen call`
 pub async fn call(client: &Client, options: &Call) -> Result<(), Failure> {
-    let Call { name, function, args, key, json } = options;
+    let Call { name, function, args, key, across, json } = options;
     let manifest = client.describe(name).await?;
     let found = manifest.functions.iter().find(|candidate| candidate.name == *function);
     let Some(signature) = found else {
@@ -77,7 +77,10 @@ pub async fn call(client: &Client, options: &Call) -> Result<(), Failure> {
     };
     let args = wave::parse_args(signature, args)
         .map_err(|error| Failure::Usage { message: error.to_string() })?;
-    let reply = client.call(name, function, key, &args).await?;
+    let reply = match across {
+        true => client.call_across(name, function, key, &args).await?,
+        false => client.call(name, function, key, &args).await?,
+    };
     let value = reply.value.as_ref().map(wave::print);
     if *json {
         return say(&json!({

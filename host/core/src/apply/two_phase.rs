@@ -21,7 +21,7 @@ use crate::locks::{Locks, Prepared};
 use crate::outcome::{OperationResult, Outcome, Refusal, Vote};
 use crate::state::{Alias, Fault, Record, State, View};
 use crate::transact::{Expiry, Operation, Transact, WriteOp};
-use crate::two_phase::{Branch, Decide, Decision, Finish, Prepare, TxnId};
+use crate::two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, TxnId};
 
 /// Checks, locks and votes.
 pub fn prepare<S: State>(
@@ -135,7 +135,7 @@ pub fn decide<S: State>(
     context: &Context,
     decide: &Decide,
 ) -> Result<Effect, Fault> {
-    let Decide { txn, decision, results } = decide;
+    let Decide { txn, decision, answer } = decide;
     let locks = &state.resident().locks;
     let Decision::Commit { branch, .. } = decision else {
         if let Some(decided) = locks.decision(txn) {
@@ -153,9 +153,16 @@ pub fn decide<S: State>(
     state.resident_mut().locks.decide(*txn, decision.clone());
     let prepared = release(state, txn).expect("it is prepared");
     let (time, succeeded) = (context.time, *branch == Branch::Then);
-    let results = results.clone();
+    let answer = answer.clone();
     let outcome = write(state, &prepared.part, *branch, |revision| {
-        encode(&Outcome::Committed { revision, time, succeeded, results })
+        encode(&match answer {
+            Answer::Results(results) => Outcome::Committed { revision, time, succeeded, results },
+            Answer::Returned { values, fuel, writes } => {
+                Outcome::Returned { revision, values, fuel, writes }
+            }
+            Answer::Aborted { error, fuel } => Outcome::Aborted { error, fuel },
+            Answer::Faulted { fault, fuel } => Outcome::Faulted { fault, fuel },
+        })
     })?;
     Ok(Effect::Done { outcome, log: vec![] })
 }

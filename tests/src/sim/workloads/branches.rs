@@ -1,6 +1,6 @@
-//! A bank with branches: transfers and audits across shards.
+//! A bank with branches: transfers and audits across shards, as functions and as transactions.
 
-use aspen_client::{Client, Transaction, TransactionError};
+use aspen_client::{CallError, Client, Transaction, TransactionError, Val};
 
 use super::{Site, Started, Worker, insist};
 
@@ -8,13 +8,19 @@ const ACCOUNTS: u64 = 8;
 const CENTS: u64 = 1_000;
 
 /// No tag: the accounts live on all shards.
-fn key(account: u64) -> String {
-    format!("branch/{account}")
+fn name(account: u64) -> String {
+    format!("branch-{account}")
 }
 
-pub async fn prepare(client: &Client) {
+fn key(account: u64) -> String {
+    format!("account/{}", name(account))
+}
+
+pub async fn prepare(client: &Client, site: &Site<'_>) {
+    let component = &site.components["bank"];
+    insist(|| client.upload("bank", component.clone())).await;
     for account in 0..ACCOUNTS {
-        insist(|| client.put(key(account), CENTS.to_string())).await;
+        insist(|| client.put(key(account), CENTS.to_le_bytes())).await;
     }
 }
 
@@ -31,7 +37,7 @@ pub fn start(site: &Site<'_>) -> Started {
 
 async fn balance(t: &Transaction, account: u64) -> Result<u64, TransactionError> {
     let value = t.get(key(account)).await?.expect("accounts are open");
-    Ok(String::from_utf8_lossy(value.as_bytes()).parse().expect("a balance is a number"))
+    Ok(u64::from_le_bytes(value.as_bytes().try_into().expect("a balance has 8 bytes")))
 }
 
 /// The sum of all accounts, read at one moment.
@@ -57,18 +63,32 @@ async fn work(worker: Worker) {
         }
         let account = || rand::random_range(0..ACCOUNTS);
         let (from, to, cents) = (account(), account(), rand::random_range(1..CENTS));
-        if from != to {
-            transfer(&worker, from, to, cents).await;
+        match rand::random_bool(0.5) {
+            true => call(&worker, from, to, cents).await,
+            false if from != to => transact(&worker, from, to, cents).await,
+            false => {}
         }
     }
 }
 
-async fn transfer(worker: &Worker, from: u64, to: u64, cents: u64) {
+async fn call(worker: &Worker, from: u64, to: u64, cents: u64) {
+    let args = [Val::String(name(from)), Val::String(name(to)), Val::U64(cents)];
+    match worker.client.call_across("bank", "transfer", key(from), &args).await {
+        Ok(_) => worker.note(format_args!("called {from} to {to} {cents}")),
+        // Too few cents, or from an account to itself; or nobody can tell.
+        Err(error @ (CallError::Aborted { .. } | CallError::CallRequest { .. })) => {
+            worker.note(format_args!("called {from} to {to} {cents}: {error}"));
+        }
+        Err(error) => panic!("branches: a transfer cannot end so: {error}"),
+    }
+}
+
+async fn transact(worker: &Worker, from: u64, to: u64, cents: u64) {
     let done = worker.client.transact(|t| async move {
         let (has, had) = (balance(&t, from).await?, balance(&t, to).await?);
         let Some(left) = has.checked_sub(cents) else { return Err(t.give_up("too few cents")) };
-        t.set(key(from), left.to_string());
-        t.set(key(to), (had + cents).to_string());
+        t.set(key(from), left.to_le_bytes());
+        t.set(key(to), (had + cents).to_le_bytes());
         Ok(())
     });
     match done.await {

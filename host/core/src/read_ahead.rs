@@ -1,0 +1,188 @@
+//! A view for a function across shards, which reads what nobody knows beforehand.
+//!
+//! ```text
+//! run 1   get a: not known yet            -> a is read from its shard
+//! run 2   get a, get b: not known yet     -> b is read from its shard
+//! run 3   get a, get b, put a, put b: returned     reads { a, b }, writes { a, b }
+//! ```
+//!
+//! A run ends at the first thing that is not known ([`ReadAhead::need`]); whoever runs the function
+//! reads that and runs it again from the start. Functions are deterministic, so each run gets as far
+//! as the one before. Promises that [`ReadAhead::reads`] names everything that a run was told,
+//! absent keys of ranges included: a transaction that checks these reads makes the run one that
+//! happened at one moment. Leaves out who reads, and how often.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::ids::{ComponentHash, Name, Revision};
+use crate::key::{Key, KeyRange};
+use crate::limits::{READ_BYTES_MAX, TXN_OPS_MAX};
+use crate::message::Page;
+use crate::outcome::Refusal;
+use crate::state::{Alias, Fault, Record, View};
+use crate::transact::Read;
+
+/// What is known so far.
+#[derive(Debug)]
+pub struct ReadAhead {
+    component: ComponentHash,
+    code: Bytes,
+    records: BTreeMap<Key, Option<Record>>,
+    scans: Vec<Scanned>,
+    bytes: usize,
+    need: RefCell<Option<Need>>,
+}
+
+/// What a run could not go on without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A key.
+    Key(Key),
+    /// The next page of a range.
+    Page {
+        /// What of the range is not known yet.
+        rest: KeyRange,
+        /// From its end.
+        reverse: bool,
+    },
+}
+
+#[derive(Debug)]
+struct Scanned {
+    range: KeyRange,
+    reverse: bool,
+    items: Vec<(Key, Record)>,
+    /// What of the range is not known yet.
+    rest: Option<KeyRange>,
+    /// The pieces that are known, each as of its revision.
+    pieces: Vec<(KeyRange, Revision)>,
+}
+
+impl ReadAhead {
+    /// Nothing is known but the component.
+    pub fn new(component: ComponentHash, code: Bytes) -> Self {
+        let (records, scans, need) = Default::default();
+        Self { component, code, records, scans, bytes: 0, need }
+    }
+
+    /// What the last run could not go on without; none if it went to its end.
+    pub fn need(&mut self) -> Option<Need> {
+        self.need.take()
+    }
+
+    /// A key was read.
+    pub fn knows_key(&mut self, key: Key, record: Option<Record>) -> Result<(), Refusal> {
+        self.bytes += key.as_bytes().len();
+        self.bytes += record.as_ref().map_or(0, |record| record.value.as_bytes().len());
+        self.records.insert(key, record);
+        self.check()
+    }
+
+    /// The next page of a range was read.
+    pub fn knows_page(
+        &mut self,
+        rest: &KeyRange,
+        reverse: bool,
+        page: Page,
+    ) -> Result<(), Refusal> {
+        let is_it = |scan: &Scanned| scan.reverse == reverse && scan.rest.as_ref() == Some(rest);
+        let at = self.scans.iter().position(is_it).unwrap_or_else(|| {
+            let (items, pieces) = Default::default();
+            let (range, rest) = (rest.clone(), Some(rest.clone()));
+            self.scans.push(Scanned { range, reverse, items, rest, pieces });
+            self.scans.len() - 1
+        });
+        let scan = &mut self.scans[at];
+        let last = page.items.last().filter(|_| page.more).map(|item| item.key.clone());
+        scan.rest = last.map(|last| rest.beyond(&last, reverse));
+        let piece = match (&scan.rest, reverse) {
+            (None, _) => rest.clone(),
+            (Some(left), false) => {
+                KeyRange { start: rest.start.clone(), end: Some(left.start.clone()) }
+            }
+            (Some(left), true) => {
+                let start = left.end.clone().unwrap_or_default();
+                KeyRange { start, end: rest.end.clone() }
+            }
+        };
+        scan.pieces.push((piece, page.revision));
+        for item in page.items {
+            self.bytes += item.key.as_bytes().len() + item.record.value.as_bytes().len();
+            scan.items.push((item.key, item.record));
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        let pieces: usize = self.scans.iter().map(|scan| scan.pieces.len()).sum();
+        let reads = self.records.len() + pieces;
+        if reads > TXN_OPS_MAX {
+            return Err(Refusal::TooManyOperations { operations: reads as u64 });
+        }
+        let bytes = self.bytes as u64;
+        if self.bytes > READ_BYTES_MAX { Err(Refusal::ReadsTooLarge { bytes }) } else { Ok(()) }
+    }
+
+    /// Everything that was told.
+    pub fn reads(&self) -> Vec<Read> {
+        let keys = self.records.iter().map(|(key, record)| Read::key(key.clone(), record));
+        let pieces = self.scans.iter().flat_map(|scan| &scan.pieces);
+        let ranges = pieces.filter(|(range, _)| !range.is_empty()).map(|(range, revision)| {
+            Read::Range { range: range.clone(), unchanged_since: *revision }
+        });
+        keys.chain(ranges).collect()
+    }
+
+    fn needs(&self, need: Need) -> Fault {
+        *self.need.borrow_mut() = Some(need);
+        Fault::new("reading ahead", "it is not known yet")
+    }
+}
+
+impl View for ReadAhead {
+    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+        match self.records.get(key) {
+            Some(record) => Ok(record.clone()),
+            None => Err(self.needs(Need::Key(key.clone()))),
+        }
+    }
+
+    fn scan(
+        &self,
+        range: &KeyRange,
+        reverse: bool,
+        visit: &mut dyn FnMut(&[u8], Record) -> bool,
+    ) -> Result<(), Fault> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let is_it = |scan: &&Scanned| scan.range == *range && scan.reverse == reverse;
+        let Some(scan) = self.scans.iter().find(is_it) else {
+            return Err(self.needs(Need::Page { rest: range.clone(), reverse }));
+        };
+        for (key, record) in &scan.items {
+            if !visit(key.as_bytes(), record.clone()) {
+                return Ok(());
+            }
+        }
+        match &scan.rest {
+            Some(rest) => Err(self.needs(Need::Page { rest: rest.clone(), reverse })),
+            None => Ok(()),
+        }
+    }
+
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+        Ok((*hash == self.component).then(|| self.code.clone()))
+    }
+
+    fn alias(&self, _name: &Name) -> Result<Option<Alias>, Fault> {
+        Ok(None)
+    }
+
+    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
+        Ok(vec![])
+    }
+}

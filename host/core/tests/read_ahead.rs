@@ -1,0 +1,112 @@
+//! What a function across shards is told, and what of it must hold when it commits.
+
+use aspen_core::{
+    ComponentHash, Expectation, Item, Key, KeyRange, LeaseId, Need, Page, Read, ReadAhead, Record,
+    Refusal, Revision, Value, Version, View,
+};
+use bytes::Bytes;
+
+fn key(text: &str) -> Key {
+    Key::try_from(text).unwrap()
+}
+
+fn record(revision: u64) -> Record {
+    Record {
+        value: Value::try_from("v").unwrap(),
+        version: Version::new(1),
+        create_revision: Revision::new(revision),
+        mod_revision: Revision::new(revision),
+        lease: LeaseId::NONE,
+    }
+}
+
+fn page(revision: u64, keys: &[&str], more: bool) -> Page {
+    let items = keys.iter().map(|text| Item { key: key(text), record: record(1) }).collect();
+    Page { revision: Revision::new(revision), items, more }
+}
+
+fn scan(known: &ReadAhead, range: &KeyRange, reverse: bool, most: usize) -> Option<Vec<String>> {
+    let mut found = vec![];
+    let scanned = known.scan(range, reverse, &mut |key, _| {
+        found.push(String::from_utf8_lossy(key).into_owned());
+        found.len() < most
+    });
+    scanned.ok().map(|()| found)
+}
+
+fn nothing() -> ReadAhead {
+    ReadAhead::new(ComponentHash::new([1; 32]), Bytes::from_static(b"code"))
+}
+
+#[test]
+fn read_ahead_asks_for_what_it_misses_and_names_what_it_told() {
+    let mut known = nothing();
+    assert!(known.get(&key("a")).is_err());
+    assert_eq!(known.need(), Some(Need::Key(key("a"))));
+    assert_eq!(known.need(), None);
+    known.knows_key(key("a"), Some(record(7))).unwrap();
+    known.knows_key(key("b"), None).unwrap();
+    assert_eq!(known.get(&key("a")).unwrap(), Some(record(7)));
+    assert_eq!(known.get(&key("b")).unwrap(), None);
+    let expected = [
+        Read::key(key("a"), Expectation::ModRevision(Revision::new(7))),
+        Read::key(key("b"), Expectation::Absent),
+    ];
+    assert_eq!(known.reads(), expected);
+    let hash = ComponentHash::new([1; 32]);
+    assert_eq!(known.component(&hash).unwrap().as_deref(), Some(&b"code"[..]));
+    assert_eq!(known.component(&ComponentHash::new([2; 32])).unwrap(), None);
+}
+
+#[test]
+fn read_ahead_reads_a_range_page_by_page_in_both_directions() {
+    for reverse in [false, true] {
+        let mut known = nothing();
+        let range = KeyRange::from("a".."f");
+        let mut told: Vec<&str> = vec!["a", "b", "c", "d"];
+        if reverse {
+            told.reverse();
+        }
+        assert_eq!(scan(&known, &range, reverse, 9), None);
+        let Some(Need::Page { rest, .. }) = known.need() else { panic!() };
+        assert_eq!(rest, range);
+        known.knows_page(&rest, reverse, page(5, &told[..2], true)).unwrap();
+        assert_eq!(scan(&known, &range, reverse, 2).unwrap(), told[..2], "it wanted no more");
+        assert_eq!(known.need(), None);
+        assert_eq!(scan(&known, &range, reverse, 9), None);
+        let Some(Need::Page { rest, .. }) = known.need() else { panic!() };
+        known.knows_page(&rest, reverse, page(6, &told[2..], false)).unwrap();
+        assert_eq!(scan(&known, &range, reverse, 9).unwrap(), told);
+        assert_eq!(known.need(), None);
+        let ranges: Vec<(String, u64)> = known
+            .reads()
+            .into_iter()
+            .map(|read| match read {
+                Read::Range { range, unchanged_since } => {
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', "+");
+                    let end = range.end.as_ref().map_or(String::new(), |end| text(end));
+                    (format!("{}..{end}", text(&range.start)), unchanged_since.get())
+                }
+                Read::Key { .. } => panic!("no key was read"),
+            })
+            .collect();
+        let want = match reverse {
+            false => [("a..b+".to_string(), 5), ("b+..f".to_string(), 6)],
+            true => [("c..f".to_string(), 5), ("a..c".to_string(), 6)],
+        };
+        assert_eq!(ranges, want);
+    }
+}
+
+#[test]
+fn read_ahead_is_bounded() {
+    let mut known = nothing();
+    let mut refused = None;
+    for n in 0..2_000 {
+        refused = known.knows_key(key(&format!("k{n}")), None).err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused, Some(Refusal::TooManyOperations { operations: 1025 }));
+}

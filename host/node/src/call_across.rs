@@ -1,0 +1,225 @@
+//! Functions across shards: run beside the log on what was read, committed as a transaction.
+//!
+//! ```text
+//! run the function, read what it misses, run it again ... returned
+//! commit { reads it made, writes it made } across shards --conflict--> all over again
+//! ```
+//!
+//! Promises that the call happened at one moment, exactly once, as on one shard: its answer, also an
+//! error or a fault, is given only after its reads were found true together. It runs on a thread of
+//! its own with the stack that functions need, outside of apply, so it holds nobody up. Leaves out
+//! ranges that lie on several shards, and that a call never conflicts: it may, and is repeated.
+
+use std::sync::Arc;
+
+use aspen_core::{
+    Answer, Call, CallEnd, CallInput, CallResult, Caller, ComponentRef, Consistency, Fault,
+    Functions, Need, Operation, Outcome, Page, ReadAhead, Record, Refusal, Refused, Request,
+    RequestId, Response, ScanRequest, ShardId, ShardRouter, Split, Timestamp, Transact, decode,
+    encode,
+};
+use aspen_net::PeerId;
+use aspen_store::spawn_worker;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::limits::{ACROSS_WAIT, PREPARE_WAIT, READ_AHEAD_RUNS_MAX};
+use crate::node::Node;
+use crate::shard::Shard;
+use crate::two_phase::{Asked, Participated, Participation, ask, commit, led};
+
+/// Why a call ends without an outcome of its function.
+enum Stop {
+    /// It cannot be done so.
+    Refusal(Refusal),
+    Refused(Refused),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refusal(refusal)
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Stop::Refused(refused)
+    }
+}
+
+/// Does a call that may touch keys of any shard; `shard` is that of its key.
+pub async fn call(
+    node: &Arc<Node>,
+    from: PeerId,
+    shard: ShardId,
+    request: RequestId,
+    call: Call,
+) -> Result<Response, Refused> {
+    let asked = Asked { caller: Caller::new(*from.as_bytes()), request };
+    match try_call(node, shard, &asked, &call).await {
+        Ok(outcome) => Ok(Response::Outcome(outcome)),
+        Err(Stop::Refusal(refusal)) => Ok(Response::Outcome(encode(&Outcome::Refused(refusal)))),
+        Err(Stop::Refused(refused)) => Err(refused),
+    }
+}
+
+async fn try_call(
+    node: &Arc<Node>,
+    shard: ShardId,
+    asked: &Asked,
+    call: &Call,
+) -> Result<Bytes, Stop> {
+    call.check()?;
+    let home_of = node.router().shard(call.key.as_bytes());
+    if home_of != shard {
+        return Err(Refusal::WrongShard { shard: home_of }.into());
+    }
+    let until = Instant::now() + ACROSS_WAIT;
+    loop {
+        let (result, mut reads) = run(node, led(node, shard)?, asked, call).await?;
+        reads.extend(call.reads.iter().cloned());
+        let CallResult { end, fuel, writes, .. } = result;
+        let answer = match end {
+            CallEnd::Returned(values) => {
+                Answer::Returned { values, fuel, writes: writes.len() as u32 }
+            }
+            CallEnd::Aborted(error) => Answer::Aborted { error, fuel },
+            CallEnd::Faulted(fault) => Answer::Faulted { fault, fuel },
+            CallEnd::Refused(refusal) => return Err(refusal.into()),
+        };
+        let then = writes.into_iter().map(Operation::Write).collect();
+        let transact = Transact { reads, then, ..Transact::default() };
+        let split = Split::new(&node.router(), &transact)?.with(shard);
+        let outcome = commit(node, shard, asked, &split, Some(answer), until).await?;
+        // What the call itself expects is the caller's concern; what it read is read again.
+        let Ok(Outcome::Conflict { conflicts, .. }) = decode(&outcome) else { return Ok(outcome) };
+        let own = call.reads.iter().any(|read| match read {
+            aspen_core::Read::Key { key, .. } => conflicts.iter().any(|found| found.key == *key),
+            aspen_core::Read::Range { range, .. } => {
+                conflicts.iter().any(|found| range.contains(found.key.as_bytes()))
+            }
+        });
+        if own {
+            return Ok(outcome);
+        }
+        if Instant::now() >= until {
+            let reason = "what the function reads changes all the time".into();
+            return Err(Refused::Unavailable { reason }.into());
+        }
+    }
+}
+
+/// Runs the function until it misses nothing; what it came to, and everything that it was told.
+async fn run(
+    node: &Arc<Node>,
+    home: &Shard,
+    asked: &Asked,
+    call: &Call,
+) -> Result<(CallResult, Vec<aspen_core::Read>), Stop> {
+    let failed = |fault: Fault| Refused::Failed { reason: fault.to_string() };
+    let found = home.reader.read(|view, header| {
+        let component = match &call.component {
+            ComponentRef::Hash(hash) => Some(*hash),
+            ComponentRef::Name(name) => view.alias(name)?.map(|alias| alias.component),
+        };
+        let Some(component) = component else { return Ok(None) };
+        let code = view.component(&component)?;
+        Ok(code.map(|code| (component, code, header)))
+    });
+    let Some((component, code, header)) = found.map_err(failed)? else {
+        return Err(Refusal::ComponentUnknown.into());
+    };
+    let mut known = ReadAhead::new(component, code);
+    let seed = rand::random();
+    let time = header.clock.max(Timestamp::new(node.clock_ms()));
+    for _ in 0..READ_AHEAD_RUNS_MAX {
+        let (functions, call, caller) = (node.functions().clone(), call.clone(), asked.caller);
+        let work = move || {
+            let input = CallInput {
+                component,
+                function: &call.function,
+                args: &call.args,
+                // Every key is at home.
+                shard: ShardId::new(0),
+                router: ShardRouter::new(1).expect("one shard is allowed"),
+                revision: header.revision.next(),
+                time,
+                seed,
+                caller,
+            };
+            let result = functions.call(&known, &input);
+            (result, known)
+        };
+        let (result, back) = on_a_stack(work).await?;
+        known = back;
+        match known.need() {
+            None => return Ok((result.map_err(failed)?, known.reads())),
+            Some(need) => read(node, &mut known, need).await?,
+        }
+    }
+    Err(Refusal::TooManyOperations { operations: READ_AHEAD_RUNS_MAX as u64 }.into())
+}
+
+/// Runs `work` on a thread with a stack for functions; in the simulation as a task.
+async fn on_a_stack<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refused> {
+    let failed = |reason: String| Refused::Failed { reason };
+    let (sender, done) = oneshot::channel();
+    let job = async move {
+        // Whoever asked may have gone.
+        let _: Result<(), T> = sender.send(work());
+    };
+    let worker = spawn_worker("aspen-across", aspen_functions::STACK_BYTES, job);
+    let worker = worker.map_err(|error| failed(format!("starting a thread: {error}")))?;
+    let done = done.await;
+    worker.join().await;
+    done.map_err(|_| failed("running a function panicked".into()))
+}
+
+/// Reads what a function misses, from the leader of its shard.
+async fn read(node: &Node, known: &mut ReadAhead, need: Need) -> Result<(), Stop> {
+    let consistency = Consistency::Linearizable;
+    match need {
+        Need::Key(key) => {
+            let shard = node.router().shard(key.as_bytes());
+            let keys = vec![key.clone()];
+            let get = Request::Get { shard, keys, reads: vec![], consistency };
+            match ask_to_read(node, shard, get).await? {
+                Response::Records { mut records, .. } => {
+                    let record: Option<Record> = records.pop().flatten();
+                    Ok(known.knows_key(key, record)?)
+                }
+                other => Err(unexpected(other)),
+            }
+        }
+        Need::Page { rest, reverse } => {
+            let shard = node.router().range_shard(&rest).ok_or(Refusal::RangeAcrossShards)?;
+            let (range, limit) = (rest.clone(), u32::MAX);
+            let (keys_only, reads) = (false, vec![]);
+            let scan = ScanRequest { shard, range, reverse, keys_only, limit, reads, consistency };
+            match ask_to_read(node, shard, Request::Scan(scan)).await? {
+                Response::Page(page) => {
+                    let page: Page = page;
+                    Ok(known.knows_page(&rest, reverse, page)?)
+                }
+                other => Err(unexpected(other)),
+            }
+        }
+    }
+}
+
+fn unexpected(response: Response) -> Stop {
+    match response {
+        Response::Refused(refused) => refused.into(),
+        _ => Refused::Unavailable { reason: "a read was not answered".into() }.into(),
+    }
+}
+
+async fn ask_to_read(node: &Node, shard: ShardId, read: Request) -> Result<Response, Stop> {
+    match ask(node, shard, Participation::Read(read), PREPARE_WAIT).await {
+        Some(Participated::Read(response)) => Ok(response),
+        _ => Err(Refused::Unavailable { reason: format!("{shard} does not answer") }.into()),
+    }
+}
