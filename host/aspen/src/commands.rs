@@ -35,6 +35,7 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Scan(options) => keys::scan(client, options).await,
         Command::Txn(options) => txn::run(client, options).await,
         Command::Lease(command) => leases::run(client, command).await,
+        Command::Route { key, json } => cluster::route(client, key, *json).await,
         Command::Status { json } => cluster::status(client, *json).await,
         Command::Upload { file, name } => functions::upload(client, file, name).await,
         Command::Functions { json } => functions::list(client, *json).await,

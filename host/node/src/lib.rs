@@ -19,6 +19,7 @@
 //! ```
 
 mod access;
+mod balance;
 mod divergence;
 mod embedded;
 mod error;

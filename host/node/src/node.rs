@@ -11,12 +11,14 @@ use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
 use aspen_store::{Log, StoreError};
 use bytes::Bytes;
+use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use snafu::ResultExt;
 use tokio::sync::Mutex;
 
 use crate::access::{self, Access, Members};
+use crate::balance;
 use crate::divergence::DigestCheck;
 use crate::error::{NodeError, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
@@ -147,6 +149,7 @@ impl Node {
             }
         }
         node.watch_leases();
+        node.watch(balance::balance(Arc::downgrade(&node)));
         node.watch(access::learn(Arc::downgrade(&node), node.access.refused()));
         Ok(node)
     }
@@ -215,14 +218,13 @@ impl Node {
             // Aborted: the result says just that.
             let _ = watcher.await;
         }
-        for shard in self.shards() {
-            shard.hand_over(HANDOVER_WAIT).await;
-        }
-        for shard in self.shards() {
+        join_all(self.shards().map(|shard| shard.hand_over(HANDOVER_WAIT))).await;
+        let close = async |shard: &Shard| {
             // Fails only when the group has stopped already.
             let _ = shard.raft.shutdown().await;
             shard.reader.closed().await;
-        }
+        };
+        join_all(self.shards().map(close)).await;
         // What was acknowledged is on disk already; a failing disk has stopped the shards.
         let _ = self.opening.log.clone().close().await;
     }

@@ -9,12 +9,12 @@ use aspen_core::{Consistency, LogIndex, NodeId, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
 use aspen_store::{Divergence, Proposal, Raft, StateReader, TypeConfig};
 use bytes::Bytes;
-use openraft::ReadPolicy;
+use openraft::{Instant as _, LogIdOptionExt, ReadPolicy};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
 use tokio::time::Instant;
 
-use crate::limits::{READ_WAIT, WRITE_WAIT};
+use crate::limits::{BALANCE_LAG_MAX, READ_WAIT, WRITE_WAIT};
 use crate::raft_net::RaftNet;
 use crate::raft_serve::{Incoming, Outgoing};
 
@@ -221,13 +221,44 @@ impl Shard {
             };
             others.max_by_key(|id| (index(id), std::cmp::Reverse(*id)))
         };
-        let Some(best) = best else { return };
-        if self.raft.trigger().transfer_leader(best).await.is_ok() {
-            let gone = self.raft.wait(Some(limit));
-            let told = |m: &openraft::RaftMetrics<TypeConfig>| m.current_leader != Some(me);
+        if let Some(best) = best {
             // Stopping goes on without a successor too: the others elect one.
-            let _ = gone.metrics(told, "another leads").await;
+            let _ = self.give_to(NodeId::new(best), limit).await;
         }
+    }
+
+    /// As the leader: the other voters that could take the lead at once, for they have answered
+    /// lately and lack next to nothing. None while the members change.
+    pub fn successors(&self) -> Vec<NodeId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let (members, me) = (&metrics.membership_config, *self.raft.node_id());
+        let is_settled = members.membership().get_joint_config().len() == 1
+            && members.log_id().index() <= metrics.last_applied.index();
+        let (Some(matched), Some(heard)) = (&metrics.replication, &metrics.heartbeat) else {
+            return vec![];
+        };
+        let last = metrics.last_log_index.unwrap_or(0);
+        let lately = 3 * Duration::from_millis(self.raft.config().heartbeat_interval);
+        let can_lead = |id: &u64| {
+            let has = matched.get(id).copied().flatten().map_or(0, |log_id| log_id.index);
+            let heard = heard.get(id).copied().flatten();
+            has + BALANCE_LAG_MAX >= last && heard.is_some_and(|at| at.elapsed() <= lately)
+        };
+        let others = members.membership().voter_ids().filter(|id| *id != me && can_lead(id));
+        if is_settled { others.map(NodeId::new).collect() } else { vec![] }
+    }
+
+    /// As the leader: gives the lead to voter `to`. Returns whether it has it within `limit`.
+    pub async fn give_to(&self, to: NodeId, limit: Duration) -> bool {
+        let (me, to) = (*self.raft.node_id(), to.get());
+        if self.raft.trigger().transfer_leader(to).await.is_err() {
+            return false;
+        }
+        let told =
+            |m: &openraft::RaftMetrics<TypeConfig>| m.current_leader.is_some_and(|id| id != me);
+        let told = self.raft.wait(Some(limit)).metrics(told, "another leads").await;
+        told.is_ok_and(|metrics| metrics.current_leader == Some(to))
     }
 }
 
