@@ -60,12 +60,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show every node: leader, log, state and digest of each shard.
-    Status {
-        /// Print as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show every node, and of each shard its leader, replicas, applied entries, size and rate.
+    Status(Status),
     /// Start a function: a crate with WIT, code and a native test.
     New {
         /// Name of the folder and of the crate (a-z, 0-9, '-').
@@ -100,6 +96,17 @@ pub enum Command {
     /// Change the members of the cluster.
     #[command(subcommand)]
     Cluster(Cluster),
+}
+
+/// `aspen status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Every shard in a line of its own, also when there are more than 16.
+    #[arg(long)]
+    pub shards: bool,
+    /// Print every replica as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `aspen dev`

@@ -60,7 +60,11 @@ pub async fn restart(dir: &Path, shards: Option<u16>) -> Result<Server, ServerEr
     let unused = SocketAddr::from(([127, 0, 0, 1], 0));
     let bound = Bound::open(dir, unused).await?;
     if bound.folder().is_occupied() {
-        same_shards(dir, bound.folder().identity()?.shards, shards)?;
+        let same = same_shards(dir, bound.folder().identity()?.shards, shards);
+        if let Err(error) = same {
+            bound.close().await;
+            return Err(error);
+        }
     }
     serve(bound).await
 }

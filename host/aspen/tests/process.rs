@@ -119,10 +119,10 @@ fn process_route_names_tag_hash_shard_and_leader() {
     let (code, text) = run(&dir, &["route", "{07592}/total"]);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!((code, lines.len()), (0, 4), "{text}");
-    assert_eq!(lines[..3], ["tag     07592", "hash    1a2dcb7d61b7fe2b", "shard   s5 of 8"]);
+    assert_eq!(lines[..3], ["tag     07592", "hash    313a1bd7a5175356", "shard   s5 of 8"]);
     let address = lines[3].strip_prefix("leader  n1 at ").unwrap();
     let json = format!(
-        r#"{{"address":"{address}","hash":"1a2dcb7d61b7fe2b","key":"{{07592}}/total","leader":1,"shard":5,"shards":8,"tag":"07592"}}"#
+        r#"{{"address":"{address}","hash":"313a1bd7a5175356","key":"{{07592}}/total","leader":1,"shard":5,"shards":8,"tag":"07592"}}"#
     );
     assert_eq!(run(&dir, &["route", "{07592}/total", "--json"]), ok(&json));
     assert!(address.contains("@127.0.0.1:"), "{address}");
@@ -136,7 +136,7 @@ fn process_number_of_shards_is_bounded_and_fixed() {
     let dir = folder.path().join("node");
     let node = |args: &[&str]| {
         let started = Server::try_start(&[&["node", "--data", path(&dir)], args].concat());
-        started.map(Server::interrupt).err().unwrap_or_default()
+        started.map(Server::kill).err().unwrap_or_default()
     };
     let check = |args: &[&str], want: &str| {
         let refused = node(args);

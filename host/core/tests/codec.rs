@@ -3,10 +3,10 @@
 
 use aspen_core::{
     Actual, Call, Caller, Command, Compare, ComponentHash, ComponentRef, ConflictError,
-    Consistency, Entry, Expectation, Expiry, Fuel, GuestFault, Key, KeyRange, LeaseId, Name,
-    Operation, OperationResult, Outcome, Read, Record, Refusal, Relation, Request, RequestId,
-    Response, Revision, SessionId, ShardId, Timestamp, Transact, Upload, Value, Version, WriteOp,
-    decode, encode,
+    Consistency, Digest, Entry, Expectation, Expiry, Fuel, GuestFault, Key, KeyRange, LeaseId,
+    LogIndex, Name, NodeId, Operation, OperationResult, Outcome, Read, Record, Refusal, Relation,
+    ReplicaStatus, Request, RequestId, Response, Revision, SessionId, ShardId, ShardStatus,
+    Timestamp, Transact, Upload, Value, Version, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -143,6 +143,30 @@ fn outcomes_are_pinned() {
     check(Outcome::Uploaded { component }, &format!("0206{}", "00".repeat(32)));
     check(Outcome::Refused(Refusal::WrongShard { shard: ShardId::new(2) }), "02070a02");
     check(Outcome::Ticked, "0208");
+}
+
+#[test]
+fn status_is_pinned() {
+    let shard = ShardStatus {
+        shard: ShardId::new(2),
+        term: 3,
+        leader: Some(NodeId::new(1)),
+        last: LogIndex::new(5),
+        applied: LogIndex::new(4),
+        snapshot: LogIndex::new(3),
+        revision: Revision::new(2),
+        digest: Digest::new(6),
+        keys: 7,
+        failed: None,
+        warning: Some("w".into()),
+        replicas: vec![(NodeId::new(1), true), (NodeId::new(2), false)],
+        bytes: 300,
+        rate: 9,
+    };
+    let status = Response::Status(ReplicaStatus { node: NodeId::new(1), shards: vec![shard] });
+    let bytes = encode(&status);
+    assert_eq!(hex(&bytes), "0207010102030101050403020607000101770201010200ac0209");
+    assert_eq!(decode::<Response>(&bytes).unwrap(), status);
 }
 
 #[test]

@@ -21,7 +21,8 @@ fn keys(prefix: &str) -> impl Iterator<Item = Vec<u8>> {
 fn deviation(counts: &[u32]) -> f64 {
     let expected = f64::from(KEYS) / counts.len() as f64;
     let square = |count: &u32| (f64::from(*count) - expected).powi(2) / expected;
-    let (chi_squared, freedom) = (counts.iter().map(square).sum::<f64>(), counts.len() as f64 - 1.0);
+    let (chi_squared, freedom) =
+        (counts.iter().map(square).sum::<f64>(), counts.len() as f64 - 1.0);
     let spread = 2.0 / (9.0 * freedom);
     ((chi_squared / freedom).cbrt() - (1.0 - spread)) / spread.sqrt()
 }

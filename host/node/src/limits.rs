@@ -58,6 +58,17 @@ pub const LEARN_AGAIN: Duration = Duration::from_secs(1);
 /// How long another replica may take to say who the members are.
 pub const MEMBERS_WAIT: Duration = Duration::from_secs(2);
 
+/// Heartbeats of all shards that a node leads, together, to one other node: one each 4 ms. From 50
+/// shards on each shard has fewer than five a second, so that 256 idle ones cost little.
+pub const HEARTBEAT_SHARE: Duration = Duration::from_millis(4);
+
+/// Shards of a node that are opened, or closed, at the same time: each waits for the disk.
+pub const OPEN_AT_ONCE: usize = 16;
+
+/// Over how long the rate of applied entries is measured, and how often it is looked at.
+pub const RATE_WINDOW: Duration = Duration::from_secs(5);
+pub const RATE_EVERY: Duration = Duration::from_secs(1);
+
 /// How often a replica compares its digests with those of the other voters: a replica that differs
 /// serves wrong data for about so long.
 pub const DIGEST_CHECK: Duration = Duration::from_secs(1);

@@ -66,7 +66,7 @@ impl Opening {
         let (id, net) = (self.identity.node.get(), self.net(shard));
         let made = openraft::Raft::new(id, self.raft.clone(), net.clone(), log, machine);
         let raft = made.await.boxed().context(RaftSnafu { what: "Raft does not start" })?;
-        let (incoming, outgoing, fresh, warning) = Default::default();
-        Ok(Shard { id: shard, raft, reader, incoming, outgoing, net, fresh, warning })
+        let (incoming, outgoing, fresh, heard, warning, rate) = Default::default();
+        Ok(Shard { id: shard, raft, reader, incoming, outgoing, net, fresh, heard, warning, rate })
     }
 }

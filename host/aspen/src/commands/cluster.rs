@@ -1,4 +1,4 @@
-//! `aspen status`, `aspen route` and `aspen cluster`: nodes, shards and members.
+//! `aspen route` and `aspen cluster`: where keys live, and on which nodes.
 
 use aspen_client::Client;
 use aspen_core::{Key, NodeId, ShardRouter, tag, tag_hash};
@@ -6,56 +6,6 @@ use serde_json::{Value as Json, json};
 
 use crate::commands::print::{bytes_json, say};
 use crate::failure::Failure;
-
-/// `aspen status`
-pub async fn status(client: &Client, as_json: bool) -> Result<(), Failure> {
-    let mut all = vec![];
-    if !as_json {
-        say("node  shard  role      term   applied   snapshot   revision       keys  digest")?;
-    }
-    for (address, status) in client.status().await {
-        match status {
-            Ok(status) => {
-                for shard in &status.shards {
-                    let leads = shard.leader == Some(status.node);
-                    let role = if leads { "leader" } else { "follower" };
-                    let role = if shard.failed.is_some() { "FAILED" } else { role };
-                    if as_json {
-                        all.push(json!({
-                            "node": status.node.get(), "address": address.to_string(),
-                            "shard": shard.shard.get(), "role": role.to_lowercase(),
-                            "term": shard.term, "leader": shard.leader.map(|leader| leader.get()),
-                            "last": shard.last.get(), "applied": shard.applied.get(),
-                            "snapshot": shard.snapshot.get(), "revision": shard.revision.get(),
-                            "keys": shard.keys, "digest": shard.digest.to_string(),
-                            "failed": shard.failed, "warning": shard.warning,
-                        }));
-                        continue;
-                    }
-                    say(&format!(
-                        "{:<5} {:<6} {role:<9} {:<6} {:<9} {:<10} {:<10} {:>8}  {}",
-                        status.node.to_string(),
-                        shard.shard.to_string(),
-                        shard.term,
-                        shard.applied.get(),
-                        shard.snapshot.get(),
-                        shard.revision.get(),
-                        shard.keys,
-                        shard.digest,
-                    ))?;
-                    for reason in shard.failed.iter().chain(&shard.warning) {
-                        say(&format!("      {reason}"))?;
-                    }
-                }
-            }
-            Err(error) if as_json => {
-                all.push(json!({ "address": address.to_string(), "error": error.to_string() }));
-            }
-            Err(error) => say(&format!("{address}: {error}"))?,
-        }
-    }
-    if as_json { say(&json!(all).to_string()) } else { Ok(()) }
-}
 
 /// `aspen route`: the leader is the one that the node asked knows.
 pub async fn route(client: &Client, key: &str, as_json: bool) -> Result<(), Failure> {
