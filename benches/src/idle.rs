@@ -2,11 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{Failure, cpu};
 
-const WATCH: Duration = Duration::from_secs(20);
+const WATCH: Duration = Duration::from_secs(30);
+
+/// Rest before the watch, and more for each shard.
+const SETTLE: Duration = Duration::from_secs(5);
+const SETTLE_SHARD: Duration = Duration::from_millis(200);
 
 /// Kills the process however this ends.
 struct Running(Child);
@@ -19,13 +23,17 @@ impl Drop for Running {
     }
 }
 
-/// Measures memory and CPU time of an idle development cluster.
-pub fn measure() -> Result<(), Failure> {
-    println!("\nidle `aspen dev --nodes 3`, watched for {} s", WATCH.as_secs());
+/// Measures memory and CPU time of an idle development cluster with so many shards: of its one
+/// process, that is of its three nodes together.
+pub fn measure(shards: u16) -> Result<(), Failure> {
+    let watch = WATCH.as_secs();
+    println!("\nidle `aspen dev --nodes 3 --shards {shards}`, watched for {watch} s");
     let folder = tempfile::tempdir_in("target")?;
     let aspen = std::env::current_exe()?.with_file_name("aspen");
     let mut command = Command::new(aspen);
-    command.arg("dev").arg(folder.path()).args(["--nodes", "3"]).stdout(Stdio::piped());
+    command.arg("dev").arg(folder.path()).args(["--nodes", "3", "--shards", &shards.to_string()]);
+    command.stdout(Stdio::piped());
+    let start = Instant::now();
     let mut running = Running(command.spawn()?);
     let output = running.0.stdout.take().ok_or("no output")?;
     let mut line = String::new();
@@ -33,7 +41,9 @@ pub fn measure() -> Result<(), Failure> {
     if !line.starts_with("ready") {
         return Err("the cluster did not become ready".into());
     }
-    std::thread::sleep(Duration::from_secs(3));
+    let ready = start.elapsed().as_secs_f64();
+    // Until leads are spread and digests compared.
+    std::thread::sleep(SETTLE + SETTLE_SHARD * u32::from(shards));
     let id = running.0.id();
     let seconds = || cpu::stat(&format!("/proc/{id}/stat")).map_or(0.0, |(_, seconds)| seconds);
     let before = seconds();
@@ -44,6 +54,7 @@ pub fn measure() -> Result<(), Failure> {
     let kilobytes: f64 = resident
         .and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse().ok())
         .ok_or("no VmRSS")?;
-    println!("  resident memory {:.0} MB, CPU {share:.1}% of a core", kilobytes / 1e3);
+    let megabytes = kilobytes / 1e3;
+    println!("  ready after {ready:.1} s, resident {megabytes:.0} MB, CPU {share:.1}% of a core");
     Ok(())
 }

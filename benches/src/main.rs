@@ -27,6 +27,9 @@ struct Options {
     /// Seconds that each load runs.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
+    /// Numbers of shards of the idle cluster [default: 1,8,256]
+    #[arg(long, value_delimiter = ',')]
+    shards: Option<Vec<u16>>,
     /// Only these.
     #[arg(value_enum)]
     only: Vec<Part>,
@@ -86,7 +89,9 @@ fn run(options: &Options) -> Result<(), Failure> {
         scale::measure()?;
     }
     if wanted(Part::Idle) {
-        idle::measure()?;
+        for shards in options.shards.clone().unwrap_or(vec![1, 8, 256]) {
+            idle::measure(shards)?;
+        }
     }
     Ok(())
 }

@@ -190,6 +190,9 @@ fn responses() -> Vec<Response> {
         keys: 1,
         failed: Some("why".into()),
         warning: Some("n2 differs".into()),
+        replicas: vec![(NodeId::new(1), true), (NodeId::new(2), false)],
+        bytes: 300,
+        rate: 9,
     };
     vec![
         Response::Cluster(cluster),

@@ -25,8 +25,11 @@ impl Cluster {
         let mut cluster = Cluster { aspen: aspen.to_path_buf(), folders, nodes: vec![] };
         for at in 0..nodes {
             let first = cluster.folders[0].display().to_string();
-            let how =
-                if at == 0 { vec!["--init".to_string()] } else { vec!["--join".into(), first] };
+            // One shard: then one digest says whether two replicas are equal.
+            let how = match at {
+                0 => ["--init", "--shards", "1"].map(String::from).to_vec(),
+                _ => vec!["--join".into(), first],
+            };
             let child = cluster.spawn(at, &how).await?;
             cluster.nodes.push(Some(child));
         }

@@ -52,12 +52,16 @@ pub enum Command {
     /// Leases: keys that go together when nobody keeps them alive.
     #[command(subcommand)]
     Lease(Lease),
-    /// Show every node: leader, log, state and digest of each shard.
-    Status {
+    /// Show where a key lives: its tag, the tag's hash, the shard, and who leads that.
+    Route {
+        /// The key.
+        key: String,
         /// Print as JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Show every node, and of each shard its leader, replicas, applied entries, size and rate.
+    Status(Status),
     /// Start a function: a crate with WIT, code and a native test.
     New {
         /// Name of the folder and of the crate (a-z, 0-9, '-').
@@ -94,6 +98,17 @@ pub enum Command {
     Cluster(Cluster),
 }
 
+/// `aspen status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Every shard in a line of its own, also when there are more than 16.
+    #[arg(long)]
+    pub shards: bool,
+    /// Print every replica as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `aspen dev`
 #[derive(Debug, Args)]
 pub struct Dev {
@@ -103,7 +118,7 @@ pub struct Dev {
     /// Nodes of a new cluster (1 to 7) [default: 1]
     #[arg(long)]
     pub nodes: Option<u16>,
-    /// Shards of a new cluster (1 to 256) [default: 1]
+    /// Shards of a new cluster (1 to 256) [default: 8]
     #[arg(long)]
     pub shards: Option<u16>,
 }
@@ -123,9 +138,9 @@ pub struct Node {
     /// Address to serve on, for life: others reach the node there.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// Shards of a new cluster (1 to 256), fixed for life.
-    #[arg(long, default_value_t = 1, requires = "init")]
-    pub shards: u16,
+    /// Shards of a new cluster (1 to 256), fixed for life [default: 8]
+    #[arg(long, conflicts_with = "join")]
+    pub shards: Option<u16>,
 }
 
 /// `aspen put`

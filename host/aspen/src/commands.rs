@@ -5,6 +5,7 @@ mod functions;
 mod keys;
 mod leases;
 mod print;
+mod status;
 mod txn;
 
 use std::path::Path;
@@ -35,7 +36,8 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Scan(options) => keys::scan(client, options).await,
         Command::Txn(options) => txn::run(client, options).await,
         Command::Lease(command) => leases::run(client, command).await,
-        Command::Status { json } => cluster::status(client, *json).await,
+        Command::Route { key, json } => cluster::route(client, key, *json).await,
+        Command::Status(options) => status::run(client, options).await,
         Command::Upload { file, name } => functions::upload(client, file, name).await,
         Command::Functions { json } => functions::list(client, *json).await,
         Command::Describe { name, json } => functions::describe(client, name, *json).await,

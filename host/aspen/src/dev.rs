@@ -10,12 +10,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use aspen_core::NodeId;
+use aspen_core::limits::SHARDS_DEFAULT;
 use aspen_net::{PeerAddr, Ticket};
 use aspen_node::{Folder, Identity, Timing, secret_file};
 use snafu::ensure;
 
 use crate::server::{
-    Bound, MismatchSnafu, Server, ServerError, check_shards, random_cluster, write_ticket,
+    Bound, MismatchSnafu, Server, ServerError, check_shards, random_cluster, same_shards,
+    write_ticket,
 };
 
 /// The most nodes of a development cluster.
@@ -39,7 +41,7 @@ impl DevCluster {
         let ticket = dir.join("ticket");
         let bound = match ticket.exists() {
             true => reopen(dir, nodes, shards).await?,
-            false => create(dir, nodes.unwrap_or(1), shards.unwrap_or(1)).await?,
+            false => create(dir, nodes.unwrap_or(1), shards.unwrap_or(SHARDS_DEFAULT)).await?,
         };
         let mut servers: Vec<Server> = vec![];
         for bound in bound {
@@ -123,11 +125,7 @@ async fn reopen(
         let reason = format!("{} has {has} nodes, not {wanted}", dir.display());
         return MismatchSnafu { reason }.fail();
     }
-    let made = Folder::open(folder(dir, 1))?.identity()?.shards;
-    if let Some(wanted) = shards.filter(|wanted| *wanted != made) {
-        let reason = format!("{} was made with {made} shards, not {wanted}", dir.display());
-        return MismatchSnafu { reason }.fail();
-    }
+    same_shards(dir, Folder::open(folder(dir, 1))?.identity()?.shards, shards)?;
     let mut bound = vec![];
     for node in 1..=has {
         bound.push(Bound::open(&folder(dir, node), any_port()).await?);

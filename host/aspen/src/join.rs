@@ -10,7 +10,7 @@ use aspen_net::{PeerAddr, Ticket};
 use aspen_node::{Identity, Timing, secret_file};
 use snafu::ResultExt;
 
-use crate::server::{Bound, JoinSnafu, Server, ServerError, found, write_ticket};
+use crate::server::{Bound, JoinSnafu, Server, ServerError, found, same_shards, write_ticket};
 
 /// How long a joining node goes on asking for its vote: as long as a large state takes to copy.
 const JOIN_LIMIT: Duration = Duration::from_secs(3600);
@@ -55,10 +55,17 @@ async fn enter(bound: &Bound, client: &Client, ticket: &Ticket) -> Result<(), Se
     Ok(())
 }
 
-/// Starts the node of a folder again.
-pub async fn restart(dir: &Path) -> Result<Server, ServerError> {
+/// Starts the node of a folder again. `shards` must be those of its cluster, if given.
+pub async fn restart(dir: &Path, shards: Option<u16>) -> Result<Server, ServerError> {
     let unused = SocketAddr::from(([127, 0, 0, 1], 0));
     let bound = Bound::open(dir, unused).await?;
+    if bound.folder().is_occupied() {
+        let same = same_shards(dir, bound.folder().identity()?.shards, shards);
+        if let Err(error) = same {
+            bound.close().await;
+            return Err(error);
+        }
+    }
     serve(bound).await
 }
 

@@ -7,6 +7,7 @@ use aspen::cli::{Build, Cli, Command, Dev, Node};
 use aspen::failure::Failure;
 use aspen::server::{Server, ServerError};
 use aspen::{build, commands, dev, join, scaffold};
+use aspen_core::limits::SHARDS_DEFAULT;
 use aspen_node::Timing;
 use clap::Parser;
 use tokio_real as tokio;
@@ -62,9 +63,9 @@ async fn run_dev(options: &Dev) -> Result<(), Failure> {
 async fn run_node(options: &Node) -> Result<(), Failure> {
     let Node { data, init, join, listen, shards } = options;
     let started = match (init, join) {
-        (true, _) => join::init(data, *listen, *shards).await,
+        (true, _) => join::init(data, *listen, shards.unwrap_or(SHARDS_DEFAULT)).await,
         (false, Some(ticket)) => join::join(data, *listen, &commands::read_ticket(ticket)?).await,
-        (false, None) => join::restart(data).await,
+        (false, None) => join::restart(data, *shards).await,
     };
     serve_until_stopped(started.map_err(refused)?, data).await
 }

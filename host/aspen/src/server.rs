@@ -183,6 +183,13 @@ pub fn check_shards(shards: u16) -> Result<(), ServerError> {
     }
 }
 
+/// The number of shards never changes: if `wanted` is given, it must be what `dir` was `made` with.
+pub fn same_shards(dir: &Path, made: u16, wanted: Option<u16>) -> Result<(), ServerError> {
+    let Some(wanted) = wanted.filter(|wanted| *wanted != made) else { return Ok(()) };
+    let reason = format!("{} was made with {made} shards, not {wanted}", dir.display());
+    MismatchSnafu { reason }.fail()
+}
+
 /// A new cluster's id: chance, so that no two clusters have the same.
 pub fn random_cluster() -> u128 {
     let bytes = Secret::generate().to_bytes();

@@ -88,7 +88,8 @@ fn process_session_of_the_readme_works() {
     assert_eq!(run(&dir, &["put", "other", "x"]).0, 0);
     assert_eq!(run(&dir, &["scan"]), ok("greeting\thello\nother\tx"));
     assert_eq!(run(&dir, &["scan", "gr", "--keys-only"]), ok("greeting"));
-    assert_eq!(run(&dir, &["delete", "other"]), ok("deleted version 1 at revision 3"));
+    // Each shard counts its own revisions: these keys live on two of the eight.
+    assert_eq!(run(&dir, &["delete", "other"]), ok("deleted version 1 at revision 2"));
     assert_eq!(run(&dir, &["functions"]), ok(""));
     assert_eq!(
         run(&dir, &["call", "none", "f", "--key", "k"]),
@@ -97,7 +98,7 @@ fn process_session_of_the_readme_works() {
     assert_eq!(run(&dir, &["put"]).0, 2);
     assert_eq!(run(&dir, &["put", &"k".repeat(2000), "v"]).0, 2);
     let (code, status) = run(&dir, &["status", "--json"]);
-    assert_eq!((code, status.matches("\"digest\"").count()), (0, 3));
+    assert_eq!((code, status.matches("\"digest\"").count()), (0, 3 * 8), "eight shards each");
     server.interrupt();
     let (code, message) = run(&dir, &["--timeout", "1", "get", "greeting"]);
     assert_eq!(code, 3, "{message}");
@@ -106,6 +107,48 @@ fn process_session_of_the_readme_works() {
     let server = Server::start(&["dev", path(&dir)]);
     assert_eq!(run(&dir, &["get", "greeting"]), ok("hello"));
     server.interrupt();
+}
+
+#[test]
+fn process_route_names_tag_hash_shard_and_leader() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("node");
+    let server = Server::start(&["node", "--data", path(&dir), "--init"]);
+    // A put waits for the leader that is then shown.
+    assert_eq!(run(&dir, &["put", "{07592}/total", "1"]).0, 0);
+    let (code, text) = run(&dir, &["route", "{07592}/total"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((code, lines.len()), (0, 4), "{text}");
+    assert_eq!(lines[..3], ["tag     07592", "hash    313a1bd7a5175356", "shard   s5 of 8"]);
+    let address = lines[3].strip_prefix("leader  n1 at ").unwrap();
+    let json = format!(
+        r#"{{"address":"{address}","hash":"313a1bd7a5175356","key":"{{07592}}/total","leader":1,"shard":5,"shards":8,"tag":"07592"}}"#
+    );
+    assert_eq!(run(&dir, &["route", "{07592}/total", "--json"]), ok(&json));
+    assert!(address.contains("@127.0.0.1:"), "{address}");
+    assert_eq!(run(&dir, &["route", ""]).0, 2, "no key is empty");
+    server.interrupt();
+}
+
+#[test]
+fn process_number_of_shards_is_bounded_and_fixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("node");
+    let node = |args: &[&str]| {
+        let started = Server::try_start(&[&["node", "--data", path(&dir)], args].concat());
+        started.map(Server::kill).err().unwrap_or_default()
+    };
+    let check = |args: &[&str], want: &str| {
+        let refused = node(args);
+        assert!(refused.contains(want), "{args:?}: {refused:?}");
+    };
+    check(&["--init", "--shards", "0"], "a cluster has 1 to 256 shards, not 0");
+    check(&["--init", "--shards", "257"], "a cluster has 1 to 256 shards, not 257");
+    assert_eq!(node(&["--init", "--shards", "3"]), "");
+    check(&["--shards", "8"], "was made with 3 shards, not 8");
+    check(&["--join", "aspen1xyz", "--shards", "3"], "cannot be used with");
+    assert_eq!(node(&["--shards", "3"]), "");
+    assert_eq!(node(&[]), "");
 }
 
 #[test]

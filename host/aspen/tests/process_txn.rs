@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 const ASPEN: &str = env!("CARGO_BIN_EXE_aspen");
 
-/// A cluster of one node in a folder of its own; gone with it.
+/// A cluster of one node with one shard in a folder of its own; gone with it.
 struct Node {
     child: Child,
     dir: PathBuf,
@@ -18,7 +18,10 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("node");
         let mut command = Command::new(ASPEN);
-        command.args(["node", "--init", "--data"]).arg(&dir).stdout(Stdio::piped());
+        command
+            .args(["node", "--init", "--shards", "1", "--data"])
+            .arg(&dir)
+            .stdout(Stdio::piped());
         let mut node = Node { child: command.spawn().unwrap(), dir, _folder: folder };
         let mut line = String::new();
         BufReader::new(node.child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -71,7 +71,7 @@ pub use message::{
 pub use model::Model;
 pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, Refusal, Vote};
 pub use read_ahead::{Need, ReadAhead};
-pub use route::{ShardRouter, tag};
+pub use route::{ShardRouter, tag, tag_hash};
 pub use scan_token::{ScanToken, ScanTokenError};
 pub use session::{SessionChange, SessionImage, Sessions};
 pub use signature::{Field, FunctionSignature, Manifest, Type};

@@ -101,6 +101,10 @@ pub const SESSION_IDLE_MS: u64 = 3_600_000;
 /// Shards of a cluster.
 pub const SHARDS_MAX: u16 = 256;
 
+/// Shards of a new cluster that asks for no number: enough that three nodes all lead some and that
+/// several cores apply, few enough that a scan, which asks them all, stays cheap.
+pub const SHARDS_DEFAULT: u16 = 8;
+
 /// Shards that one transaction may touch: each is one more vote to wait for.
 pub const TXN_SHARDS_MAX: usize = 16;
 

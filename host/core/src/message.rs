@@ -337,4 +337,10 @@ pub struct ShardStatus {
     pub failed: Option<String>,
     /// What is wrong in its shard, if something is and the replica goes on: another one differs.
     pub warning: Option<String>,
+    /// The nodes that have a replica, as this one knows, and whether they vote there.
+    pub replicas: Vec<(NodeId, bool)>,
+    /// Bytes of its state's file with what waits beside it; what is only in memory and the log not.
+    pub bytes: u64,
+    /// Entries applied a second, over the last few seconds; rounded down.
+    pub rate: u64,
 }

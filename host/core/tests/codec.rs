@@ -3,10 +3,11 @@
 
 use aspen_core::{
     Actual, Answer, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef,
-    ConflictError, Consistency, Decide, Decision, Entry, Expectation, Expiry, Finish, Fuel,
-    GuestFault, Key, KeyRange, LeaseId, Name, Operation, OperationResult, Outcome, Prepare, Read,
-    Record, Refusal, Relation, Request, RequestId, Response, Revision, SessionId, ShardId,
-    Timestamp, Transact, TxnId, Upload, Value, Version, Vote, WriteOp, decode, encode,
+    ConflictError, Consistency, Decide, Decision, Digest, Entry, Expectation, Expiry, Finish, Fuel,
+    GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NodeId, Operation, OperationResult,
+    Outcome, Prepare, Read, Record, Refusal, Relation, ReplicaStatus, Request, RequestId, Response,
+    Revision, SessionId, ShardId, ShardStatus, Timestamp, Transact, TxnId, Upload, Value, Version,
+    Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -168,6 +169,30 @@ fn outcomes_are_pinned() {
     assert!(Outcome::is_refusal(&refused) && !Outcome::is_refusal(&encode(&Outcome::Ticked)));
     check(Outcome::Refused(Refusal::Locked { by: txn() }), "020715ac020209");
     check(Outcome::Refused(Refusal::RangeAcrossShards), "02071b");
+}
+
+#[test]
+fn status_is_pinned() {
+    let shard = ShardStatus {
+        shard: ShardId::new(2),
+        term: 3,
+        leader: Some(NodeId::new(1)),
+        last: LogIndex::new(5),
+        applied: LogIndex::new(4),
+        snapshot: LogIndex::new(3),
+        revision: Revision::new(2),
+        digest: Digest::new(6),
+        keys: 7,
+        failed: None,
+        warning: Some("w".into()),
+        replicas: vec![(NodeId::new(1), true), (NodeId::new(2), false)],
+        bytes: 300,
+        rate: 9,
+    };
+    let status = Response::Status(ReplicaStatus { node: NodeId::new(1), shards: vec![shard] });
+    let bytes = encode(&status);
+    assert_eq!(hex(&bytes), "0207010102030101050403020607000101770201010200ac0209");
+    assert_eq!(decode::<Response>(&bytes).unwrap(), status);
 }
 
 #[test]

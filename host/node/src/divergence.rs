@@ -86,12 +86,15 @@ impl DigestCheck {
         }
     }
 
+    /// Whether there is nothing to compare: all voters were equal at the last entry applied here.
+    pub fn is_settled(&self, shard: &Shard) -> bool {
+        let newest = shard.reader.digest_window().map(|(_, newest)| newest);
+        newest.is_none() || newest == self.settled
+    }
+
     async fn compare(&mut self, shard: &Shard) -> Option<Divergence> {
         let window = shard.reader.digest_window()?;
         let newest = window.1;
-        if self.settled == Some(newest) {
-            return None;
-        }
         let me = NodeId::new(*shard.raft.node_id());
         let members = shard.members();
         let (voters, needed, ours) = votes(me, &members);

@@ -19,6 +19,7 @@
 //! ```
 
 mod access;
+mod balance;
 mod call_across;
 mod divergence;
 mod embedded;
@@ -30,8 +31,10 @@ mod limits;
 mod members;
 mod node;
 mod opening;
+mod pulse;
 mod raft_net;
 mod raft_serve;
+mod rate;
 mod requests;
 mod shard;
 mod two_phase;

@@ -11,19 +11,25 @@ use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
 use aspen_store::{Log, StoreError};
 use bytes::Bytes;
+use futures::future::join_all;
+use futures::stream::{self, FuturesUnordered, StreamExt};
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use snafu::ResultExt;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::access::{self, Access, Members};
+use crate::balance;
 use crate::divergence::DigestCheck;
 use crate::error::{NodeError, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
 use crate::limits::{
-    APPEND_ENTRIES_MAX, DIGEST_CHECK, EXPIRY_CHECK, HANDOVER_WAIT, LOG_KEEP, SNAPSHOT_EVERY,
+    APPEND_ENTRIES_MAX, DIGEST_CHECK, EXPIRY_CHECK, HANDOVER_WAIT, HEARTBEAT_SHARE, LOG_KEEP,
+    OPEN_AT_ONCE, RATE_EVERY, SNAPSHOT_EVERY,
 };
 use crate::opening::Opening;
+use crate::pulse;
 use crate::raft_serve;
 use crate::requests;
 use crate::shard::{Shard, parse_address};
@@ -31,6 +37,9 @@ use crate::two_phase::{self, Driving};
 use crate::waiting::{self, Lost};
 
 /// How fast a node notices that a leader is gone, and how often it makes snapshots.
+///
+/// With many shards heartbeats are rarer than this, and elections later, so that an idle shard costs
+/// next to nothing: from 50 shards on each has a heartbeat every 4 ms times the number of shards.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// Between two heartbeats of a leader.
@@ -142,8 +151,9 @@ impl Node {
         let shards = identity.shards;
         let router = ShardRouter::new(shards).ok();
         let Some(router) = router else { return ShardsSnafu { shards }.fail() };
-        let raft = Arc::new(raft_config(&timing, identity.cluster)?);
+        let raft = Arc::new(raft_config(&timing, shards, identity.cluster)?);
         let access = Access::new(&identity);
+        let heartbeat = Duration::from_millis(raft.heartbeat_interval);
         let opening = Opening { identity, router, states, log, raft, transport, functions };
         let node = Arc::new(Node {
             opening,
@@ -156,14 +166,24 @@ impl Node {
             changing: Mutex::new(()),
             watchers: std::sync::Mutex::default(),
         });
-        for shard in router.all() {
-            match node.opening.open(shard).await {
+        let open = |shard| {
+            let node = node.clone();
+            async move { (shard, node.opening.open(shard).await) }
+        };
+        let mut opened = stream::iter(router.all()).map(open).buffered(OPEN_AT_ONCE);
+        while let Some((shard, opened)) = opened.next().await {
+            match opened {
                 Ok(replica) => node.runs(replica),
                 Err(error) => node.lost(shard, error)?,
             }
         }
+        drop(opened);
+        node.watch(pulse::pulse(Arc::downgrade(&node), heartbeat));
         node.watch_leases();
         node.watch(two_phase::sweep(Arc::downgrade(&node)));
+        node.watch_digests();
+        node.watch_rates();
+        node.watch(balance::balance(Arc::downgrade(&node)));
         node.watch(access::learn(Arc::downgrade(&node), node.access.refused()));
         Ok(node)
     }
@@ -176,7 +196,6 @@ impl Node {
         if shard == ShardId::new(0) {
             self.watch_members();
         }
-        self.watch_digests(shard);
     }
 
     /// A replica is not there yet; `why` is for the status.
@@ -232,14 +251,13 @@ impl Node {
             // Aborted: the result says just that.
             let _ = watcher.await;
         }
-        for shard in self.shards() {
-            shard.hand_over(HANDOVER_WAIT).await;
-        }
-        for shard in self.shards() {
+        join_all(self.shards().map(|shard| shard.hand_over(HANDOVER_WAIT))).await;
+        let close = async |shard: &Shard| {
             // Fails only when the group has stopped already.
             let _ = shard.raft.shutdown().await;
             shard.reader.closed().await;
-        }
+        };
+        join_all(self.shards().map(close)).await;
         // What was acknowledged is on disk already; a failing disk has stopped the shards.
         let _ = self.opening.log.clone().close().await;
     }
@@ -357,9 +375,9 @@ impl Node {
             loop {
                 tokio::time::sleep(EXPIRY_CHECK).await;
                 let Some(node) = node.upgrade() else { return };
-                for shard in node.shards().filter(|shard| node.leads(shard.id)) {
-                    let due = shard.reader.status().next_due;
-                    if due.is_some_and(|due| due.get() <= node.clock_ms()) {
+                for shard in node.shards() {
+                    let due = shard.reader.next_due();
+                    if due.is_some_and(|due| due.get() <= node.clock_ms()) && node.leads(shard.id) {
                         requests::tick(&node, shard).await;
                     }
                 }
@@ -369,18 +387,49 @@ impl Node {
 }
 
 impl Node {
-    /// Compares digests, for each shard by itself: one that is slow holds up no other.
-    fn watch_digests(self: &Arc<Self>, shard: ShardId) {
+    /// Compares digests, for each shard by itself: one that is slow holds up no other. One clock
+    /// wakes them all, and a shard at rest is not even asked.
+    fn watch_digests(self: &Arc<Self>) {
         let (node, every) = (Arc::downgrade(self), self.digest_check);
+        let mut resting: BTreeMap<_, _> =
+            self.router().all().map(|shard| (shard, DigestCheck::default())).collect();
         self.watch(async move {
-            let mut check = DigestCheck::default();
+            let mut running = FuturesUnordered::new();
+            let mut next = Instant::now() + every;
             loop {
-                tokio::time::sleep(every).await;
+                tokio::select! {
+                    biased;
+                    // One that took its replica out of service was the last for it.
+                    Some((shard, check, false)) = running.next() => {
+                        resting.insert(shard, check);
+                        continue;
+                    }
+                    () = tokio::time::sleep_until(next) => next = Instant::now() + every,
+                }
                 let Some(node) = node.upgrade() else { return };
-                let Some(shard) = node.shard(shard) else { return };
-                shard.outgoing.expire().await;
-                if check.run(shard).await {
-                    return;
+                for shard in node.shards() {
+                    shard.outgoing.expire();
+                    let is_due = |check: &DigestCheck| !check.is_settled(shard);
+                    if resting.get(&shard.id).is_some_and(is_due)
+                        && let Some(check) = resting.remove(&shard.id)
+                    {
+                        running.push(compare(node.clone(), shard.id, check));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Notes how far each replica has applied.
+    fn watch_rates(self: &Arc<Self>) {
+        let node = Arc::downgrade(self);
+        self.watch(async move {
+            loop {
+                tokio::time::sleep(RATE_EVERY).await;
+                let Some(node) = node.upgrade() else { return };
+                for shard in node.shards() {
+                    let applied = shard.reader.status().applied;
+                    shard.rate.note(Instant::now(), applied.map_or(0, |log_id| log_id.index));
                 }
             }
         });
@@ -391,6 +440,19 @@ impl Node {
         let task = tokio::spawn(task);
         self.watchers.lock().expect("no panic under the lock").push(task);
     }
+}
+
+/// Compares the digests of one shard; returns whether its replica took itself out of service.
+async fn compare(
+    node: Arc<Node>,
+    shard: ShardId,
+    mut check: DigestCheck,
+) -> (ShardId, DigestCheck, bool) {
+    let stopped = match node.shard(shard) {
+        Some(shard) => check.run(shard).await,
+        None => false,
+    };
+    (shard, check, stopped)
 }
 
 /// Elects until there is a leader. openraft (0.10.0-alpha.37) holds the first election at once and
@@ -407,11 +469,14 @@ async fn repeat_first_election(raft: aspen_store::Raft) {
     }
 }
 
-fn raft_config(timing: &Timing, cluster: u128) -> Result<Config, NodeError> {
-    let election = timing.election.as_millis() as u64;
+fn raft_config(timing: &Timing, shards: u16, cluster: u128) -> Result<Config, NodeError> {
+    let heartbeat = timing.heartbeat.max(HEARTBEAT_SHARE * u32::from(shards));
+    // A heartbeat that is lost or late must not cost the lead.
+    let election = timing.election.max(heartbeat * 3 / 2);
+    let (heartbeat, election) = (heartbeat.as_millis() as u64, election.as_millis() as u64);
     let config = Config {
         cluster_name: format!("{cluster:032x}"),
-        heartbeat_interval: timing.heartbeat.as_millis() as u64,
+        heartbeat_interval: heartbeat,
         election_timeout_min: election,
         election_timeout_max: 2 * election,
         max_payload_entries: APPEND_ENTRIES_MAX,

@@ -9,6 +9,7 @@ use aspen_store::{Snapshot, SnapshotReceiver, StateReader};
 use bytes::Bytes;
 use openraft::LogIdOptionExt;
 use openraft::async_runtime::WatchReceiver;
+use openraft::raft::AppendEntriesResponse;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -31,9 +32,9 @@ pub struct Incoming(Mutex<Option<SnapshotReceiver>>);
 pub struct Outgoing(Mutex<Option<(Instant, Snapshot)>>);
 
 impl Outgoing {
-    /// Lets go of a snapshot that nobody fetched for long.
-    pub async fn expire(&self) {
-        let mut slot = self.0.lock().await;
+    /// Lets go of a snapshot that nobody fetched for long. One that is being read is in use.
+    pub fn expire(&self) {
+        let Ok(mut slot) = self.0.try_lock() else { return };
         if slot.as_ref().is_some_and(|(used, _)| used.elapsed() > OUTGOING_KEEP) {
             *slot = None;
         }
@@ -55,7 +56,13 @@ pub async fn serve(node: &Node, body: Bytes) -> Bytes {
     };
     let raft = &shard.raft;
     match envelope.message {
-        RaftMessage::Append(request) => answer(raft.append_entries(request).await),
+        RaftMessage::Append(request) => {
+            let appended = raft.append_entries(request).await;
+            if !matches!(appended, Err(_) | Ok(AppendEntriesResponse::HigherVote(_))) {
+                shard.hears();
+            }
+            answer(appended)
+        }
         RaftMessage::Vote(request) => answer(raft.vote(request).await),
         RaftMessage::PreVote(request) => answer(raft.pre_vote(request).await),
         RaftMessage::TransferLeader(request) => answer(raft.handle_transfer_leader(request).await),

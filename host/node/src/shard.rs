@@ -9,14 +9,15 @@ use aspen_core::{Consistency, LogIndex, NodeId, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
 use aspen_store::{Divergence, Proposal, Raft, ShardLog, StateReader, TypeConfig};
 use bytes::Bytes;
-use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::{Instant as _, LogIdOptionExt, ReadPolicy};
 use tokio::time::Instant;
 
-use crate::limits::{READ_WAIT, WRITE_WAIT};
+use crate::limits::{BALANCE_LAG_MAX, READ_WAIT, WRITE_WAIT};
 use crate::raft_net::RaftNet;
 use crate::raft_serve::{Incoming, Outgoing};
+use crate::rate::Rate;
 
 /// A replica that this node hosts.
 pub struct Shard {
@@ -29,8 +30,12 @@ pub struct Shard {
     pub net: RaftNet,
     /// When the latest read began that found this replica up to date.
     pub fresh: Mutex<Option<Instant>>,
+    /// When the leader was last heard.
+    pub heard: Mutex<Option<Instant>>,
     /// What is wrong, though not with this replica for certain.
     pub warning: Mutex<Option<String>>,
+    /// How fast it applies.
+    pub rate: Rate,
 }
 
 /// Why a replica did not do something that only a working leader can do.
@@ -137,6 +142,22 @@ impl Shard {
         applied.map(|_| ()).map_err(|_| NotDone::NoMajority)
     }
 
+    /// Between two heartbeats of a leader.
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.raft.config().heartbeat_interval)
+    }
+
+    /// The leader has been heard now.
+    pub fn hears(&self) {
+        *self.heard.lock().expect("no panic while the lock is held") = Some(Instant::now());
+    }
+
+    /// Whether the leader has been heard so short ago.
+    pub fn heard_within(&self, limit: Duration) -> bool {
+        let heard = *self.heard.lock().expect("no panic while the lock is held");
+        heard.is_some_and(|heard| heard.elapsed() <= limit)
+    }
+
     /// The members as this replica knows them, with whether they vote.
     pub fn members(&self) -> BTreeMap<NodeId, (String, bool)> {
         let metrics = self.raft.metrics();
@@ -166,24 +187,30 @@ impl Shard {
 
     /// How this replica is.
     pub fn status(&self) -> ShardStatus {
+        let replicas = self.members().into_iter().map(|(node, (_, votes))| (node, votes));
+        let replicas = replicas.collect();
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let state = self.reader.status();
         // What Raft tells may be of before the latest entries were applied.
         let last = metrics.last_log_index.max(self.log.last().map(|log_id| log_id.index));
+        let applied = state.applied.map_or(0, |log_id| log_id.index);
         let failed = metrics.running_state.as_ref().err().map(|fatal| fatal.to_string());
         ShardStatus {
             shard: self.id,
             term: metrics.current_term,
             leader: metrics.current_leader.map(NodeId::new),
             last: LogIndex::new(last.unwrap_or(0)),
-            applied: LogIndex::new(state.applied.map_or(0, |log_id| log_id.index)),
+            applied: LogIndex::new(applied),
             snapshot: LogIndex::new(metrics.snapshot.map_or(0, |log_id| log_id.index)),
             revision: state.header.revision,
             digest: state.header.digest,
             keys: state.header.keys,
             failed: state.failed.or(failed),
             warning: self.warning.lock().expect("no panic while the lock is held").clone(),
+            replicas,
+            bytes: self.reader.bytes(),
+            rate: self.rate.per_second(Instant::now(), applied),
         }
     }
 
@@ -224,13 +251,44 @@ impl Shard {
             };
             others.max_by_key(|id| (index(id), std::cmp::Reverse(*id)))
         };
-        let Some(best) = best else { return };
-        if self.raft.trigger().transfer_leader(best).await.is_ok() {
-            let gone = self.raft.wait(Some(limit));
-            let told = |m: &openraft::RaftMetrics<TypeConfig>| m.current_leader != Some(me);
+        if let Some(best) = best {
             // Stopping goes on without a successor too: the others elect one.
-            let _ = gone.metrics(told, "another leads").await;
+            let _ = self.give_to(NodeId::new(best), limit).await;
         }
+    }
+
+    /// As the leader: the other voters that could take the lead at once, for they have answered
+    /// lately and lack next to nothing. None while the members change.
+    pub fn successors(&self) -> Vec<NodeId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let (members, me) = (&metrics.membership_config, *self.raft.node_id());
+        let is_settled = members.membership().get_joint_config().len() == 1
+            && members.log_id().index() <= metrics.last_applied.index();
+        let (Some(matched), Some(heard)) = (&metrics.replication, &metrics.heartbeat) else {
+            return vec![];
+        };
+        let last = metrics.last_log_index.unwrap_or(0);
+        let lately = 3 * self.heartbeat();
+        let can_lead = |id: &u64| {
+            let has = matched.get(id).copied().flatten().map_or(0, |log_id| log_id.index);
+            let heard = heard.get(id).copied().flatten();
+            has + BALANCE_LAG_MAX >= last && heard.is_some_and(|at| at.elapsed() <= lately)
+        };
+        let others = members.membership().voter_ids().filter(|id| *id != me && can_lead(id));
+        if is_settled { others.map(NodeId::new).collect() } else { vec![] }
+    }
+
+    /// As the leader: gives the lead to voter `to`. Returns whether it has it within `limit`.
+    pub async fn give_to(&self, to: NodeId, limit: Duration) -> bool {
+        let (me, to) = (*self.raft.node_id(), to.get());
+        if self.raft.trigger().transfer_leader(to).await.is_err() {
+            return false;
+        }
+        let told =
+            |m: &openraft::RaftMetrics<TypeConfig>| m.current_leader.is_some_and(|id| id != me);
+        let told = self.raft.wait(Some(limit)).metrics(told, "another leads").await;
+        told.is_ok_and(|metrics| metrics.current_leader == Some(to))
     }
 }
 

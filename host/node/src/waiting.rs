@@ -79,6 +79,9 @@ pub fn status(shard: ShardId, reason: String) -> ShardStatus {
         keys: 0,
         failed: Some(reason),
         warning: None,
+        replicas: vec![],
+        bytes: 0,
+        rate: 0,
     }
 }
 

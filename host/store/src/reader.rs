@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{Digest, Fault, Header, Resident, ShardId, State, View};
+use aspen_core::{Digest, Fault, Header, Resident, ShardId, State, Timestamp, View};
 use openraft::async_runtime::AsyncRuntime;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use crate::apply_worker::Job;
 use crate::buffer::BufferedState;
 use crate::divergence::{self, Divergence};
 use crate::error::{StoreError, chain};
+use crate::files;
 use crate::layer::Layers;
 use crate::live::{Live, Status};
 use crate::log::lock;
@@ -98,6 +99,19 @@ impl StateReader {
     /// How the shard is.
     pub fn status(&self) -> Status {
         lock(&self.shared.live).status.clone()
+    }
+
+    /// Entry time at which the next lease is over.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        lock(&self.shared.live).status.next_due
+    }
+
+    /// Bytes of the state's file and of the write-ahead log beside it.
+    pub fn bytes(&self) -> u64 {
+        let path = lock(&self.shared.live).file.path.clone();
+        let log = files::beside(&path, "-wal");
+        // A file that cannot be asked, or is being replaced, counts as empty: it is only a figure.
+        [path, log].iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len())).sum()
     }
 
     /// Why the replica stopped, if it did.

@@ -1,60 +1,37 @@
-//! `aspen status` and `aspen cluster`: nodes and members.
+//! `aspen route` and `aspen cluster`: where keys live, and on which nodes.
 
 use aspen_client::Client;
-use aspen_core::NodeId;
+use aspen_core::{Key, NodeId, ShardRouter, tag, tag_hash};
 use serde_json::{Value as Json, json};
 
-use crate::commands::print::say;
+use crate::commands::print::{bytes_json, say};
 use crate::failure::Failure;
 
-/// `aspen status`
-pub async fn status(client: &Client, as_json: bool) -> Result<(), Failure> {
-    let mut all = vec![];
-    if !as_json {
-        say("node  shard  role      term   applied   snapshot   revision       keys  digest")?;
+/// `aspen route`: the leader is the one that the node asked knows.
+pub async fn route(client: &Client, key: &str, as_json: bool) -> Result<(), Failure> {
+    let usage = |message: String| Failure::Usage { message };
+    let key = Key::try_from(key).map_err(|error| usage(error.to_string()))?;
+    let info = client.cluster().await?;
+    let router = ShardRouter::new(info.shards).map_err(|error| usage(error.to_string()))?;
+    let (key, shard) = (key.as_bytes(), router.shard(key.as_bytes()));
+    let leader = info.leaders.get(usize::from(shard.get())).copied().flatten();
+    let leader = info.members.iter().find(|member| Some(member.node) == leader);
+    let hash = format!("{:016x}", tag_hash(key));
+    if as_json {
+        let address = leader.map(|leader| &leader.address);
+        let leader = leader.map(|leader| leader.node.get());
+        return say(&json!({
+            "key": bytes_json(key), "tag": bytes_json(tag(key)), "hash": hash,
+            "shard": shard.get(), "shards": info.shards, "leader": leader, "address": address,
+        })
+        .to_string());
     }
-    for (address, status) in client.status().await {
-        match status {
-            Ok(status) => {
-                for shard in &status.shards {
-                    let leads = shard.leader == Some(status.node);
-                    let role = if leads { "leader" } else { "follower" };
-                    let role = if shard.failed.is_some() { "FAILED" } else { role };
-                    if as_json {
-                        all.push(json!({
-                            "node": status.node.get(), "address": address.to_string(),
-                            "shard": shard.shard.get(), "role": role.to_lowercase(),
-                            "term": shard.term, "leader": shard.leader.map(|leader| leader.get()),
-                            "last": shard.last.get(), "applied": shard.applied.get(),
-                            "snapshot": shard.snapshot.get(), "revision": shard.revision.get(),
-                            "keys": shard.keys, "digest": shard.digest.to_string(),
-                            "failed": shard.failed, "warning": shard.warning,
-                        }));
-                        continue;
-                    }
-                    say(&format!(
-                        "{:<5} {:<6} {role:<9} {:<6} {:<9} {:<10} {:<10} {:>8}  {}",
-                        status.node.to_string(),
-                        shard.shard.to_string(),
-                        shard.term,
-                        shard.applied.get(),
-                        shard.snapshot.get(),
-                        shard.revision.get(),
-                        shard.keys,
-                        shard.digest,
-                    ))?;
-                    for reason in shard.failed.iter().chain(&shard.warning) {
-                        say(&format!("      {reason}"))?;
-                    }
-                }
-            }
-            Err(error) if as_json => {
-                all.push(json!({ "address": address.to_string(), "error": error.to_string() }));
-            }
-            Err(error) => say(&format!("{address}: {error}"))?,
-        }
-    }
-    if as_json { say(&json!(all).to_string()) } else { Ok(()) }
+    let leader = leader.map(|leader| format!("{} at {}", leader.node, leader.address));
+    let leader = leader.unwrap_or_else(|| "none at the moment".into());
+    say(&format!("tag     {}", String::from_utf8_lossy(tag(key))))?;
+    say(&format!("hash    {hash}"))?;
+    say(&format!("shard   {shard} of {}", info.shards))?;
+    say(&format!("leader  {leader}"))
 }
 
 /// `aspen cluster members`

@@ -67,7 +67,7 @@ impl Nodes {
         let mut cluster = Nodes { folder, nodes };
         let listen = format!("{address}:0");
         let first = cluster.nodes[0].dir.join("ticket");
-        cluster.launch(0, &["--init", "--listen", &listen]);
+        cluster.launch(0, &["--init", "--shards", "1", "--listen", &listen]);
         cluster.ready(0);
         std::fs::create_dir_all(&cluster.nodes[NODES - 1].dir).unwrap();
         prepare(&cluster.nodes[NODES - 1].dir);
