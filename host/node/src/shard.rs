@@ -11,7 +11,9 @@ use aspen_store::{Divergence, Proposal, Raft, ShardLog, StateReader, TypeConfig}
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
-use openraft::{Instant as _, LogIdOptionExt, ReadPolicy};
+#[cfg(not(madsim))]
+use openraft::Instant as _;
+use openraft::{LogIdOptionExt, ReadPolicy};
 use tokio::time::Instant;
 
 use crate::limits::{BALANCE_LAG_MAX, READ_WAIT, WRITE_WAIT};
