@@ -27,6 +27,7 @@ mod error;
 mod folder;
 #[cfg(all(test, not(madsim)))]
 mod fuzz_envelopes;
+mod held;
 mod limits;
 mod members;
 mod node;
@@ -44,4 +45,5 @@ pub use aspen_functions::WasmFunctions;
 pub use embedded::{Embedded, open};
 pub use error::{FolderError, NodeError};
 pub use folder::{Folder, Identity, replace as replace_file, secret_file};
-pub use node::{Clock, Held, Node, NodeConfig, NodeHandler, Timing};
+pub use held::Held;
+pub use node::{Clock, Node, NodeConfig, NodeHandler, Timing};

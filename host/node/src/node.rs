@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use aspen_core::{Decision, NodeId, ShardId, ShardRouter};
+use aspen_core::{NodeId, ShardId, ShardRouter};
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
 use aspen_store::{Log, StoreError};
@@ -101,19 +101,6 @@ impl Clock {
         let now = since.map_or(0, |since| since.as_millis() as u64);
         now.saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
     }
-}
-
-/// What a replica holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Open sessions.
-    pub sessions: usize,
-    /// Leases, those behind a time to live included.
-    pub leases: usize,
-    /// Prepares of transactions across shards that are not finished.
-    pub prepared: usize,
-    /// Commits of such transactions that not every shard has done yet.
-    pub commits: usize,
 }
 
 /// A running node.
@@ -286,22 +273,6 @@ impl Node {
     pub fn shard_status(&self, shard: ShardId) -> Option<aspen_core::ShardStatus> {
         let waits = || Some(waiting::status(shard, self.waiting(shard)?));
         self.shard(shard).map(Shard::status).or_else(waits)
-    }
-
-    /// How much the replica of `shard` holds that must not stay: for whoever looks for leaks.
-    pub async fn held(&self, shard: ShardId) -> Option<Held> {
-        let reader = &self.shard(shard)?.reader;
-        let held = reader.inspect(|_, resident, _| {
-            let commits = resident.locks.all_decided();
-            let commits = commits.filter(|(_, decision)| **decision != Decision::Abort).count();
-            Ok(Held {
-                sessions: resident.sessions.len(),
-                leases: resident.leases.len(),
-                prepared: resident.locks.all_prepared().count(),
-                commits,
-            })
-        });
-        held.await.ok()
     }
 
     /// The replica of `shard`, if it runs or ran here.

@@ -9,10 +9,10 @@ use aspen_core::{Consistency, LogIndex, NodeId, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
 use aspen_store::{Divergence, Proposal, Raft, ShardLog, StateReader, TypeConfig};
 use bytes::Bytes;
-use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
 #[cfg(not(madsim))]
 use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::{LogIdOptionExt, ReadPolicy};
 use tokio::time::Instant;
 
