@@ -34,7 +34,7 @@ impl Cluster {
     /// Starts `nodes` nodes with `shards` shards in `dir`.
     pub fn start(dir: &Path, nodes: u16, shards: u16) -> Result<Cluster, Failure> {
         let maker = runtime("maker")?;
-        let made = DevCluster::start(dir, Some(nodes), Some(shards), Timing::default());
+        let made = DevCluster::start(dir, Some(nodes), Some(shards), None, Timing::default());
         let made = maker.block_on(made)?;
         maker.block_on(made.stop());
         drop(maker);

@@ -36,8 +36,14 @@ impl Cluster {
 
     /// Starts this many nodes with this many shards.
     pub async fn with_shards(nodes: u16, shards: u16, timing: Timing) -> Cluster {
+        Self::with_replicas(nodes, shards, 3, timing).await
+    }
+
+    /// Starts this many nodes with this many shards, of so many replicas each.
+    pub async fn with_replicas(nodes: u16, shards: u16, replicas: u8, timing: Timing) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
-        let started = DevCluster::start(dir.path(), Some(nodes), Some(shards), timing).await;
+        let (nodes, shards) = (Some(nodes), Some(shards));
+        let started = DevCluster::start(dir.path(), nodes, shards, Some(replicas), timing).await;
         let servers = started.unwrap().into_servers().into_iter().map(Some).collect();
         Cluster { dir, servers, timing }
     }
@@ -97,11 +103,15 @@ impl Cluster {
     pub async fn equal_digests(&self) -> Digest {
         let end = Instant::now() + PATIENCE;
         loop {
-            let running = self.servers.iter().flatten();
-            let status = |server: &Server| server.node().shard_status(ShardId::new(0)).unwrap();
-            let all: Vec<_> = running.map(status).collect();
-            let last = all.iter().map(|status| status.last).max().unwrap();
-            if all.iter().all(|status| status.applied == last) {
+            let shard = ShardId::new(0);
+            let running = || self.servers.iter().flatten().map(|server| server.node());
+            let all: Vec<_> = running().filter_map(|node| node.shard_status(shard)).collect();
+            let last = all.iter().map(|status| status.last).max().unwrap_or_default();
+            // Whoever has the newest map knows how many there are.
+            let newest = running().map(|node| node.map()).max_by_key(|map| map.epoch).unwrap();
+            let placed = running().filter(|node| newest.placement.hosts(node.id(), shard));
+            let is_whole = newest.epoch > 0 && all.len() == placed.count();
+            if is_whole && all.iter().all(|status| status.applied == last) {
                 assert!(all.iter().all(|status| status.digest == all[0].digest), "{all:#?}");
                 return all[0].digest;
             }

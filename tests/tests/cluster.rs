@@ -14,7 +14,7 @@ use aspen_client::{
     WriteError, WriteOp,
 };
 use aspen_core::limits::{COMPONENT_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
-use aspen_core::{Key, NodeId, Refused, Value};
+use aspen_core::{ClusterInfo, Key, NodeId, Refused, Value};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
 use aspen_tests::guests;
@@ -329,7 +329,7 @@ async fn cluster_garbage_on_the_socket_harms_nobody() {
 async fn cluster_node_joins_votes_and_leaves() {
     let dir = tempfile::tempdir().unwrap();
     let any = ([127, 0, 0, 1], 0).into();
-    let first = join::init(&dir.path().join("1"), any, 1).await.unwrap();
+    let first = join::init(&dir.path().join("1"), any, 1, 3).await.unwrap();
     let text = std::fs::read_to_string(dir.path().join("1/ticket")).unwrap();
     let ticket: Ticket = text.parse().unwrap();
     let client = Client::connect(&text).await.unwrap();
@@ -339,25 +339,29 @@ async fn cluster_node_joins_votes_and_leaves() {
         let folder = dir.path().join(n.to_string());
         let server = join::join(&folder, any, &ticket).await.unwrap();
         assert_eq!(server.node().id(), NodeId::new(n));
-        join::ask_for_vote(&ticket, server.node().id()).await.unwrap();
+        join::wait_for_replicas(&ticket, server.node().id()).await.unwrap();
         joined.push(server);
     }
-    let voters = client.cluster().await.unwrap().members.iter().filter(|m| m.voter).count();
-    assert_eq!(voters, 3);
+    let placement = client.cluster().await.unwrap().placement;
+    assert_eq!(placement.shards[0].now.len(), 3);
     // Two of three go on without the first.
     first.stop().await;
     client.put("without the first", "1").await.unwrap();
     let refused = client.remove_node(NodeId::new(2)).await.unwrap_err();
     assert!(refused.to_string().contains("no majority"), "{refused}");
     client.remove_node(NodeId::new(1)).await.unwrap();
+    let is_gone =
+        |id| move |info: &ClusterInfo| !info.placement.nodes.contains_key(&NodeId::new(id));
+    client.settle(is_gone(1)).await.unwrap();
     let unknown = client.remove_node(NodeId::new(9)).await.unwrap_err();
     assert_eq!(unknown.to_string(), "not found: node n9");
-    let members = client.cluster().await.unwrap().members;
-    let members: Vec<u64> = members.iter().map(|member| member.node.get()).collect();
+    let placement = client.cluster().await.unwrap().placement;
+    let members: Vec<u64> = placement.nodes.keys().map(|node| node.get()).collect();
     assert_eq!(members, [2, 3]);
     let nobody: PeerAddr = format!("{}@127.0.0.1:1", "00".repeat(32)).parse().unwrap();
     assert_eq!(client.add_node(&nobody).await.unwrap(), NodeId::new(4));
     client.remove_node(NodeId::new(4)).await.unwrap();
+    client.settle(is_gone(4)).await.unwrap();
     client.close().await;
     for server in joined {
         server.stop().await;
@@ -375,10 +379,12 @@ async fn cluster_node_that_was_away_follows_a_leader_that_joined_meanwhile() {
     let ticket: Ticket = cluster.ticket().parse().unwrap();
     let any = ([127, 0, 0, 1], 0).into();
     let joined = join::join(&cluster.folder(3), any, &ticket).await.unwrap();
-    join::ask_for_vote(&ticket, joined.node().id()).await.unwrap();
+    join::wait_for_replicas(&ticket, joined.node().id()).await.unwrap();
     cluster.servers.push(Some(joined));
     // Of the two that are left, one hands the lead over to the other when it stops.
     client.remove_node(NodeId::new(1)).await.unwrap();
+    let is_gone = |info: &ClusterInfo| !info.placement.nodes.contains_key(&NodeId::new(1));
+    client.settle(is_gone).await.unwrap();
     cluster.stop_node(0).await;
     if cluster.leader().await == 1 {
         cluster.stop_node(1).await;

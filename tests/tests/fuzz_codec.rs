@@ -14,11 +14,11 @@ use aspen_core::{
 };
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
-    Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
-    MemberInfo, Name, NodeId, Operation, OperationResult, Outcome, Page, Read, Record, Refused,
-    Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest, SessionId,
-    ShardId, ShardStatus, Timestamp, Transact, Upload, Val, Value, Version, WriteOp, decode,
-    decode_vals, encode, encode_vals,
+    Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex, Name,
+    NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Read, Record,
+    Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest,
+    SessionId, ShardId, ShardStatus, Timestamp, Transact, Upload, Val, Value, Version, WriteOp,
+    decode, decode_vals, encode, encode_vals,
 };
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
@@ -153,23 +153,23 @@ fn requests() -> Vec<Request> {
         Request::Scan(scan),
         Request::Lease { shard: SHARD, lease: LeaseId::new(3) },
         Request::Describe { name: Name::new("n").unwrap() },
-        Request::AddNode { shard: SHARD, node: None, address: "00@127.0.0.1:4000".into() },
+        Request::Place(PlacementChange::AddNode { address: "00@127.0.0.1:4000".into() }),
+        Request::Place(PlacementChange::Move {
+            shard: SHARD,
+            from: Some(NodeId::new(1)),
+            to: NodeId::new(2),
+        }),
     ]);
     requests
 }
 
 fn responses() -> Vec<Response> {
     let revision = Revision::new(7);
-    let member =
-        MemberInfo { node: NodeId::new(1), address: "00@127.0.0.1:4000".into(), voter: true };
+    let nodes = (1..=4).map(|node| (NodeId::new(node), format!("{node:064x}@127.0.0.1:4000")));
+    let placement = Placement::initial(nodes, 2, 3).unwrap();
     let leaders = vec![Some(NodeId::new(1)), None];
-    let cluster = ClusterInfo {
-        cluster: 300,
-        shards: 2,
-        node: NodeId::new(1),
-        members: vec![member],
-        leaders,
-    };
+    let cluster =
+        ClusterInfo { cluster: 300, shards: 2, node: NodeId::new(1), epoch: 3, placement, leaders };
     let item = Item { key: key("a"), record: record() };
     let lease = LeaseInfo { lease: LeaseId::new(3), ttl_ms: 300, left_ms: 2, keys: vec![key("a")] };
     let info = ComponentInfo {
@@ -193,6 +193,7 @@ fn responses() -> Vec<Response> {
         replicas: vec![(NodeId::new(1), true), (NodeId::new(2), false)],
         bytes: 300,
         rate: 9,
+        receiving: Some((3, 300)),
     };
     vec![
         Response::Cluster(cluster),
@@ -202,7 +203,12 @@ fn responses() -> Vec<Response> {
         Response::Lease(Some(lease)),
         Response::Components(vec![info]),
         Response::Status(ReplicaStatus { node: NodeId::new(1), shards: vec![shard] }),
+        Response::Placed { epoch: 300, node: Some(NodeId::new(1)) },
         Response::Refused(Refused::NotLeader { leader: Some((NodeId::new(1), "a".into())) }),
+        Response::Refused(Refused::NotHere {
+            epoch: 300,
+            replicas: vec![(NodeId::new(1), "a".into())],
+        }),
     ]
 }
 

@@ -150,8 +150,9 @@ async fn storage_files_of_another_cluster_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn storage_development_cluster_keeps_its_shape() {
     let dir = tempfile::tempdir().unwrap();
-    let start =
-        async |nodes, shards| DevCluster::start(dir.path(), nodes, shards, Timing::default()).await;
+    let start = async |nodes, shards| {
+        DevCluster::start(dir.path(), nodes, shards, None, Timing::default()).await
+    };
     start(Some(2), Some(1)).await.unwrap().stop().await;
     let nodes = start(Some(3), None).await.err().unwrap().to_string();
     assert!(nodes.ends_with("has 2 nodes, not 3"), "{nodes}");
@@ -160,7 +161,8 @@ async fn storage_development_cluster_keeps_its_shape() {
     start(None, None).await.unwrap().stop().await;
     let dir = tempfile::tempdir().unwrap();
     for shards in [0, 257] {
-        let refused = DevCluster::start(dir.path(), Some(1), Some(shards), Timing::default()).await;
+        let refused =
+            DevCluster::start(dir.path(), Some(1), Some(shards), None, Timing::default()).await;
         let refused = refused.err().unwrap().to_string();
         assert_eq!(refused, format!("a cluster has 1 to 256 shards, not {shards}"));
     }

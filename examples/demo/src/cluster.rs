@@ -89,17 +89,18 @@ impl Cluster {
     }
 }
 
-/// Waits until the cluster has this many voters.
-pub async fn wait_for_voters(client: &Client, voters: usize) -> Result<(), Failure> {
+/// Waits until the cluster has this many nodes with all their replicas.
+pub async fn wait_for_nodes(client: &Client, nodes: usize) -> Result<(), Failure> {
     let end = Instant::now() + Duration::from_secs(60);
     while Instant::now() < end {
         let info = client.cluster().await?;
-        if info.members.iter().filter(|member| member.voter).count() >= voters {
+        let placement = &info.placement;
+        if placement.nodes.keys().filter(|node| placement.has_arrived(**node)).count() >= nodes {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Err(format!("the cluster did not get {voters} voters").into())
+    Err(format!("the cluster did not get {nodes} nodes").into())
 }
 
 /// Waits until all replicas applied the same entries; their digests must be equal then.

@@ -63,7 +63,7 @@ async fn run(options: Options) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let mut cluster = cluster::Cluster::start(&aspen, folder.path(), 3).await?;
     let client = Client::connect(&cluster.ticket()?).await?;
-    cluster::wait_for_voters(&client, 3).await?;
+    cluster::wait_for_nodes(&client, 3).await?;
     println!("cluster   3 nodes, 3 processes, in {}", folder.path().display());
     let hash = client.upload("purchases", built.component).await?;
     println!("upload    purchases is {}", &hash.to_string()[..16]);

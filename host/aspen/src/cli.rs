@@ -93,7 +93,7 @@ pub enum Command {
     },
     /// Call a function: it runs next to the data and is applied exactly once.
     Call(Call),
-    /// Change the members of the cluster.
+    /// Nodes, and where replicas are: show them, add, remove, move.
     #[command(subcommand)]
     Cluster(Cluster),
 }
@@ -121,6 +121,9 @@ pub struct Dev {
     /// Shards of a new cluster (1 to 256) [default: 8]
     #[arg(long)]
     pub shards: Option<u16>,
+    /// Replicas of each shard of a new cluster (1, 3 or 5), as far as there are nodes [default: 3]
+    #[arg(long)]
+    pub replicas: Option<u8>,
 }
 
 /// `aspen node`
@@ -141,6 +144,9 @@ pub struct Node {
     /// Shards of a new cluster (1 to 256), fixed for life [default: 8]
     #[arg(long, conflicts_with = "join")]
     pub shards: Option<u16>,
+    /// Replicas of each shard of a new cluster (1, 3 or 5), as far as there are nodes [default: 3]
+    #[arg(long, requires = "init")]
+    pub replicas: Option<u8>,
 }
 
 /// `aspen put`
@@ -308,15 +314,66 @@ pub struct Call {
 /// `aspen cluster`
 #[derive(Debug, Subcommand)]
 pub enum Cluster {
-    /// List the members.
+    /// List the nodes and how many replicas each has.
     Members {
         /// Print as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Remove a node; refused if the others could not go on without it.
+    /// Show the map: on which nodes each shard's replicas are, and what is on its way.
+    Status {
+        /// Every shard in a line of its own, also when there are more than 16.
+        #[arg(long)]
+        shards: bool,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a node in before it starts; `aspen node --join` does the same by itself.
+    AddNode {
+        /// Its key and address, `hex@ip:port`.
+        address: String,
+    },
+    /// Move what a node has to others and let it go; refused if the others could not go on.
     RemoveNode {
         /// Its number, as `members` shows it.
+        #[arg(value_parser = node_number)]
         node: u64,
+        /// Do not wait until it is gone.
+        #[arg(long)]
+        no_wait: bool,
     },
+    /// Even out how many replicas each node has.
+    Rebalance {
+        /// Do not wait until every replica has arrived.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Move a replica of a shard to a node, while it is in use.
+    Move {
+        /// The shard's number.
+        #[arg(value_parser = shard_number)]
+        shard: u16,
+        /// The node that gets it.
+        #[arg(long, value_parser = node_number)]
+        to: u64,
+        /// The node that gives it [default: of those that have one, the one with the most]
+        #[arg(long, value_parser = node_number)]
+        from: Option<u64>,
+        /// Do not wait until it has arrived.
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+/// `3` or `n3`.
+fn node_number(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix('n').unwrap_or(text).parse();
+    number.map_err(|_| format!("{text:?} is no node: write 3 or n3"))
+}
+
+/// `3` or `s3`.
+fn shard_number(text: &str) -> Result<u16, String> {
+    let number = text.strip_prefix('s').unwrap_or(text).parse();
+    number.map_err(|_| format!("{text:?} is no shard: write 3 or s3"))
 }

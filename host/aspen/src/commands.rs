@@ -5,6 +5,7 @@ mod functions;
 mod keys;
 mod leases;
 mod print;
+mod route;
 mod status;
 mod txn;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use aspen_client::{CallError, Client, ConnectError, Options, RequestError, Ticket, WriteError};
 use aspen_core::{Refusal, Refused};
 
-use crate::cli::{Cli, Cluster, Command};
+use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 
 /// Runs a command against the cluster of `--connect`.
@@ -36,14 +37,13 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Scan(options) => keys::scan(client, options).await,
         Command::Txn(options) => txn::run(client, options).await,
         Command::Lease(command) => leases::run(client, command).await,
-        Command::Route { key, json } => cluster::route(client, key, *json).await,
+        Command::Route { key, json } => route::run(client, key, *json).await,
         Command::Status(options) => status::run(client, options).await,
         Command::Upload { file, name } => functions::upload(client, file, name).await,
         Command::Functions { json } => functions::list(client, *json).await,
         Command::Describe { name, json } => functions::describe(client, name, *json).await,
         Command::Call(options) => functions::call(client, options).await,
-        Command::Cluster(Cluster::Members { json }) => cluster::members(client, *json).await,
-        Command::Cluster(Cluster::RemoveNode { node }) => cluster::remove(client, *node).await,
+        Command::Cluster(command) => cluster::run(client, command).await,
         Command::Dev(_) | Command::Node(_) | Command::New { .. } | Command::Build(_) => {
             unreachable!("main() runs these without a client")
         }

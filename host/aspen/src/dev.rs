@@ -10,14 +10,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use aspen_core::NodeId;
-use aspen_core::limits::SHARDS_DEFAULT;
+use aspen_core::limits::{REPLICATION_FACTOR_DEFAULT, SHARDS_DEFAULT};
 use aspen_net::{PeerAddr, Ticket};
 use aspen_node::{Folder, Identity, Timing, secret_file};
 use snafu::ensure;
 
 use crate::server::{
-    Bound, MismatchSnafu, Server, ServerError, check_shards, random_cluster, same_shards,
-    write_ticket,
+    Bound, MismatchSnafu, Server, ServerError, check_factor, check_shards, random_cluster,
+    same_shards, write_ticket,
 };
 
 /// The most nodes of a development cluster.
@@ -30,18 +30,22 @@ pub struct DevCluster {
 }
 
 impl DevCluster {
-    /// Starts the cluster in `dir`, making it first if there is none. `nodes` and `shards` must be
-    /// those it was made with, if given.
+    /// Starts the cluster in `dir`, making it first if there is none. `nodes`, `shards` and
+    /// `factor` must be those it was made with, if given.
     pub async fn start(
         dir: &Path,
         nodes: Option<u16>,
         shards: Option<u16>,
+        factor: Option<u8>,
         timing: Timing,
     ) -> Result<DevCluster, ServerError> {
         let ticket = dir.join("ticket");
         let bound = match ticket.exists() {
-            true => reopen(dir, nodes, shards).await?,
-            false => create(dir, nodes.unwrap_or(1), shards.unwrap_or(SHARDS_DEFAULT)).await?,
+            true => reopen(dir, nodes, shards, factor).await?,
+            false => {
+                let factor = factor.unwrap_or(REPLICATION_FACTOR_DEFAULT);
+                create(dir, nodes.unwrap_or(1), shards.unwrap_or(SHARDS_DEFAULT), factor).await?
+            }
         };
         let mut servers: Vec<Server> = vec![];
         for bound in bound {
@@ -89,8 +93,14 @@ fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-async fn create(dir: &Path, nodes: u16, shards: u16) -> Result<Vec<Bound>, ServerError> {
+async fn create(
+    dir: &Path,
+    nodes: u16,
+    shards: u16,
+    factor: u8,
+) -> Result<Vec<Bound>, ServerError> {
     check_shards(shards)?;
+    check_factor(factor)?;
     let count = format!("a development cluster has 1 to {DEV_NODES_MAX} nodes, not {nodes}");
     ensure!((1..=DEV_NODES_MAX).contains(&nodes), MismatchSnafu { reason: count });
     let half = format!("{} was left half made; delete it and start again", dir.display());
@@ -106,6 +116,7 @@ async fn create(dir: &Path, nodes: u16, shards: u16) -> Result<Vec<Bound>, Serve
     for (at, bound) in bound.iter().enumerate() {
         let node = NodeId::new(at as u64 + 1);
         let mut identity = Identity::new(cluster, node, shards, bound.address());
+        identity.factor = factor;
         identity.peers.clone_from(&peers);
         identity.clients.push(client.public());
         bound.folder().create(&identity)?;
@@ -119,13 +130,20 @@ async fn reopen(
     dir: &Path,
     nodes: Option<u16>,
     shards: Option<u16>,
+    factor: Option<u8>,
 ) -> Result<Vec<Bound>, ServerError> {
     let has = (1..).take_while(|node| folder(dir, *node).exists()).count();
     if let Some(wanted) = nodes.filter(|wanted| usize::from(*wanted) != has) {
         let reason = format!("{} has {has} nodes, not {wanted}", dir.display());
         return MismatchSnafu { reason }.fail();
     }
-    same_shards(dir, Folder::open(folder(dir, 1))?.identity()?.shards, shards)?;
+    let made = Folder::open(folder(dir, 1))?.identity()?;
+    same_shards(dir, made.shards, shards)?;
+    if let Some(wanted) = factor.filter(|wanted| *wanted != made.factor) {
+        let made = made.factor;
+        let reason = format!("{} was made with {made} replicas, not {wanted}", dir.display());
+        return MismatchSnafu { reason }.fail();
+    }
     let mut bound = vec![];
     for node in 1..=has {
         bound.push(Bound::open(&folder(dir, node), any_port()).await?);

@@ -12,21 +12,26 @@ use snafu::ResultExt;
 
 use crate::server::{Bound, JoinSnafu, Server, ServerError, found, same_shards, write_ticket};
 
-/// How long a joining node goes on asking for its vote: as long as a large state takes to copy.
+/// How long somebody who waits for a joining node puts up with a cluster that does not answer.
 const JOIN_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Founds a cluster with this one node and serves it.
-pub async fn init(dir: &Path, listen: SocketAddr, shards: u16) -> Result<Server, ServerError> {
+pub async fn init(
+    dir: &Path,
+    listen: SocketAddr,
+    shards: u16,
+    factor: u8,
+) -> Result<Server, ServerError> {
     let bound = Bound::open(dir, listen).await?;
     let client = secret_file(&dir.join("client.key"))?;
-    let identity = found(&bound, shards, &client)?;
+    let identity = found(&bound, shards, factor, &client)?;
     let ticket = Ticket::new(identity.cluster, vec![bound.address()], Some(client))?;
     write_ticket(&dir.join("ticket"), &ticket)?;
     serve(bound).await
 }
 
-/// Joins the cluster of `ticket` as a new node and serves it. The vote comes later: see
-/// [`ask_for_vote`].
+/// Joins the cluster of `ticket` as a new node and serves it. Its replicas come later: see
+/// [`wait_for_replicas`].
 pub async fn join(dir: &Path, listen: SocketAddr, ticket: &Ticket) -> Result<Server, ServerError> {
     let bound = Bound::open(dir, listen).await?;
     if bound.folder().is_occupied() {
@@ -48,7 +53,8 @@ async fn enter(bound: &Bound, client: &Client, ticket: &Ticket) -> Result<(), Se
     let info = client.cluster().await.context(JoinSnafu)?;
     let node = client.add_node(&bound.address()).await.context(JoinSnafu)?;
     let mut identity = Identity::new(info.cluster, node, info.shards, bound.address());
-    let members = info.members.iter().filter_map(|member| member.address.parse().ok());
+    let nodes = info.placement.nodes.values();
+    let members = nodes.filter_map(|node| node.address.parse().ok());
     identity.peers = members.collect::<Vec<PeerAddr>>();
     identity.clients.extend(ticket.secret().map(|secret| secret.public()));
     bound.folder().create(&identity)?;
@@ -80,11 +86,11 @@ async fn serve(bound: Bound) -> Result<Server, ServerError> {
     Ok(server)
 }
 
-/// Asks for the node's vote until it has it. Harmless for a node that votes already.
-pub async fn ask_for_vote(ticket: &Ticket, node: NodeId) -> Result<(), RequestError> {
+/// Waits until the node has the replicas that it shall have. It needs nobody to wait.
+pub async fn wait_for_replicas(ticket: &Ticket, node: NodeId) -> Result<(), RequestError> {
     let options = Options { limit: JOIN_LIMIT, ..Options::default() };
     let Ok(client) = Client::connect_with(ticket, options).await else { return Ok(()) };
-    let promoted = client.promote_node(node).await;
+    let arrived = client.settle(|info| info.placement.has_arrived(node)).await;
     client.close().await;
-    promoted
+    arrived.map(|_| ())
 }

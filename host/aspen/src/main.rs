@@ -7,7 +7,7 @@ use aspen::cli::{Build, Cli, Command, Dev, Node};
 use aspen::failure::Failure;
 use aspen::server::{Server, ServerError};
 use aspen::{build, commands, dev, join, scaffold};
-use aspen_core::limits::SHARDS_DEFAULT;
+use aspen_core::limits::{REPLICATION_FACTOR_DEFAULT, SHARDS_DEFAULT};
 use aspen_node::Timing;
 use clap::Parser;
 use tokio_real as tokio;
@@ -45,8 +45,9 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
 }
 
 async fn run_dev(options: &Dev) -> Result<(), Failure> {
-    let Dev { dir, nodes, shards } = options;
-    let cluster = dev::DevCluster::start(dir, *nodes, *shards, Timing::default()).await;
+    let Dev { dir, nodes, shards, replicas } = options;
+    let cluster = dev::DevCluster::start(dir, *nodes, *shards, *replicas, Timing::default());
+    let cluster = cluster.await;
     let cluster = cluster.map_err(refused)?;
     let first = cluster.servers().first();
     let shards = first.map_or(0, |server| server.node().router().shards());
@@ -61,9 +62,13 @@ async fn run_dev(options: &Dev) -> Result<(), Failure> {
 }
 
 async fn run_node(options: &Node) -> Result<(), Failure> {
-    let Node { data, init, join, listen, shards } = options;
+    let Node { data, init, join, listen, shards, replicas } = options;
     let started = match (init, join) {
-        (true, _) => join::init(data, *listen, shards.unwrap_or(SHARDS_DEFAULT)).await,
+        (true, _) => {
+            let shards = shards.unwrap_or(SHARDS_DEFAULT);
+            let factor = replicas.unwrap_or(REPLICATION_FACTOR_DEFAULT);
+            join::init(data, *listen, shards, factor).await
+        }
         (false, Some(ticket)) => join::join(data, *listen, &commands::read_ticket(ticket)?).await,
         (false, None) => join::restart(data, *shards).await,
     };
@@ -74,23 +79,7 @@ async fn serve_until_stopped(server: Server, data: &std::path::Path) -> Result<(
     let path = data.join("ticket");
     let id = server.node().id();
     ready(&format!("ready {} (node {id} at {})", path.display(), server.address().addr));
-    // A node made by `aspen dev` has no ticket of its own and votes already.
-    let ticket = path.to_str().and_then(|path| commands::read_ticket(path).ok());
-    let vote = async {
-        match &ticket {
-            Some(ticket) => join::ask_for_vote(ticket, id).await,
-            None => Ok(()),
-        }
-    };
-    tokio::select! {
-        () = stop_signal() => {}
-        asked = vote => {
-            if let Err(error) = asked {
-                eprintln!("aspen: this node has no vote yet: {error}");
-            }
-            stop_signal().await;
-        }
-    }
+    stop_signal().await;
     server.stop().await;
     Ok(())
 }

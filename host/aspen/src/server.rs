@@ -165,10 +165,17 @@ impl Server {
 }
 
 /// Makes the first node of a new cluster in a bound folder; `client` is the key that tickets carry.
-pub fn found(bound: &Bound, shards: u16, client: &Secret) -> Result<Identity, ServerError> {
+pub fn found(
+    bound: &Bound,
+    shards: u16,
+    factor: u8,
+    client: &Secret,
+) -> Result<Identity, ServerError> {
     check_shards(shards)?;
+    check_factor(factor)?;
     let cluster = random_cluster();
     let mut identity = Identity::new(cluster, NodeId::new(1), shards, bound.address());
+    identity.factor = factor;
     identity.peers.push(bound.address());
     identity.clients.push(client.public());
     bound.folder.create(&identity)?;
@@ -181,6 +188,14 @@ pub fn check_shards(shards: u16) -> Result<(), ServerError> {
         Ok(_) => Ok(()),
         Err(error) => MismatchSnafu { reason: error.to_string() }.fail(),
     }
+}
+
+/// A shard has 1, 3 or 5 replicas.
+pub fn check_factor(factor: u8) -> Result<(), ServerError> {
+    let reason = format!("a shard has 1, 3 or 5 replicas, not {factor}");
+    let is_one = aspen_core::limits::REPLICATION_FACTORS.contains(&factor);
+    snafu::ensure!(is_one, MismatchSnafu { reason });
+    Ok(())
 }
 
 /// The number of shards never changes: if `wanted` is given, it must be what `dir` was `made` with.

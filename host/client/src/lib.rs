@@ -21,7 +21,7 @@ mod error;
 mod functions;
 mod leases;
 mod link;
-mod members;
+mod placement;
 mod reads;
 mod session;
 mod transaction;

@@ -1,8 +1,9 @@
 //! Getting a request to whoever can answer it, within its time limit.
 //!
-//! Knows the nodes and the leader of each shard as last heard, follows redirects, goes round the
-//! nodes with jittered backoff when one does not answer, and asks the node it falls back to for
-//! the present map. Repeats are safe: reads change nothing, and writes carry request ids.
+//! Knows the map of some epoch and the leader of each shard as last heard, follows redirects, goes
+//! round the nodes that have a replica with jittered backoff when one does not answer, and asks the
+//! node it falls back to for the present map. A node that has no replica of a shard (any more) says
+//! who has: whatever is known, a request ends up with whom it concerns. Repeats are safe: reads change nothing, and writes carry request ids.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -33,11 +34,34 @@ pub struct Link {
 
 #[derive(Default)]
 struct Map {
+    epoch: u64,
     nodes: Vec<PeerAddr>,
+    /// Who has a replica of each shard, by the map of that epoch; nobody until it is known.
+    replicas: BTreeMap<ShardId, Vec<PeerAddr>>,
     leaders: BTreeMap<ShardId, PeerAddr>,
     /// When a node last failed to answer.
     failed: BTreeMap<PeerAddr, Instant>,
     turn: usize,
+}
+
+/// Who can answer a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Any node.
+    Any,
+    /// Any node with a replica of the shard.
+    Replica(ShardId),
+    /// The leader of the shard.
+    Leader(ShardId),
+}
+
+impl Whom {
+    fn shard(self) -> Option<ShardId> {
+        match self {
+            Whom::Any => None,
+            Whom::Replica(shard) | Whom::Leader(shard) => Some(shard),
+        }
+    }
 }
 
 /// What one attempt came to.
@@ -79,12 +103,16 @@ impl Link {
         shard: ShardId,
         body: impl Fn() -> Bytes,
     ) -> Result<Answer, RequestError> {
-        self.ask(Some(shard), body).await
+        self.ask(Whom::Leader(shard), body).await
     }
 
-    /// Asks any node.
-    pub async fn ask_any(&self, request: &Request) -> Result<Response, RequestError> {
-        Ok(self.ask(None, || encode(request)).await?.response)
+    /// Asks any node with a replica of `shard`.
+    pub async fn ask_replica(
+        &self,
+        shard: ShardId,
+        request: &Request,
+    ) -> Result<Response, RequestError> {
+        Ok(self.ask(Whom::Replica(shard), || encode(request)).await?.response)
     }
 
     /// Asks one node, once.
@@ -93,7 +121,7 @@ impl Link {
         node: &PeerAddr,
         request: &Request,
     ) -> Result<Response, RequestError> {
-        match self.attempt(None, node, encode(request), self.attempt).await {
+        match self.attempt(Whom::Any, node, encode(request), self.attempt).await {
             Attempt::Done(response) => Ok(response),
             Attempt::Fail(error) => Err(error),
             Attempt::Again { why: last, .. } | Attempt::Unsure { why: last } => {
@@ -109,7 +137,7 @@ impl Link {
 
     /// Asks for the cluster's map and keeps it.
     pub async fn cluster(&self) -> Result<ClusterInfo, RequestError> {
-        match self.ask_any(&Request::Cluster).await? {
+        match self.ask(Whom::Any, || encode(&Request::Cluster)).await?.response {
             Response::Cluster(info) => {
                 self.learn(&info);
                 Ok(info)
@@ -118,18 +146,14 @@ impl Link {
         }
     }
 
-    async fn ask(
-        &self,
-        shard: Option<ShardId>,
-        body: impl Fn() -> Bytes,
-    ) -> Result<Answer, RequestError> {
+    async fn ask(&self, whom: Whom, body: impl Fn() -> Bytes) -> Result<Answer, RequestError> {
         let end = Instant::now() + self.limit;
         let mut backoff = BACKOFF_MIN;
         let mut repeated = false;
         loop {
-            let node = self.target(shard);
+            let node = self.target(whom);
             let left = end.saturating_duration_since(Instant::now());
-            let result = self.attempt(shard, &node, body(), left.min(self.attempt)).await;
+            let result = self.attempt(whom, &node, body(), left.min(self.attempt)).await;
             let (pause, last) = match result {
                 Attempt::Done(response) => return Ok(Answer { response, repeated }),
                 Attempt::Fail(error) => return Err(error),
@@ -145,18 +169,19 @@ impl Link {
             if pause {
                 tokio::time::sleep(backoff.mul_f64(rand::random_range(0.5..1.5))).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
-                self.refresh(shard).await;
+                self.refresh(whom).await;
             }
         }
     }
 
     /// After a failure: ask the node whose turn it is for the map. Its failure changes the turn.
-    async fn refresh(&self, shard: Option<ShardId>) {
-        if shard.is_none_or(|shard| self.map().leaders.contains_key(&shard)) {
+    async fn refresh(&self, whom: Whom) {
+        if whom.shard().is_none_or(|shard| self.map().leaders.contains_key(&shard)) {
             return;
         }
-        let node = self.target(None);
-        let asked = self.attempt(None, &node, encode(&Request::Cluster), self.attempt / 4).await;
+        let node = self.target(Whom::Any);
+        let asked =
+            self.attempt(Whom::Any, &node, encode(&Request::Cluster), self.attempt / 4).await;
         if let Attempt::Done(Response::Cluster(info)) = asked {
             self.learn(&info);
         }
@@ -164,7 +189,7 @@ impl Link {
 
     async fn attempt(
         &self,
-        shard: Option<ShardId>,
+        whom: Whom,
         node: &PeerAddr,
         body: Bytes,
         deadline: Duration,
@@ -176,18 +201,19 @@ impl Link {
             Err(NetError::Refused { reason, .. }) => {
                 return Attempt::Fail(DeniedSnafu { reason }.build());
             }
-            Err(error) => return self.failed(shard, node, &error),
+            Err(error) => return self.failed(whom, node, &error),
         };
         match response {
-            Response::Refused(Refused::NotLeader { leader }) => {
-                self.redirected(shard, node, leader)
+            Response::Refused(Refused::NotLeader { leader }) => self.redirected(whom, node, leader),
+            Response::Refused(refused @ Refused::NotHere { .. }) => {
+                self.misplaced(whom, node, refused)
             }
             Response::Refused(Refused::OutcomeUnknown) => {
-                self.forget(shard, node);
+                self.forget(whom, node);
                 Attempt::Unsure { why: Refused::OutcomeUnknown.to_string() }
             }
             Response::Refused(refused @ (Refused::Unavailable { .. } | Refused::Failed { .. })) => {
-                self.forget(shard, node);
+                self.forget(whom, node);
                 Attempt::Again { pause: true, why: refused.to_string() }
             }
             Response::Refused(refused) => Attempt::Fail(RefusedSnafu { refused }.build()),
@@ -195,8 +221,8 @@ impl Link {
         }
     }
 
-    fn failed(&self, shard: Option<ShardId>, node: &PeerAddr, error: &NetError) -> Attempt {
-        self.forget(shard, node);
+    fn failed(&self, whom: Whom, node: &PeerAddr, error: &NetError) -> Attempt {
+        self.forget(whom, node);
         self.map().failed.insert(*node, Instant::now());
         let why = error.to_string();
         match error {
@@ -209,59 +235,84 @@ impl Link {
         }
     }
 
-    fn redirected(
-        &self,
-        shard: Option<ShardId>,
-        node: &PeerAddr,
-        leader: Option<(NodeId, String)>,
-    ) -> Attempt {
+    fn redirected(&self, whom: Whom, node: &PeerAddr, leader: Option<(NodeId, String)>) -> Attempt {
         let why = Refused::NotLeader { leader: leader.clone() }.to_string();
         let address = leader.and_then(|(_, address)| address.parse::<PeerAddr>().ok());
         let address = address.filter(|address| address != node && !self.is_shunned(address));
-        match (shard, address) {
+        match (whom.shard(), address) {
             (Some(shard), Some(address)) => {
                 // The node named may be the one that just failed us: pause if nothing is new.
                 let before = self.map().leaders.insert(shard, address);
                 Attempt::Again { pause: before == Some(address), why }
             }
             _ => {
-                self.forget(shard, node);
+                self.forget(whom, node);
                 Attempt::Again { pause: true, why }
             }
         }
+    }
+
+    /// The node has no replica: whoever has one by its map is asked next.
+    fn misplaced(&self, whom: Whom, node: &PeerAddr, refused: Refused) -> Attempt {
+        let why = refused.to_string();
+        self.forget(whom, node);
+        let (Refused::NotHere { epoch, replicas }, Some(shard)) = (refused, whom.shard()) else {
+            return Attempt::Again { pause: true, why };
+        };
+        let mut map = self.map();
+        let replicas = replicas.iter().filter_map(|(_, address)| address.parse().ok());
+        let replicas: Vec<PeerAddr> = replicas.collect();
+        // Between two that send to each other, the newer map counts; with equal ones a move is
+        // under way, and it takes a moment.
+        let is_news = epoch > map.epoch && !replicas.is_empty();
+        if epoch >= map.epoch && !replicas.is_empty() {
+            map.replicas.insert(shard, replicas);
+        }
+        Attempt::Again { pause: !is_news, why }
     }
 
     fn is_shunned(&self, node: &PeerAddr) -> bool {
         self.map().failed.get(node).is_some_and(|failed| failed.elapsed() < SHUNNED)
     }
 
-    /// The node to ask: the shard's leader if known, else the one whose turn it is.
-    fn target(&self, shard: Option<ShardId>) -> PeerAddr {
+    /// The node to ask: the shard's leader if known, else of those that have a replica the one whose
+    /// turn it is.
+    fn target(&self, whom: Whom) -> PeerAddr {
         let map = self.map();
-        let leader = shard.and_then(|shard| map.leaders.get(&shard).copied());
-        leader.unwrap_or_else(|| map.nodes[map.turn % map.nodes.len()])
+        let leader = match whom {
+            Whom::Leader(shard) => map.leaders.get(&shard).copied(),
+            Whom::Any | Whom::Replica(_) => None,
+        };
+        let replicas = whom.shard().and_then(|shard| map.replicas.get(&shard));
+        let nodes = replicas.filter(|replicas| !replicas.is_empty()).unwrap_or(&map.nodes);
+        leader.unwrap_or_else(|| nodes[map.turn % nodes.len()])
     }
 
-    fn forget(&self, shard: Option<ShardId>, node: &PeerAddr) {
+    fn forget(&self, whom: Whom, node: &PeerAddr) {
         let mut map = self.map();
-        if let Some(shard) = shard.filter(|shard| map.leaders.get(shard) == Some(node)) {
-            map.leaders.remove(&shard);
-        }
-        if map.nodes[map.turn % map.nodes.len()] == *node {
-            map.turn += 1;
+        let leads = |shard: &ShardId| map.leaders.get(shard) == Some(node);
+        match whom {
+            // Whether or not it leads, it does not answer as a replica.
+            Whom::Leader(shard) if leads(&shard) => {
+                map.leaders.remove(&shard);
+            }
+            _ => map.turn = map.turn.wrapping_add(1),
         }
     }
 
     fn learn(&self, info: &ClusterInfo) {
         let mut map = self.map();
-        let parsed = info.members.iter().filter_map(|m| Some((m.node, m.address.parse().ok()?)));
+        let nodes = info.placement.nodes.iter();
+        let parsed = nodes.filter_map(|(id, node)| Some((*id, node.address.parse().ok()?)));
         let members: BTreeMap<NodeId, PeerAddr> = parsed.collect();
-        if members.is_empty() {
+        if members.is_empty() || info.epoch < map.epoch {
             return;
         }
-        let current = map.nodes[map.turn % map.nodes.len()];
+        map.epoch = info.epoch;
         map.nodes = members.values().copied().collect();
-        map.turn = map.nodes.iter().position(|node| *node == current).unwrap_or(0);
+        let placed = (0..).map(ShardId::new).zip(&info.placement.shards);
+        let at = |ids: &[NodeId]| ids.iter().filter_map(|id| members.get(id).copied()).collect();
+        map.replicas = placed.map(|(shard, replicas)| (shard, at(&replicas.now))).collect();
         map.failed.retain(|_, failed| failed.elapsed() < SHUNNED);
         for (shard, leader) in info.leaders.iter().enumerate() {
             let leader = leader.and_then(|leader| members.get(&leader));

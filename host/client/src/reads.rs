@@ -123,7 +123,7 @@ impl Client {
     ) -> Result<Response, RequestError> {
         match consistency {
             Consistency::Linearizable => self.ask(shard, request).await,
-            Consistency::Stale { .. } => self.link().ask_any(request).await,
+            Consistency::Stale { .. } => self.link().ask_replica(shard, request).await,
         }
     }
 

@@ -12,7 +12,7 @@ use snafu::{Snafu, ensure};
 use crate::limits::NAME_BYTES_MAX;
 
 macro_rules! number {
-    ($(#[$doc:meta])* $name:ident, $inner:ty, $prefix:literal) => {
+    ($(#[$doc:meta])* $name:ident, $inner:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name($inner);
@@ -28,6 +28,9 @@ macro_rules! number {
                 self.0
             }
         }
+    };
+    ($(#[$doc:meta])* $name:ident, $inner:ty, $prefix:literal) => {
+        number!($(#[$doc])* $name, $inner);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,8 +41,8 @@ macro_rules! number {
 }
 
 number!(
-    /// A shard of the key space, 0-based: one Raft group.
-    ShardId, u16, "s"
+    /// A shard of the key space, 0-based: one Raft group. Or the system group.
+    ShardId, u16
 );
 number!(
     /// A node of the cluster, 1-based, never given twice.
@@ -74,6 +77,27 @@ number!(
     /// A lease on one shard, given by the state machine, 1-based; 0 means none.
     LeaseId, u64, "l"
 );
+
+impl ShardId {
+    /// Not a shard of the key space but the group that holds the map of the cluster.
+    pub const SYSTEM: ShardId = ShardId(u16::MAX);
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            ShardId::SYSTEM => f.write_str("the system group"),
+            ShardId(shard) => write!(f, "s{shard}"),
+        }
+    }
+}
+
+impl NodeId {
+    /// The next one.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 impl Revision {
     /// The revision of the next commit.

@@ -38,6 +38,7 @@ mod locks;
 mod message;
 mod model;
 mod outcome;
+mod placement;
 mod read_ahead;
 mod route;
 mod scan_token;
@@ -65,11 +66,14 @@ pub use key::{Key, KeyError, KeyRange, Value, ValueError};
 pub use lease::{LeaseChange, LeaseImage, Leases};
 pub use locks::{LockChange, Locks, Prepared};
 pub use message::{
-    ClusterInfo, ComponentInfo, Consistency, Item, LeaseInfo, MemberInfo, Page, Refused,
-    ReplicaStatus, Request, Response, ScanRequest, ShardStatus,
+    ClusterInfo, ComponentInfo, Consistency, Item, LeaseInfo, Page, Refused, ReplicaStatus,
+    Request, Response, ScanRequest, ShardStatus,
 };
 pub use model::Model;
 pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, Refusal, Vote};
+pub use placement::{
+    PLACEMENT_KEY, PlacedNode, Placement, PlacementChange, PlacementError, Replicas,
+};
 pub use read_ahead::{Need, ReadAhead};
 pub use route::{ShardRouter, tag, tag_hash};
 pub use scan_token::{ScanToken, ScanTokenError};

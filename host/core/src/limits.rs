@@ -140,3 +140,13 @@ const _: () = assert!(
     READS_BYTES_MAX + CONFLICTS_MAX * (KEY_BYTES_MAX + 64) + RESULTS_BYTES_MAX < SESSION_BYTES_MAX
 );
 const _: () = assert!(SESSION_BYTES_MAX > VALS_BYTES_MAX + 4096);
+
+/// Nodes of a cluster: more would only make its map and its status harder to read.
+pub const NODES_MAX: usize = 16;
+
+/// Replicas that a shard can have. An even number would need one more answer and bear no more
+/// failures.
+pub const REPLICATION_FACTORS: [u8; 3] = [1, 3, 5];
+
+/// Replicas of a shard, unless the cluster was made with another number.
+pub const REPLICATION_FACTOR_DEFAULT: u8 = 3;

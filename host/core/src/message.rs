@@ -13,6 +13,7 @@ use crate::command::{Call, Command, RequestId};
 use crate::digest::Digest;
 use crate::ids::{ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, ShardId, Timestamp};
 use crate::key::{Key, KeyRange};
+use crate::placement::{Placement, PlacementChange};
 use crate::signature::Manifest;
 use crate::state::Record;
 use crate::transact::{Read, Transact};
@@ -61,29 +62,8 @@ pub enum Request {
     },
     /// How this node and its replicas are.
     Status,
-    /// Add a node to a shard's group, without a vote. Leader only.
-    AddNode {
-        /// The shard.
-        shard: ShardId,
-        /// The id that shard 0 gave it; none on shard 0, which gives one.
-        node: Option<NodeId>,
-        /// The node's key and address, `hex@ip:port`.
-        address: String,
-    },
-    /// Give a node that was added to a shard its vote there, once it has caught up. Leader only.
-    PromoteNode {
-        /// The shard.
-        shard: ShardId,
-        /// The node.
-        node: NodeId,
-    },
-    /// Remove a node from a shard's group. Leader only.
-    RemoveNode {
-        /// The shard.
-        shard: ShardId,
-        /// The node.
-        node: NodeId,
-    },
+    /// Change which nodes there are, and where replicas are. Leader of the system group only.
+    Place(PlacementChange),
     /// Do a transaction across shards. Leader of `shard` only.
     Across {
         /// The coordinator's shard: one of those that it touches.
@@ -161,13 +141,13 @@ pub enum Response {
     Manifest(Manifest),
     /// To `Status`.
     Status(ReplicaStatus),
-    /// To `AddNode` and `PromoteNode`: the id it has.
-    NodeAdded {
-        /// The node.
-        node: NodeId,
+    /// To `Place`: the change is part of the map; the replicas follow.
+    Placed {
+        /// The map's epoch.
+        epoch: u64,
+        /// To `AddNode`: the id it has.
+        node: Option<NodeId>,
     },
-    /// To `RemoveNode`.
-    NodeRemoved,
     /// The request was not done.
     Refused(Refused),
 }
@@ -213,6 +193,13 @@ pub enum Refused {
         /// Why.
         reason: String,
     },
+    /// This node has no replica of the shard: the map of whoever asked is old, or its own is.
+    NotHere {
+        /// The epoch of this node's map.
+        epoch: u64,
+        /// Who has one, by that map: ids and addresses (`hex@ip:port`).
+        replicas: Vec<(NodeId, String)>,
+    },
 }
 
 impl fmt::Display for Refused {
@@ -227,6 +214,9 @@ impl fmt::Display for Refused {
             Self::BadComponent { reason } => write!(f, "component refused: {reason}"),
             Self::Malformed { reason } => write!(f, "request not understood: {reason}"),
             Self::Failed { reason } => write!(f, "the node has failed: {reason}"),
+            Self::NotHere { epoch, .. } => {
+                write!(f, "no replica of the shard is here, by the map of epoch {epoch}")
+            }
         }
     }
 }
@@ -240,21 +230,13 @@ pub struct ClusterInfo {
     pub shards: u16,
     /// The node that answers.
     pub node: NodeId,
-    /// Its members.
-    pub members: Vec<MemberInfo>,
-    /// The leader of each shard, by shard, if known.
+    /// The epoch of the map; 0 while a new cluster has none yet.
+    pub epoch: u64,
+    /// The map.
+    pub placement: Placement,
+    /// The leader of each shard, by shard, as far as the node that answers knows it: that of shards
+    /// of which it has no replica it does not.
     pub leaders: Vec<Option<NodeId>>,
-}
-
-/// One node of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberInfo {
-    /// Its id.
-    pub node: NodeId,
-    /// Its key and address, `hex@ip:port`.
-    pub address: String,
-    /// Whether it votes (or is still catching up).
-    pub voter: bool,
 }
 
 /// One page of a scan.
@@ -343,4 +325,6 @@ pub struct ShardStatus {
     pub bytes: u64,
     /// Entries applied a second, over the last few seconds; rounded down.
     pub rate: u64,
+    /// Of a snapshot that is on its way here: bytes received, and bytes in all.
+    pub receiving: Option<(u64, u64)>,
 }

@@ -5,9 +5,9 @@ use aspen_core::{
     Actual, Answer, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef,
     ConflictError, Consistency, Decide, Decision, Digest, Entry, Expectation, Expiry, Finish, Fuel,
     GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NodeId, Operation, OperationResult,
-    Outcome, Prepare, Read, Record, Refusal, Relation, ReplicaStatus, Request, RequestId, Response,
-    Revision, SessionId, ShardId, ShardStatus, Timestamp, Transact, TxnId, Upload, Value, Version,
-    Vote, WriteOp, decode, encode,
+    Outcome, Placement, Prepare, Read, Record, Refusal, Relation, ReplicaStatus, Request,
+    RequestId, Response, Revision, SessionId, ShardId, ShardStatus, Timestamp, Transact, TxnId,
+    Upload, Value, Version, Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -188,11 +188,22 @@ fn status_is_pinned() {
         replicas: vec![(NodeId::new(1), true), (NodeId::new(2), false)],
         bytes: 300,
         rate: 9,
+        receiving: Some((1, 2)),
     };
     let status = Response::Status(ReplicaStatus { node: NodeId::new(1), shards: vec![shard] });
     let bytes = encode(&status);
-    assert_eq!(hex(&bytes), "0207010102030101050403020607000101770201010200ac0209");
+    assert_eq!(hex(&bytes), "0207010102030101050403020607000101770201010200ac0209010102");
     assert_eq!(decode::<Response>(&bytes).unwrap(), status);
+}
+
+#[test]
+fn map_is_pinned() {
+    let nodes = [(NodeId::new(1), "a".to_string()), (NodeId::new(2), "b".into())];
+    let mut placement = Placement::initial(nodes, 1, 1).unwrap();
+    placement.shards[0].target = vec![NodeId::new(2)];
+    let bytes = encode(&placement);
+    assert_eq!(hex(&bytes), "020102020101610002016200010101010200");
+    assert_eq!(decode::<Placement>(&bytes).unwrap(), placement);
 }
 
 #[test]

@@ -1,25 +1,24 @@
 //! Who may talk to this node, and for what.
 //!
-//! Nodes are those of the cluster's membership (replicated) and those named when the folder was
-//! made; clients are the keys that the folder lists. Nobody else gets in, and the refusal says so.
+//! Nodes are those of the map (replicated), and those named when the folder was made until there is a
+//! map; clients are the keys that the folder lists. Nobody else gets in, and the refusal says so.
 //! Leaves out rights: a client that is let in may do everything.
 //!
 //! A replica that is behind does not know the members that came later, and one of those may be the
 //! leader that it needs to catch up: Raft itself takes entries from leaders it does not know
 //! (Ongaro 2014, section 4.1). So before a node refuses a stranger for good, it asks the members
-//! that it knows who the members are now ([`learn`]), and believes the latest answer until its own
-//! log is as far.
+//! that it knows for their map ([`learn`]), and believes the latest answer until its own is as new.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock, Weak};
 
 use aspen_core::ShardId;
 use aspen_net::{PeerAddr, PeerId, Purpose};
-use aspen_store::{LogId, StoredMembership};
 use tokio::sync::Notify;
 
 use crate::folder::Identity;
 use crate::limits::LEARN_AGAIN;
+use crate::map::Known as Map;
 use crate::node::Node;
 use crate::shard::parse_address;
 
@@ -32,25 +31,25 @@ pub struct Access {
     stranger: Arc<Notify>,
 }
 
-/// The members after some entry.
+/// The members by the map of some epoch.
 #[derive(Clone, Default)]
 pub struct Members {
-    as_of: Option<LogId>,
+    epoch: u64,
     addresses: Vec<PeerAddr>,
 }
 
 #[derive(Default)]
 struct Known {
-    /// As this node's log says.
+    /// As this node's copy of the map says.
     own: Members,
     /// As another member says.
     told: Members,
 }
 
 impl Members {
-    /// Those at `addresses`, from before any entry.
+    /// Those at `addresses`, from before any map.
     pub fn at(addresses: impl IntoIterator<Item = PeerAddr>) -> Self {
-        Self { as_of: None, addresses: addresses.into_iter().collect() }
+        Self { epoch: 0, addresses: addresses.into_iter().collect() }
     }
 
     fn has(&self, key: PeerId) -> bool {
@@ -58,11 +57,11 @@ impl Members {
     }
 }
 
-impl From<&StoredMembership> for Members {
-    fn from(membership: &StoredMembership) -> Self {
-        let nodes = membership.membership().nodes();
-        let addresses = nodes.filter_map(|(_, node)| parse_address(&node.addr)).collect();
-        Self { as_of: *membership.log_id(), addresses }
+impl From<&Map> for Members {
+    fn from(map: &Map) -> Self {
+        let nodes = map.placement.nodes.values();
+        let addresses = nodes.filter_map(|node| parse_address(&node.address)).collect();
+        Self { epoch: map.epoch, addresses }
     }
 }
 
@@ -74,7 +73,7 @@ impl Access {
         Self { founders, clients, members: RwLock::default(), stranger: Default::default() }
     }
 
-    /// Replaces the members that this node's own log gives.
+    /// Replaces the members that this node's own map gives.
     pub fn set_members(&self, members: Members) {
         self.members.write().expect("no panic while the lock is held").own = members;
     }
@@ -82,7 +81,7 @@ impl Access {
     /// Takes what another member says, if it is the latest.
     fn told(&self, members: Members) {
         let mut known = self.members.write().expect("no panic while the lock is held");
-        if members.as_of > known.told.as_of {
+        if members.epoch > known.told.epoch {
             known.told = members;
         }
     }
@@ -90,8 +89,8 @@ impl Access {
     /// What `read` finds in the latest that is known.
     fn current<T>(&self, read: impl FnOnce(&Members) -> T) -> T {
         let known = self.members.read().expect("no panic while the lock is held");
-        let latest = if known.told.as_of > known.own.as_of { &known.told } else { &known.own };
-        // Once the log has told the members, founders that left are strangers.
+        let latest = if known.told.epoch > known.own.epoch { &known.told } else { &known.own };
+        // Once the map has told the members, founders that left are strangers.
         read(if latest.addresses.is_empty() { &self.founders } else { latest })
     }
 
@@ -124,13 +123,13 @@ pub async fn learn(node: Weak<Node>, refused: Arc<Notify>) {
         refused.notified().await;
         let Some(now) = node.upgrade() else { return };
         let own = now.opening().identity.address.id;
-        let net = now.opening().net(ShardId::new(0));
+        let net = now.opening().net(ShardId::SYSTEM);
         for address in now.access().current(|members| members.addresses.clone()) {
             let replica = net.replica(&address.to_string());
             if address.id != own
-                && let Some(membership) = replica.members().await
+                && let Some(map) = replica.map().await
             {
-                now.access().told(Members::from(&membership));
+                now.access().told(Members::from(&map));
             }
         }
         drop(now);

@@ -6,16 +6,17 @@
 //!         n1 2   n2 2   n3 2      nobody leads two more than another: done
 //! ```
 //!
-//! Each node looks at what its own replicas know, so no node is in charge, and with stale knowledge
-//! the worst that happens is a hand-over too many, which the next look gives back. Every hand-over
+//! Each node looks at what its own replicas know, and before it gives a lead away asks those who could
+//! take it how many they have. So no node is in charge, and with stale knowledge the worst that happens
+//! is a hand-over too many, which the next look gives back. Every hand-over
 //! between nodes whose leads differ by two or more makes the leads more even, so it ends.
 //!
 //! Promises at most one hand-over at a time and [`BALANCE_NEXT`] between two; none of a shard whose
-//! members change, none while this node changes members, and none to a node that has not answered
+//! members change, and none to a node that has not answered
 //! this leader lately or lacks entries. After a hand-over that failed it rests: who elects then is
 //! Raft's affair. Leaves out load: a shard counts as one, however busy it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -36,14 +37,27 @@ pub async fn balance(node: Weak<Node>) {
 
 /// Hands one lead over if that makes them more even; returns how long to wait before the next look.
 async fn give_one(node: &Node) -> Duration {
-    let Ok(_no_member_changes) = node.changing.try_lock() else { return BALANCE_CHECK };
     let mut leads: BTreeMap<NodeId, usize> = BTreeMap::new();
-    for leader in node.shards().filter_map(|shard| shard.leader()) {
+    let shards = || node.shards().filter(|shard| shard.id != ShardId::SYSTEM);
+    for leader in shards().filter_map(|shard| shard.leader()) {
         *leads.entry(leader).or_default() += 1;
     }
-    let led = node.shards().filter(|shard| shard.leader() == Some(node.id()));
-    let offers = led.flat_map(|shard| shard.successors().into_iter().map(|to| (shard.id, to)));
-    let Some((shard, to)) = choose(node.id(), &leads, offers) else { return BALANCE_CHECK };
+    let led = shards().filter(|shard| shard.leader() == Some(node.id()));
+    let offers = led.flat_map(|shard| shard.successors().into_iter().map(move |to| (shard.id, to)));
+    let offers: Vec<(ShardId, NodeId)> = offers.collect();
+    if choose(node.id(), &leads, offers.iter().copied()).is_none() {
+        return BALANCE_CHECK;
+    }
+    // Others may lead shards of which no replica is here: they know.
+    let map = node.map();
+    for to in offers.iter().map(|(_, to)| *to).collect::<BTreeSet<_>>() {
+        let Some(address) = map.placement.address(to) else { continue };
+        let asked = node.opening().net(ShardId::SYSTEM).replica(address).leads().await;
+        let Some(count) = asked else { return BALANCE_CHECK };
+        leads.insert(to, count);
+    }
+    let chosen = choose(node.id(), &leads, offers.into_iter());
+    let Some((shard, to)) = chosen else { return BALANCE_CHECK };
     let Some(shard) = node.shard(shard) else { return BALANCE_CHECK };
     match shard.give_to(to, HANDOVER_WAIT).await {
         true => BALANCE_NEXT,

@@ -77,7 +77,7 @@ async fn try_call(
     }
     let until = Instant::now() + ACROSS_WAIT;
     loop {
-        let (result, mut reads) = run(node, led(node, shard)?, asked, call).await?;
+        let (result, mut reads) = run(node, &*led(node, shard)?, asked, call).await?;
         reads.extend(call.reads.iter().cloned());
         let CallResult { end, fuel, writes, .. } = result;
         let answer = match end {

@@ -15,9 +15,10 @@ use aspen_store::Log;
 use bytes::Bytes;
 use snafu::ResultExt;
 
+use crate::config::{Clock, NodeConfig, Timing};
 use crate::error::{EngineSnafu, NodeError, NotReadySnafu};
 use crate::folder::{Folder, Identity};
-use crate::node::{Clock, Node, NodeConfig, NodeHandler, Timing};
+use crate::node::{Node, NodeHandler};
 
 /// A node inside this program. Close it before the program ends; what was acknowledged is safe
 /// without.
@@ -34,6 +35,7 @@ pub async fn open(path: impl AsRef<Path>) -> Result<Embedded, NodeError> {
     let address = PeerAddr { id, addr: ([127, 0, 0, 1], 0).into() };
     if !folder.is_occupied() {
         let mut identity = Identity::new(rand::random(), NodeId::new(1), 1, address);
+        identity.factor = 1;
         identity.clients.push(id);
         folder.create(&identity)?;
     }

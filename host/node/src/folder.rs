@@ -5,7 +5,8 @@
 //! DIR/node.key      the secret key, 64 hex digits, mode 0600
 //! DIR/lock          held while a process uses the folder
 //! DIR/log.redb      the Raft log of all shards
-//! DIR/shard-N/      state and snapshots of one shard
+//! DIR/system/       state and snapshots of the system group, which holds the map
+//! DIR/shard-N/      the same of one shard
 //! DIR/modules/      compiled functions; may be deleted
 //! ```
 //!
@@ -17,6 +18,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use aspen_core::NodeId;
+use aspen_core::limits::REPLICATION_FACTOR_DEFAULT;
 use aspen_net::{PeerAddr, PeerId, Secret};
 use serde::{Deserialize, Serialize};
 use snafu::{IntoError, OptionExt, ResultExt, ensure};
@@ -26,7 +28,7 @@ use crate::error::{
     LogLostSnafu, OccupiedSnafu,
 };
 
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// Who a node is. Written once; the members of the cluster are replicated data, not this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,8 @@ pub struct Identity {
     pub node: NodeId,
     /// Number of shards, fixed at creation.
     pub shards: u16,
+    /// Replicas of each shard, as the cluster was founded; what counts is the map.
+    pub factor: u8,
     /// The node's own key and address.
     pub address: PeerAddr,
     /// Nodes known when this one was made: whom it believes before it has a log.
@@ -64,7 +68,8 @@ mod hex_cluster {
 impl Identity {
     /// The identity of a new node.
     pub fn new(cluster: u128, node: NodeId, shards: u16, address: PeerAddr) -> Self {
-        Self { form: FORM, cluster, node, shards, address, peers: vec![], clients: vec![] }
+        let (factor, peers, clients) = (REPLICATION_FACTOR_DEFAULT, vec![], vec![]);
+        Self { form: FORM, cluster, node, shards, factor, address, peers, clients }
     }
 
     /// As the storage's files carry it.
@@ -135,7 +140,7 @@ impl Folder {
     /// would let the node vote twice in one term.
     pub fn log_file(&self) -> Result<PathBuf, FolderError> {
         let log = self.path.join("log.redb");
-        let lost = !log.exists() && self.path.join("shard-0").exists();
+        let lost = !log.exists() && self.path.join("system").exists();
         ensure!(!lost, LogLostSnafu { path: &log });
         Ok(log)
     }

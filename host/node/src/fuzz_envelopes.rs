@@ -4,7 +4,9 @@
 //! memory. What a replica does with a well-formed message of a member that lies is left out: members
 //! are trusted.
 
-use aspen_core::{Command, Decision, Digest, ShardId, Timestamp, TxnId, decode, encode};
+use aspen_core::{
+    Command, Decision, Digest, NodeId, Placement, ShardId, Timestamp, TxnId, decode, encode,
+};
 use aspen_store::{Entry, LogId, Proposal, StoredMembership, Vote};
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::raft_net::{
-    Digests, Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
+    Digests, Envelope, MapCopy, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
     SnapshotProgress, SnapshotWanted,
 };
 use crate::two_phase::{Participated, Participation};
@@ -29,6 +31,11 @@ const ASKED_BYTES_MAX: usize = 8 << 20;
 fn log_id(index: u64) -> LogId {
     let leader_id = openraft::impls::leader_id_adv::LeaderId { term: 3, node_id: 1 };
     LogId { leader_id, index }
+}
+
+fn map() -> MapCopy {
+    let nodes = [(NodeId::new(1), "00@127.0.0.1:4000".to_string())];
+    MapCopy { epoch: 300, placement: Placement::initial(nodes, 2, 3).unwrap() }
 }
 
 fn membership() -> StoredMembership {
@@ -66,7 +73,10 @@ fn envelopes() -> Vec<Envelope> {
         RaftMessage::ReadIndex,
         RaftMessage::Digests(vec![1, 300]),
         RaftMessage::SnapshotPart(wanted),
-        RaftMessage::Members,
+        RaftMessage::Map,
+        RaftMessage::Leads,
+        RaftMessage::Host { epoch: 300 },
+        RaftMessage::Participate(Participation::Members),
         RaftMessage::Participate(Participation::Settle(txn)),
         RaftMessage::Participate(Participation::Propose(Command::Forget(vec![txn]))),
     ];
@@ -88,7 +98,9 @@ fn answers() -> Vec<Vec<u8>> {
         encode(&Ok::<_, Problem>(ReadIndex(Some(300)))),
         encode(&Ok::<_, Problem>(SnapshotProgress::More)),
         encode(&Ok::<_, Problem>(Digests { window: Some((1, 300)), at: vec![None, Some(digest)] })),
-        encode(&Ok::<_, Problem>(membership())),
+        encode(&Ok::<_, Problem>(map())),
+        encode(&Ok::<_, Problem>(300u32)),
+        encode(&Ok::<_, Problem>(Participated::Members(vec![NodeId::new(300)]))),
         encode(&Ok::<_, Problem>(Participated::Outcome(Bytes::from_static(b"outcome")))),
         encode(&Ok::<_, Problem>(Participated::Settled(Some(Decision::Abort)))),
         encode(&Err::<(), _>(stopped)),
@@ -118,7 +130,8 @@ fn check_answers(bytes: &[u8]) -> Result<(), TestCaseError> {
     check::<Answer<SnapshotProgress>>(bytes)?;
     check::<Answer<Digests>>(bytes)?;
     check::<Answer<Option<SnapshotPart>>>(bytes)?;
-    check::<Answer<StoredMembership>>(bytes)?;
+    check::<Answer<MapCopy>>(bytes)?;
+    check::<Answer<u32>>(bytes)?;
     check::<Answer<Participated>>(bytes)
 }
 

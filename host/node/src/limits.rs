@@ -49,9 +49,6 @@ pub const EXPIRY_CHECK: Duration = Duration::from_millis(100);
 /// How long one piece of a snapshot may take.
 pub const SNAPSHOT_CHUNK_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a new node may take to catch up before its promotion is tried again.
-pub const PROMOTE_WAIT: Duration = Duration::from_secs(4);
-
 /// How long a stopping leader waits for another to take over.
 pub const HANDOVER_WAIT: Duration = Duration::from_millis(1500);
 
@@ -69,8 +66,33 @@ pub const BALANCE_REST: Duration = Duration::from_secs(10);
 /// Entries that a replica may lack and still be given the lead: one message.
 pub const BALANCE_LAG_MAX: u64 = APPEND_ENTRIES_MAX;
 
-/// Nodes of a cluster: more voters would only slow every commit down.
-pub const NODES_MAX: usize = 16;
+/// How often a node looks whether its replicas are what the map says, while something moves.
+pub const PLACE_EVERY: Duration = Duration::from_millis(100);
+
+/// The same while nothing does: a look at 256 shards costs some 100 us.
+pub const PLACE_IDLE: Duration = Duration::from_secs(1);
+
+/// Shards of one leader that are copied to other nodes at a time: a copy reads a whole state.
+pub const MOVES_AT_ONCE: usize = 4;
+
+/// Entries that a replica may lack and still be counted as up to date when members change.
+pub const CAUGHT_UP_LAG_MAX: u64 = 1000;
+
+/// Voters of the system group: five bear two failures, and more would only slow it down. The other
+/// nodes are its learners.
+pub const SYSTEM_VOTERS_MAX: usize = 5;
+
+/// How long a change of the map may take: as long as an election with a lost message.
+pub const MAP_WAIT: Duration = Duration::from_secs(4);
+
+/// How long a node waits for a newer copy of the map before it asks or tries again.
+pub const MAP_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long another node may take to say what it knows of the cluster.
+pub const MAP_ASK_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a node that shall get a replica waits for the map that says so.
+pub const HOST_WAIT: Duration = Duration::from_secs(2);
 
 /// Entries between two snapshots.
 pub const SNAPSHOT_EVERY: u64 = 100_000;
@@ -80,9 +102,6 @@ pub const LOG_KEEP: u64 = 20_000;
 
 /// How long a node that refused a stranger waits before it asks again who the members are.
 pub const LEARN_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long another replica may take to say who the members are.
-pub const MEMBERS_WAIT: Duration = Duration::from_secs(2);
 
 /// Heartbeats of all shards that a node leads, together, to one other node: one each 4 ms. From 50
 /// shards on each shard has fewer than five a second, so that 256 idle ones cost little.

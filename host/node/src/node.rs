@@ -1,12 +1,11 @@
 //! The node itself: started from a folder, answering as a [`Handler`], stopped gracefully.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
-use aspen_core::{NodeId, ShardId, ShardRouter};
+use aspen_core::{NodeId, Placement, ShardId, ShardRouter};
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
 use aspen_store::{Log, StoreError};
@@ -14,21 +13,20 @@ use bytes::Bytes;
 use futures::future::join_all;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use openraft::async_runtime::WatchReceiver;
-use openraft::{Config, SnapshotPolicy};
 use snafu::ResultExt;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::access::{self, Access, Members};
 use crate::balance;
+use crate::config::{Clock, NodeConfig, raft_config};
 use crate::divergence::DigestCheck;
-use crate::error::{NodeError, RaftSnafu, ShardsSnafu};
+use crate::error::{NodeError, PlacementSnafu, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
-use crate::limits::{
-    APPEND_ENTRIES_MAX, DIGEST_CHECK, EXPIRY_CHECK, HANDOVER_WAIT, HEARTBEAT_SHARE, LOG_KEEP,
-    OPEN_AT_ONCE, RATE_EVERY, SNAPSHOT_EVERY,
-};
+use crate::limits::{EXPIRY_CHECK, HANDOVER_WAIT, OPEN_AT_ONCE, RATE_EVERY};
+use crate::map;
 use crate::opening::Opening;
+use crate::placement;
 use crate::pulse;
 use crate::raft_serve;
 use crate::requests;
@@ -36,93 +34,28 @@ use crate::shard::{Shard, parse_address};
 use crate::two_phase::{self, Driving};
 use crate::waiting::{self, Lost};
 
-/// How fast a node notices that a leader is gone, and how often it makes snapshots.
-///
-/// With many shards heartbeats are rarer than this, and elections later, so that an idle shard costs
-/// next to nothing: from 50 shards on each has a heartbeat every 4 ms times the number of shards.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Between two heartbeats of a leader.
-    pub heartbeat: Duration,
-    /// A follower waits between this and twice this for a leader before it stands for election.
-    pub election: Duration,
-    /// Entries between two snapshots.
-    pub snapshot_every: u64,
-    /// Entries kept behind a snapshot.
-    pub log_keep: u64,
-    /// Between two comparisons of digests with the other voters.
-    pub digest_check: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            heartbeat: Duration::from_millis(200),
-            election: Duration::from_millis(1000),
-            snapshot_every: SNAPSHOT_EVERY,
-            log_keep: LOG_KEEP,
-            digest_check: DIGEST_CHECK,
-        }
-    }
-}
-
-/// What a node starts from.
-pub struct NodeConfig {
-    /// Who it is.
-    pub identity: Identity,
-    /// Folder of the shards' states.
-    pub states: PathBuf,
-    /// Its timing.
-    pub timing: Timing,
-    /// Its clock.
-    pub clock: Clock,
-}
-
-/// A machine's clock: what stamps the entries that its node proposes. Nothing else reads it.
-#[derive(Clone, Debug, Default)]
-pub struct Clock {
-    ahead_ms: Arc<AtomicI64>,
-}
-
-impl Clock {
-    /// The system's.
-    pub fn system() -> Clock {
-        Clock::default()
-    }
-
-    /// Lets it differ from the system's by so many milliseconds: machines' clocks never agree.
-    pub fn set_ahead(&self, ahead_ms: i64) {
-        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
-    }
-
-    /// Milliseconds since 1970.
-    fn now_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let now = since.map_or(0, |since| since.as_millis() as u64);
-        now.saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
-    }
-}
-
 /// A running node.
 pub struct Node {
     opening: Opening,
     places: BTreeMap<ShardId, Place>,
+    map: map::Copy,
     access: Access,
     driving: Driving,
     digest_check: Duration,
     stopping: AtomicBool,
     clock: Clock,
-    pub(crate) changing: Mutex<()>,
     watchers: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
-/// Where a replica is, or will be.
+/// Where a replica is, or may be one day.
 #[derive(Default)]
 struct Place {
-    /// Set once, when the replica runs.
-    replica: OnceLock<Shard>,
+    /// While the replica runs here.
+    replica: RwLock<Option<Arc<Shard>>>,
     /// Why it does not yet.
     waits: std::sync::Mutex<Option<String>>,
+    /// Held by whoever opens or deletes the replica.
+    changing: Mutex<()>,
 }
 
 impl Node {
@@ -142,29 +75,40 @@ impl Node {
         let access = Access::new(&identity);
         let heartbeat = Duration::from_millis(raft.heartbeat_interval);
         let opening = Opening { identity, router, states, log, raft, transport, functions };
+        let places = router.all().chain([ShardId::SYSTEM]);
         let node = Arc::new(Node {
             opening,
-            places: router.all().map(|shard| (shard, Place::default())).collect(),
+            places: places.map(|shard| (shard, Place::default())).collect(),
+            map: map::Copy::default(),
             access,
             driving: Driving::default(),
             digest_check: timing.digest_check,
             stopping: AtomicBool::new(false),
             clock,
-            changing: Mutex::new(()),
             watchers: std::sync::Mutex::default(),
         });
-        let open = |shard| {
-            let node = node.clone();
-            async move { (shard, node.opening.open(shard).await) }
+        node.open_replica(ShardId::SYSTEM).await?;
+        node.look_at_map();
+        node.check_address()?;
+        // What has files here is a member until its group says otherwise, whatever the map says.
+        let is_here = |shard: &ShardId| {
+            let has_log = || node.opening.log.shard(*shard).last().is_some();
+            let is_placed = || node.map().placement.hosts(node.id(), *shard);
+            node.opening.dir(*shard).exists() || has_log() || is_placed()
         };
-        let mut opened = stream::iter(router.all()).map(open).buffered(OPEN_AT_ONCE);
-        while let Some((shard, opened)) = opened.next().await {
-            match opened {
-                Ok(replica) => node.runs(replica),
-                Err(error) => node.lost(shard, error)?,
-            }
+        let here: Vec<ShardId> = router.all().filter(is_here).collect();
+        let mut opened = stream::iter(here)
+            .map(|shard| {
+                let node = node.clone();
+                async move { node.open_replica(shard).await }
+            })
+            .buffered(OPEN_AT_ONCE);
+        while let Some(opened) = opened.next().await {
+            opened?;
         }
         drop(opened);
+        node.watch(map::follow(Arc::downgrade(&node)));
+        node.watch(placement::carry_out(Arc::downgrade(&node)));
         node.watch(pulse::pulse(Arc::downgrade(&node), heartbeat));
         node.watch_leases();
         node.watch(two_phase::sweep(Arc::downgrade(&node)));
@@ -175,14 +119,20 @@ impl Node {
         Ok(node)
     }
 
-    /// A replica is there.
-    pub(crate) fn runs(self: &Arc<Self>, replica: Shard) {
-        let shard = replica.id;
-        // Set once: a replica that runs is not opened again.
-        let _ = self.places[&shard].replica.set(replica);
-        if shard == ShardId::new(0) {
-            self.watch_members();
+    /// Opens the replica of `shard`. If its state is lost and others have it, it waits for them.
+    pub(crate) async fn open_replica(self: &Arc<Self>, shard: ShardId) -> Result<(), NodeError> {
+        match self.opening.open(shard).await {
+            Ok(replica) => self.runs(replica),
+            Err(error) => self.lost(shard, error)?,
         }
+        Ok(())
+    }
+
+    /// A replica is there.
+    pub(crate) fn runs(&self, replica: Shard) {
+        let place = &self.places[&replica.id];
+        *place.replica.write().expect("no panic under the lock") = Some(Arc::new(replica));
+        *place.waits.lock().expect("no panic under the lock") = None;
     }
 
     /// A replica is not there yet; `why` is for the status.
@@ -199,7 +149,7 @@ impl Node {
         };
         let Some(lost) = Lost::of(self, shard, purged)? else { return Err(error) };
         self.waits(shard, "waiting for a snapshot from another replica");
-        if shard == ShardId::new(0) {
+        if shard == ShardId::SYSTEM {
             let members = lost.members.iter().filter_map(|address| parse_address(address));
             let members = members.chain([self.opening.identity.address]);
             self.access.set_members(Members::at(members));
@@ -209,22 +159,65 @@ impl Node {
         Ok(())
     }
 
-    /// Creates the cluster: this node and `members` vote from the start. Once per cluster; doing it
-    /// again changes nothing.
-    pub async fn initialize(&self, members: &[(NodeId, PeerAddr)]) -> Result<(), NodeError> {
-        let what = "the cluster cannot be created";
-        for shard in self.shards() {
-            let started = shard.raft.is_initialized().await;
-            if started.boxed().context(RaftSnafu { what })? {
-                continue;
+    /// Two nodes that take themselves for one would break what each promises: the map says where
+    /// this one is.
+    fn check_address(&self) -> Result<(), NodeError> {
+        let own = self.opening.identity.address.to_string();
+        match self.map().placement.address(self.id()) {
+            Some(address) if address != own => {
+                crate::error::ElsewhereSnafu { node: self.id(), own, address }.fail()
             }
-            let member =
-                |(id, peer): &(NodeId, PeerAddr)| (id.get(), openraft::BasicNode::new(peer));
-            let members: BTreeMap<u64, openraft::BasicNode> = members.iter().map(member).collect();
-            shard.raft.initialize(members).await.boxed().context(RaftSnafu { what })?;
-            let watcher = tokio::spawn(repeat_first_election(shard.raft.clone()));
-            self.watchers.lock().expect("no panic under the lock").push(watcher);
+            _ => Ok(()),
         }
+    }
+
+    /// Deletes the replica of `shard`, all but its vote. It must be a member of its group no more.
+    pub(crate) async fn delete_replica(&self, shard: ShardId) -> Result<(), NodeError> {
+        let place = &self.places[&shard];
+        let replica = place.replica.write().expect("no panic under the lock").take();
+        if let Some(replica) = replica {
+            // Fails only when the group has stopped already.
+            let _ = replica.raft.shutdown().await;
+            replica.reader.closed().await;
+        }
+        let deleted = self.opening.delete(shard).await;
+        *place.waits.lock().expect("no panic under the lock") = None;
+        deleted
+    }
+
+    /// Creates the cluster: this node and `members` are its nodes from the start. Once per cluster;
+    /// doing it again changes nothing. Returns before all of it is there: the others must run too.
+    pub async fn initialize(
+        self: &Arc<Self>,
+        members: &[(NodeId, PeerAddr)],
+    ) -> Result<(), NodeError> {
+        let members = || members.iter().map(|(id, address)| (*id, address.to_string()));
+        let Identity { shards, factor, .. } = self.opening.identity;
+        let placement = Placement::initial(members(), shards, factor);
+        let placement = placement.context(PlacementSnafu)?;
+        if let Some(system) = self.shard(ShardId::SYSTEM) {
+            self.create_group(&system, members().collect()).await?;
+        }
+        self.watch(placement::found_map(Arc::downgrade(self), placement));
+        Ok(())
+    }
+
+    /// Creates the Raft group of `shard`, unless there is one.
+    pub(crate) async fn create_group(
+        &self,
+        shard: &Shard,
+        members: Vec<(NodeId, String)>,
+    ) -> Result<(), NodeError> {
+        let what = "the cluster cannot be created";
+        let started = shard.raft.is_initialized().await;
+        if started.boxed().context(RaftSnafu { what })? {
+            return Ok(());
+        }
+        let member =
+            |(id, address): (NodeId, String)| (id.get(), openraft::BasicNode::new(address));
+        let members: BTreeMap<u64, openraft::BasicNode> = members.into_iter().map(member).collect();
+        shard.raft.initialize(members).await.boxed().context(RaftSnafu { what })?;
+        self.watch(repeat_first_election(shard.raft.clone()));
         Ok(())
     }
 
@@ -238,13 +231,14 @@ impl Node {
             // Aborted: the result says just that.
             let _ = watcher.await;
         }
-        join_all(self.shards().map(|shard| shard.hand_over(HANDOVER_WAIT))).await;
-        let close = async |shard: &Shard| {
+        let shards: Vec<Arc<Shard>> = self.shards().collect();
+        join_all(shards.iter().map(|shard| shard.hand_over(HANDOVER_WAIT))).await;
+        let close = async |shard: &Arc<Shard>| {
             // Fails only when the group has stopped already.
             let _ = shard.raft.shutdown().await;
             shard.reader.closed().await;
         };
-        join_all(self.shards().map(close)).await;
+        join_all(shards.iter().map(close)).await;
         // What was acknowledged is on disk already; a failing disk has stopped the shards.
         let _ = self.opening.log.clone().close().await;
     }
@@ -269,15 +263,20 @@ impl Node {
         self.shard(shard).is_some_and(|shard| shard.leader() == Some(self.id()))
     }
 
+    /// How many shards this node leads, the system group aside.
+    pub(crate) fn leads_count(&self) -> usize {
+        self.router().all().filter(|shard| self.leads(*shard)).count()
+    }
+
     /// How the replica of `shard` is.
     pub fn shard_status(&self, shard: ShardId) -> Option<aspen_core::ShardStatus> {
         let waits = || Some(waiting::status(shard, self.waiting(shard)?));
-        self.shard(shard).map(Shard::status).or_else(waits)
+        self.shard(shard).map(|shard| shard.status()).or_else(waits)
     }
 
-    /// The replica of `shard`, if it runs or ran here.
-    pub(crate) fn shard(&self, shard: ShardId) -> Option<&Shard> {
-        self.places.get(&shard)?.replica.get()
+    /// The replica of `shard`, if it is here.
+    pub(crate) fn shard(&self, shard: ShardId) -> Option<Arc<Shard>> {
+        self.places.get(&shard)?.replica.read().expect("no panic under the lock").clone()
     }
 
     /// Why there is no replica of `shard` yet.
@@ -285,8 +284,18 @@ impl Node {
         self.places.get(&shard)?.waits.lock().expect("no panic under the lock").clone()
     }
 
-    pub(crate) fn shards(&self) -> impl Iterator<Item = &Shard> {
-        self.places.values().filter_map(|place| place.replica.get())
+    /// Held by whoever opens or deletes the replica of `shard`, which the cluster must have.
+    pub(crate) fn changing(&self, shard: ShardId) -> &Mutex<()> {
+        &self.places[&shard].changing
+    }
+
+    /// The replicas that are here, that of the system group last.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = Arc<Shard>> {
+        self.places.keys().filter_map(|shard| self.shard(*shard))
+    }
+
+    pub(crate) fn map_copy(&self) -> &map::Copy {
+        &self.map
     }
 
     pub(crate) fn opening(&self) -> &Opening {
@@ -313,28 +322,6 @@ impl Node {
     pub(crate) fn clock_ms(&self) -> u64 {
         self.clock.now_ms()
     }
-
-    /// Keeps the access list equal to the membership of the first shard.
-    fn watch_members(self: &Arc<Self>) {
-        let Some(first) = self.shard(ShardId::new(0)) else { return };
-        // These change with the members and the leader, all of them with every batch.
-        let mut metrics = first.raft.server_metrics();
-        let node = Arc::downgrade(self);
-        self.watch(async move {
-            let mut last = None;
-            loop {
-                let membership = metrics.borrow_watched().membership_config.clone();
-                if last.as_ref() != Some(&membership) {
-                    let Some(node) = node.upgrade() else { return };
-                    node.access.set_members(Members::from(&*membership));
-                    last = Some(membership);
-                }
-                if metrics.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
 }
 
 impl Node {
@@ -349,7 +336,7 @@ impl Node {
                 for shard in node.shards() {
                     let due = shard.reader.next_due();
                     if due.is_some_and(|due| due.get() <= node.clock_ms()) && node.leads(shard.id) {
-                        requests::tick(&node, shard).await;
+                        requests::tick(&node, &shard).await;
                     }
                 }
             }
@@ -362,16 +349,17 @@ impl Node {
     /// wakes them all, and a shard at rest is not even asked.
     fn watch_digests(self: &Arc<Self>) {
         let (node, every) = (Arc::downgrade(self), self.digest_check);
-        let mut resting: BTreeMap<_, _> =
-            self.router().all().map(|shard| (shard, DigestCheck::default())).collect();
+        // Of those that are not being compared just now.
+        let mut resting: BTreeMap<ShardId, DigestCheck> = BTreeMap::new();
+        let mut compared: BTreeSet<ShardId> = BTreeSet::new();
         self.watch(async move {
             let mut running = FuturesUnordered::new();
             let mut next = Instant::now() + every;
             loop {
                 tokio::select! {
                     biased;
-                    // One that took its replica out of service was the last for it.
-                    Some((shard, check, false)) = running.next() => {
+                    Some((shard, check)) = running.next() => {
+                        compared.remove(&shard);
                         resting.insert(shard, check);
                         continue;
                     }
@@ -380,11 +368,21 @@ impl Node {
                 let Some(node) = node.upgrade() else { return };
                 for shard in node.shards() {
                     shard.outgoing.expire();
-                    let is_due = |check: &DigestCheck| !check.is_settled(shard);
-                    if resting.get(&shard.id).is_some_and(is_due)
-                        && let Some(check) = resting.remove(&shard.id)
-                    {
-                        running.push(compare(node.clone(), shard.id, check));
+                    let mut check = resting.remove(&shard.id).unwrap_or_default();
+                    let is_due = !compared.contains(&shard.id)
+                        && shard.reader.failed().is_none()
+                        && !check.is_settled(&shard);
+                    match is_due {
+                        true => {
+                            compared.insert(shard.id);
+                            running.push(async move {
+                                check.run(&shard).await;
+                                (shard.id, check)
+                            });
+                        }
+                        false => {
+                            resting.insert(shard.id, check);
+                        }
                     }
                 }
             }
@@ -413,19 +411,6 @@ impl Node {
     }
 }
 
-/// Compares the digests of one shard; returns whether its replica took itself out of service.
-async fn compare(
-    node: Arc<Node>,
-    shard: ShardId,
-    mut check: DigestCheck,
-) -> (ShardId, DigestCheck, bool) {
-    let stopped = match node.shard(shard) {
-        Some(shard) => check.run(shard).await,
-        None => false,
-    };
-    (shard, check, stopped)
-}
-
 /// Elects until there is a leader. openraft (0.10.0-alpha.37) holds the first election at once and
 /// counts itself as leader from then on, so should all votes get lost it would wait for ever.
 async fn repeat_first_election(raft: aspen_store::Raft) {
@@ -438,28 +423,6 @@ async fn repeat_first_election(raft: aspen_store::Raft) {
             return;
         }
     }
-}
-
-fn raft_config(timing: &Timing, shards: u16, cluster: u128) -> Result<Config, NodeError> {
-    let heartbeat = timing.heartbeat.max(HEARTBEAT_SHARE * u32::from(shards));
-    // A heartbeat that is lost or late must not cost the lead.
-    let election = timing.election.max(heartbeat * 3 / 2);
-    let (heartbeat, election) = (heartbeat.as_millis() as u64, election.as_millis() as u64);
-    let config = Config {
-        cluster_name: format!("{cluster:032x}"),
-        heartbeat_interval: heartbeat,
-        election_timeout_min: election,
-        election_timeout_max: 2 * election,
-        max_payload_entries: APPEND_ENTRIES_MAX,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(timing.snapshot_every),
-        max_in_snapshot_log_to_keep: timing.log_keep,
-        // A restarted leader must not lead its old term without an election.
-        enable_leader_restore: Some(false),
-        // A node that was cut off must not depose a working leader when it comes back.
-        enable_pre_vote: Some(true),
-        ..Config::default()
-    };
-    config.validate().boxed().context(RaftSnafu { what: "the timing makes no sense" })
 }
 
 /// A node as its transport sees it.

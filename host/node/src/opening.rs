@@ -33,7 +33,10 @@ pub struct Opening {
 impl Opening {
     /// The folder of a shard.
     pub fn dir(&self, shard: ShardId) -> PathBuf {
-        self.states.join(format!("shard-{}", shard.get()))
+        match shard {
+            ShardId::SYSTEM => self.states.join("system"),
+            shard => self.states.join(format!("shard-{}", shard.get())),
+        }
     }
 
     /// The way to a shard's other replicas.
@@ -42,13 +45,27 @@ impl Opening {
         RaftNet { transport, cluster, shard }
     }
 
+    /// Deletes what a replica that was stopped has left, all but its vote.
+    pub async fn delete(&self, shard: ShardId) -> Result<(), NodeError> {
+        let forgotten = self.log.shard(shard).forget().await;
+        forgotten.boxed().context(RaftSnafu { what: "its log cannot be deleted" })?;
+        let dir = self.dir(shard);
+        let deleted = Runtime::spawn_blocking(move || aspen_store::remove_folder(&dir)).await;
+        deleted.boxed().context(RaftSnafu { what: "deleting the state panicked" })??;
+        Ok(())
+    }
+
     /// Opens the state and joins the Raft group.
     pub async fn open(&self, shard: ShardId) -> Result<Shard, NodeError> {
         let mut log = self.log.shard(shard);
         let state = StateConfig {
             dir: self.dir(shard),
             shard,
-            router: self.router,
+            // The system group's keys are its own.
+            router: match shard {
+                ShardId::SYSTEM => ShardRouter::new(1).expect("one shard is allowed"),
+                _ => self.router,
+            },
             identity: self.identity.store(),
             purged: log.purged(),
             stack_bytes: aspen_functions::STACK_BYTES,

@@ -28,7 +28,10 @@ pub async fn pulse(node: Weak<Node>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let Some(node) = node.upgrade() else { return };
-        let beats = node.shards().map(|shard| timeout(every, beat(shard, node.leads(shard.id))));
+        let beats = node.shards().map(|shard| {
+            let leads = node.leads(shard.id);
+            timeout(every, async move { beat(&shard, leads).await })
+        });
         // A heartbeat that could not be given in time is made good by the next.
         let _ = join_all(beats).await;
     }

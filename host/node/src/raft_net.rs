@@ -7,11 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{Digest, ShardId, decode, encode};
+use aspen_core::{Digest, Placement, ShardId, decode, encode};
 use aspen_net::{NetError, PeerAddr, Purpose, Transport};
-use aspen_store::{
-    Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, StoredMembership, TypeConfig, Vote,
-};
+use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
 use bytes::Bytes;
 use openraft::EntryPayload;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -25,8 +23,10 @@ use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 
 use crate::limits::{
-    APPEND_BYTES_MAX, DIGEST_WAIT, MEMBERS_WAIT, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_WAIT,
+    APPEND_BYTES_MAX, DIGEST_WAIT, HOST_WAIT, MAP_ASK_WAIT, SNAPSHOT_CHUNK_BYTES,
+    SNAPSHOT_CHUNK_WAIT,
 };
+use crate::map::Known;
 use crate::two_phase::{Participated, Participation};
 
 /// A message to one shard's replica on another node.
@@ -52,10 +52,23 @@ pub enum RaftMessage {
     Digests(Vec<u64>),
     /// Asks for a piece of a snapshot: the answer is a [`SnapshotPart`], `None` if there is none yet.
     SnapshotPart(SnapshotWanted),
-    /// Asks for the members of the shard: the answer is a [`StoredMembership`].
-    Members,
+    /// Asks for the map, of the node: the answer is a [`MapCopy`].
+    Map,
+    /// Asks how many shards the node leads: the answer is a number.
+    Leads,
+    /// Says that the node shall have a replica by the map of this epoch, and asks whether it has.
+    Host {
+        epoch: u64,
+    },
     /// A step of a transaction across shards: the answer is a [`Participated`].
     Participate(Participation),
+}
+
+/// A node's copy of the map.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MapCopy {
+    pub epoch: u64,
+    pub placement: Placement,
 }
 
 /// What a replica has of the digests asked for.
@@ -176,9 +189,22 @@ impl Replica {
         self.ask(Purpose::Raft, RaftMessage::Digests(at), DIGEST_WAIT).await.ok()
     }
 
-    /// The latest members that this replica knows, unless it does not answer.
-    pub async fn members(&self) -> Option<StoredMembership> {
-        self.ask(Purpose::Raft, RaftMessage::Members, MEMBERS_WAIT).await.ok()
+    /// The map that this node knows, unless it does not answer.
+    pub async fn map(&self) -> Option<Known> {
+        let asked = self.ask::<MapCopy>(Purpose::Raft, RaftMessage::Map, MAP_ASK_WAIT).await;
+        asked.ok().map(|MapCopy { epoch, placement }| Known { epoch, placement })
+    }
+
+    /// How many shards this node leads, unless it does not answer.
+    pub async fn leads(&self) -> Option<usize> {
+        let asked = self.ask::<u32>(Purpose::Raft, RaftMessage::Leads, MAP_ASK_WAIT).await;
+        asked.ok().map(|leads| leads as usize)
+    }
+
+    /// Whether this node has a replica of the shard now, by the map of `epoch` or a later one.
+    pub async fn host(&self, epoch: u64) -> bool {
+        let message = RaftMessage::Host { epoch };
+        self.ask::<bool>(Purpose::Raft, message, 2 * HOST_WAIT).await.unwrap_or(false)
     }
 
     /// Asks this replica, as the leader, to take part in a transaction across shards.

@@ -4,11 +4,12 @@
 //! nothing, and a new first piece starts over. Only a whole file with the right checksum is
 //! installed (by `aspen-store`).
 
+use std::sync::Arc;
+
 use aspen_core::{decode, encode};
 use aspen_store::{Snapshot, SnapshotReceiver, StateReader};
 use bytes::Bytes;
 use openraft::LogIdOptionExt;
-use openraft::async_runtime::WatchReceiver;
 use openraft::raft::AppendEntriesResponse;
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -16,8 +17,9 @@ use tokio::time::Instant;
 
 use crate::limits::{DIGESTS_ASKED_MAX, OUTGOING_KEEP, SNAPSHOT_CHUNK_BYTES};
 use crate::node::Node;
+use crate::placement;
 use crate::raft_net::{
-    Digests, Envelope, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
+    Digests, Envelope, MapCopy, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
     SnapshotProgress, SnapshotWanted,
 };
 use crate::shard::Shard;
@@ -26,6 +28,14 @@ use crate::two_phase;
 /// The snapshot that one shard is receiving, if any.
 #[derive(Default)]
 pub struct Incoming(Mutex<Option<SnapshotReceiver>>);
+
+impl Incoming {
+    /// Bytes of it that are here, and bytes in all; nothing while a piece is being written.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        let slot = self.0.try_lock().ok()?;
+        slot.as_ref().map(|receiver| (receiver.received(), receiver.bytes()))
+    }
+}
 
 /// The snapshot that another replica fetches from this one, if any, and when it last did.
 #[derive(Default)]
@@ -42,7 +52,7 @@ impl Outgoing {
 }
 
 /// Answers one message.
-pub async fn serve(node: &Node, body: Bytes) -> Bytes {
+pub async fn serve(node: &Arc<Node>, body: Bytes) -> Bytes {
     let envelope = match decode::<Envelope>(&body) {
         Ok(envelope) => envelope,
         Err(error) => return refuse(Problem::Malformed { reason: error.to_string() }),
@@ -51,9 +61,23 @@ pub async fn serve(node: &Node, body: Bytes) -> Bytes {
     if envelope.cluster != node.cluster() {
         return refuse(Problem::OtherCluster { cluster: node.cluster() });
     }
+    match envelope.message {
+        RaftMessage::Map => {
+            let known = node.map();
+            let (epoch, placement) = (known.epoch, known.placement.clone());
+            return encode(&Ok::<_, Problem>(MapCopy { epoch, placement }));
+        }
+        RaftMessage::Leads => return encode(&Ok::<_, Problem>(node.leads_count() as u32)),
+        RaftMessage::Host { epoch } => {
+            let is_here = placement::host(node, envelope.shard, epoch).await;
+            return encode(&Ok::<_, Problem>(is_here));
+        }
+        _ => {}
+    }
     let Some(shard) = node.shard(envelope.shard) else {
         return refuse(Problem::NoShard { shard: envelope.shard });
     };
+    let shard = &*shard;
     let raft = &shard.raft;
     match envelope.message {
         RaftMessage::Append(request) => {
@@ -79,10 +103,9 @@ pub async fn serve(node: &Node, body: Bytes) -> Bytes {
             let window = shard.reader.digest_window();
             encode(&Ok::<_, Problem>(Digests { window, at: shard.reader.digests(&at) }))
         }
-        RaftMessage::Members => {
-            let metrics = raft.server_metrics();
-            let members = (*metrics.borrow_watched().membership_config).clone();
-            encode(&Ok::<_, Problem>(members))
+        // Answered above: they are not about a replica that is here.
+        RaftMessage::Map | RaftMessage::Leads | RaftMessage::Host { .. } => {
+            refuse(Problem::NoShard { shard: envelope.shard })
         }
         RaftMessage::Participate(what) => {
             encode(&Ok::<_, Problem>(two_phase::serve(node, envelope.shard, what).await))

@@ -8,9 +8,9 @@ use aspen_core::limits::{
 };
 use aspen_core::{
     Caller, ClusterInfo, Command, ComponentInfo, Consistency, Entry, Expectation, Fault, Header,
-    Item, Key, LeaseId, LeaseInfo, Locks, MemberInfo, Name, Outcome, Page, Read, Refused,
-    ReplicaStatus, Request, RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, TxnId,
-    Upload, Value, View, decode, encode,
+    Item, Key, LeaseId, LeaseInfo, Locks, Name, Outcome, Page, Read, Refused, ReplicaStatus,
+    Request, RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, TxnId, Upload, Value,
+    View, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::call_across;
 use crate::limits::LOCKED_WAIT;
 use crate::node::Node;
+use crate::placement;
 use crate::shard::{NotDone, Shard};
 use crate::two_phase::{self, locked_by};
 
@@ -36,6 +37,9 @@ async fn answer(node: &Arc<Node>, from: PeerId, request: Request) -> Result<Resp
     if node.is_stopping() {
         return Err(Refused::Unavailable { reason: "the node is stopping".into() });
     }
+    if shard_of(&request) == Some(ShardId::SYSTEM) {
+        return Err(Refused::NotFound { what: "shard".into() });
+    }
     match request {
         Request::Cluster => Ok(Response::Cluster(cluster(node))),
         Request::Status => Ok(Response::Status(status(node))),
@@ -46,15 +50,24 @@ async fn answer(node: &Arc<Node>, from: PeerId, request: Request) -> Result<Resp
         Request::Lease { shard, lease } => self::lease(node, shard, lease).await,
         Request::Components => components(node).await,
         Request::Describe { name } => describe(node, name).await,
-        Request::AddNode { shard, node: id, address } => node.add_node(shard, id, &address).await,
-        Request::PromoteNode { shard, node: id } => node.promote_node(shard, id).await,
-        Request::RemoveNode { shard, node: id } => node.remove_node(shard, id).await,
+        Request::Place(change) => placement::change(node, change).await,
         Request::Across { shard, request, transact } => {
             two_phase::transact(node, from, shard, request, &transact).await
         }
         Request::CallAcross { shard, request, call } => {
             call_across::call(node, from, shard, request, call).await
         }
+    }
+}
+
+/// The shard that a request names, if it names one.
+fn shard_of(request: &Request) -> Option<ShardId> {
+    match request {
+        Request::Write { shard, .. } | Request::Get { shard, .. } => Some(*shard),
+        Request::Scan(ScanRequest { shard, .. }) | Request::Lease { shard, .. } => Some(*shard),
+        Request::Across { shard, .. } | Request::CallAcross { shard, .. } => Some(*shard),
+        Request::Cluster | Request::Status | Request::Place(_) => None,
+        Request::Components | Request::Describe { .. } => None,
     }
 }
 
@@ -70,7 +83,7 @@ pub async fn read(node: &Node, request: Request) -> Result<Response, Refused> {
 }
 
 /// The shard, if it lives here and works.
-pub fn find(node: &Node, shard: ShardId) -> Result<&Shard, Refused> {
+pub fn find(node: &Node, shard: ShardId) -> Result<Arc<Shard>, Refused> {
     match node.shard(shard) {
         Some(found) => match found.reader.failed() {
             Some(reason) => Err(Refused::Failed { reason }),
@@ -78,7 +91,13 @@ pub fn find(node: &Node, shard: ShardId) -> Result<&Shard, Refused> {
         },
         None => Err(match node.waiting(shard) {
             Some(reason) => Refused::Failed { reason },
-            None => Refused::NotFound { what: format!("shard {shard}") },
+            None if shard.get() >= node.router().shards() => {
+                Refused::NotFound { what: format!("shard {shard}") }
+            }
+            None => {
+                let map = node.map();
+                Refused::NotHere { epoch: map.epoch, replicas: map.replicas(shard) }
+            }
         }),
     }
 }
@@ -101,15 +120,14 @@ fn failed(fault: Fault) -> Refused {
 }
 
 fn cluster(node: &Node) -> ClusterInfo {
-    let first = node.shard(ShardId::new(0));
-    let members = first.map(Shard::members).unwrap_or_default().into_iter();
-    let leader = |shard| node.shard(shard).and_then(Shard::leader);
-    let member = |(node, (address, voter))| MemberInfo { node, address, voter };
+    let map = node.map();
+    let leader = |shard| node.shard(shard).and_then(|shard| shard.leader());
     ClusterInfo {
         cluster: node.cluster(),
         shards: node.router().shards(),
         node: node.id(),
-        members: members.map(member).collect(),
+        epoch: map.epoch,
+        placement: map.placement.clone(),
         leaders: node.router().all().map(leader).collect(),
     }
 }
@@ -147,7 +165,7 @@ async fn write(
     loop {
         let outcome = shard.propose(entry.clone()).await.map_err(refused)?;
         let Some(by) = locked_by(&outcome) else { return Ok(Response::Outcome(outcome)) };
-        wait_for(node, shard, by, until).await?;
+        wait_for(node, &shard, by, until).await?;
     }
 }
 
@@ -229,7 +247,7 @@ async fn get(
         }
         Ok(Response::Records { revision: header.revision, records })
     };
-    checked(node, shard, reads, locked, read).await
+    checked(node, &shard, reads, locked, read).await
 }
 
 async fn scan(node: &Node, mut request: ScanRequest) -> Result<Response, Refused> {
@@ -242,7 +260,7 @@ async fn scan(node: &Node, mut request: ScanRequest) -> Result<Response, Refused
         let (items, more) = page(view, &request)?;
         Ok(Response::Page(Page { revision: header.revision, items, more }))
     };
-    checked(node, shard, reads, locked, read).await
+    checked(node, &shard, reads, locked, read).await
 }
 
 /// Runs `read` if `reads` hold at its revision; else answers as a transaction with them would be.

@@ -1,6 +1,6 @@
 //! One replica of one shard: its Raft group member, and a way to read its state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError,
 use openraft::{LogIdOptionExt, ReadPolicy};
 use tokio::time::Instant;
 
-use crate::limits::{BALANCE_LAG_MAX, READ_WAIT, WRITE_WAIT};
+use crate::limits::{BALANCE_LAG_MAX, CAUGHT_UP_LAG_MAX, READ_WAIT, WRITE_WAIT};
 use crate::raft_net::RaftNet;
 use crate::raft_serve::{Incoming, Outgoing};
 use crate::rate::Rate;
@@ -213,6 +213,7 @@ impl Shard {
             replicas,
             bytes: self.reader.bytes(),
             rate: self.rate.per_second(Instant::now(), applied),
+            receiving: self.incoming.progress(),
         }
     }
 
@@ -279,6 +280,38 @@ impl Shard {
         };
         let others = members.membership().voter_ids().filter(|id| *id != me && can_lead(id));
         if is_settled { others.map(NodeId::new).collect() } else { vec![] }
+    }
+
+    /// As the leader: the members that have answered lately.
+    pub fn heard_from(&self) -> BTreeSet<NodeId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let lately = 3 * self.heartbeat();
+        let heard = metrics.heartbeat.iter().flatten();
+        let heard = heard.filter(|(_, at)| at.is_some_and(|at| at.elapsed() <= lately));
+        heard.map(|(id, _)| NodeId::new(*id)).collect()
+    }
+
+    /// As the leader: whether a member has nearly all of the log.
+    pub fn has_nearly_all(&self, id: NodeId) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let last = metrics.last_log_index.unwrap_or(0);
+        let matched = metrics.replication.as_ref().and_then(|all| *all.get(&id.get())?);
+        matched.is_some_and(|log_id| log_id.index + CAUGHT_UP_LAG_MAX >= last)
+    }
+
+    /// As the leader, confirmed by a majority: the members by what is committed, and those that a
+    /// change under way takes away.
+    pub async fn confirmed_members(&self) -> Result<Vec<NodeId>, NotDone> {
+        self.linearize().await?;
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let members = &metrics.membership_config;
+        if members.log_id().index() > metrics.last_applied.index() {
+            return Err(NotDone::Unknown);
+        }
+        Ok(members.membership().nodes().map(|(id, _)| NodeId::new(*id)).collect())
     }
 
     /// As the leader: gives the lead to voter `to`. Returns whether it has it within `limit`.

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aspen_core::{
-    Action, Answer, Branch, Caller, Command, Coordinator, Decide, Decision, Event, Finish, Outcome,
-    Refusal, Refused, Reply, Request, RequestId, Response, ShardId, Split, Timestamp, Transact,
-    TxnId, decode, encode,
+    Action, Answer, Branch, Caller, Command, Coordinator, Decide, Decision, Event, Finish, NodeId,
+    Outcome, Refusal, Refused, Reply, Request, RequestId, Response, ShardId, Split, Timestamp,
+    Transact, TxnId, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -33,7 +33,7 @@ use crate::limits::{
 };
 use crate::node::Node;
 use crate::requests::{self, entry, find};
-use crate::shard::{NotDone, Shard};
+use crate::shard::{NotDone, Shard, parse_address};
 
 /// What a node asks of the leader of another shard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub enum Participation {
     Settle(TxnId),
     /// A read for a function across shards: linearizable, and of nothing that is locked.
     Read(Request),
+    /// The members of the shard's group, confirmed by a majority.
+    Members,
 }
 
 /// The answer.
@@ -56,6 +58,8 @@ pub enum Participated {
     Settled(Option<Decision>),
     /// What was read.
     Read(Response),
+    /// The members.
+    Members(Vec<NodeId>),
     /// This node does not lead the shard; perhaps that address does.
     NotLeader(Option<String>),
     /// No majority, or it is not known what became of it.
@@ -165,7 +169,7 @@ pub async fn commit(
             return Err(Refused::Unavailable { reason });
         }
         if let (Some(by), Ok(home)) = (by, find(node, at)) {
-            unlocked(node, home, by, until).await;
+            unlocked(node, &home, by, until).await;
         }
         // Two that met may meet again: who waits longer lets the other pass.
         tokio::time::sleep(pause.mul_f64(rand::random_range(0.0..1.0))).await;
@@ -174,7 +178,7 @@ pub async fn commit(
 }
 
 /// The shard, if this node leads it.
-pub fn led(node: &Node, shard: ShardId) -> Result<&Shard, Refused> {
+pub fn led(node: &Node, shard: ShardId) -> Result<Arc<Shard>, Refused> {
     let home = find(node, shard)?;
     match home.leader() == Some(node.id()) {
         true => Ok(home),
@@ -307,18 +311,30 @@ async fn ask_until(
     until: Instant,
 ) -> Option<Participated> {
     let mut hint = None;
-    loop {
-        let leader = node.shard(shard).and_then(Shard::leader_address);
-        let answer = match (hint.take(), leader) {
-            (None, Some((leader, _))) if leader == node.id() => {
-                Some(serve(node, shard, what.clone()).await)
+    for turn in 0.. {
+        let here = node.shard(shard);
+        let leader = here.as_ref().and_then(|shard| shard.leader_address());
+        // What this replica knows may be old, and there may be none here: then those on the map take
+        // turns.
+        let address = hint.take().or_else(|| match leader {
+            Some((_, address)) if turn % 2 == 0 => Some(address),
+            _ => {
+                let replicas = node.map().replicas(shard);
+                let turn = turn / (1 + usize::from(here.is_some()));
+                Some(replicas.get(turn % replicas.len().max(1))?.1.clone())
             }
-            (Some(address), _) | (None, Some((_, address))) => {
+        });
+        let is_own = |address: &String| {
+            parse_address(address).is_some_and(|it| it.id == node.opening().identity.address.id)
+        };
+        let answer = match address {
+            Some(address) if is_own(&address) => Some(serve(node, shard, what.clone()).await),
+            Some(address) => {
                 let left = until.saturating_duration_since(Instant::now());
                 let replica = node.opening().net(shard).replica(&address);
                 replica.participate(what.clone(), left).await
             }
-            (None, None) => None,
+            None => None,
         };
         match answer {
             Some(Participated::NotLeader(other)) => hint = other,
@@ -330,6 +346,7 @@ async fn ask_until(
         }
         tokio::time::sleep(PARTICIPATE_AGAIN).await;
     }
+    None
 }
 
 /// Answers what a node asks of the leader of `shard`.
@@ -343,7 +360,8 @@ pub async fn serve(node: &Node, shard: ShardId, what: Participation) -> Particip
             let proposed = home.propose(entry(node, Caller::LOCAL, None, command)).await;
             proposed.map(Participated::Outcome)
         }
-        Participation::Settle(txn) => settle(node, home, txn).await.map(Participated::Settled),
+        Participation::Settle(txn) => settle(node, &home, txn).await.map(Participated::Settled),
+        Participation::Members => home.confirmed_members().await.map(Participated::Members),
         Participation::Read(request) => {
             return requests::read(node, request)
                 .await
@@ -432,7 +450,8 @@ pub async fn sweep(node: Weak<Node>) {
 }
 
 /// Looks at one shard; returns what it found and does something about what was there before.
-async fn sweep_shard(node: &Node, shard: &Shard, seen: &Seen) -> Seen {
+async fn sweep_shard(node: &Node, shard: Arc<Shard>, seen: &Seen) -> Seen {
+    let shard = &*shard;
     let look = shard.reader.inspect(|_, resident, _| {
         let locks = &resident.locks;
         let held: Vec<_> = locks.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();

@@ -58,7 +58,10 @@ impl Lost {
         let peers = opening.identity.peers.iter().map(PeerAddr::to_string);
         let own = opening.identity.address.id;
         let is_other = |address: &String| parse_address(address).is_some_and(|peer| peer.id != own);
-        let mut members: Vec<String> = named.into_iter().chain(peers).filter(is_other).collect();
+        let map = node.map();
+        let mapped = map.replicas(shard).into_iter().map(|(_, address)| address);
+        let members = named.into_iter().chain(mapped).chain(peers);
+        let mut members: Vec<String> = members.filter(is_other).collect();
         members.sort();
         members.dedup();
         Ok((!members.is_empty()).then_some(Lost { members, purged }))
@@ -82,6 +85,7 @@ pub fn status(shard: ShardId, reason: String) -> ShardStatus {
         replicas: vec![],
         bytes: 0,
         rate: 0,
+        receiving: None,
     }
 }
 
@@ -89,6 +93,10 @@ pub fn status(shard: ShardId, reason: String) -> ShardStatus {
 pub async fn wait(node: Weak<Node>, shard: ShardId, lost: Lost) {
     for turn in 0.. {
         let Some(node) = node.upgrade() else { return };
+        if node.waiting(shard).is_none() {
+            // It has moved away.
+            return;
+        }
         let address = &lost.members[turn % lost.members.len()];
         match recover(&node, shard, address, lost.purged).await {
             Ok(()) => return,
@@ -111,6 +119,10 @@ async fn recover(
     let opening = node.opening();
     let inbox = SnapshotInbox::open(&opening.dir(shard)).context(StoreSnafu)?;
     fetch(&inbox, &opening.net(shard).replica(address), purged.index).await?;
+    let _alone = node.changing(shard).lock().await;
+    if node.waiting(shard).is_none() {
+        return Ok(());
+    }
     match opening.open(shard).await {
         Ok(replica) => {
             tracing::info!("{shard} has a snapshot from {address} and runs");

@@ -48,6 +48,26 @@ pub fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Deletes a folder with all that is in it, durably. It need not exist.
+pub fn remove_folder(path: &Path) -> Result<(), StoreError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    #[cfg(madsim)]
+    for file in walk(path) {
+        crate::sim_files::removed(&file);
+    }
+    fs::remove_dir_all(path).context(FileSnafu { what: "deleting", path })?;
+    sync_folder(path)
+}
+
+#[cfg(madsim)]
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = |path: PathBuf| if path.is_dir() { walk(&path) } else { vec![path] };
+    entries.flat_map(files).collect()
+}
+
 /// `path` with `suffix` added to its name: how SQLite names its side files.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

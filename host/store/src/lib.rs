@@ -51,6 +51,7 @@ mod tests;
 pub use divergence::{Divergence, marked};
 pub use entry_codec::{EntryError, decode_entry, encode_entry};
 pub use error::{Identity, StoreError};
+pub use files::remove_folder;
 pub use inbox::SnapshotInbox;
 pub use live::Status;
 pub use log::{Log, ShardLog};

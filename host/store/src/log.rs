@@ -243,6 +243,17 @@ impl ShardLog {
         Ok(if last < applied { applied } else { purged })
     }
 
+    /// Deletes everything but the vote: the replica is gone, but what it promised stays promised.
+    /// Its Raft group must have been stopped.
+    pub async fn forget(&mut self) -> io::Result<()> {
+        // Should it stop in between, the next start finds a log that is purged, and deletes the rest.
+        if let Some(last) = self.last() {
+            self.purge(last).await?;
+        }
+        let tail = self.tail.clone();
+        self.log.request(|done| Job::Forget { tail, done }).await
+    }
+
     /// The entries of `range` in order, at least one if there is any, and no more than fit in
     /// `bytes_max` bytes and `entries_max` entries.
     fn read(

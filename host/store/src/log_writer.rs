@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::{StoreError, chain};
 use crate::log::{ShardTail, Shards, lock};
 use crate::log_file::{BOUNDS, COMMITTED, ENTRIES, PURGED, VOTE, frame, purge};
+use crate::log_tail::Tail;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 /// Jobs that may wait, and that one transaction takes: far more than shards, so the bound is felt
@@ -54,6 +55,11 @@ pub enum Job {
     Purge {
         shard: ShardId,
         upto: LogId,
+    },
+    /// Delete everything but the vote.
+    Forget {
+        tail: ShardTail,
+        done: Done,
     },
     /// Write down what is only in memory; nothing comes after.
     Close {
@@ -163,6 +169,15 @@ impl Writer {
                         let last = self.purging.entry(*shard).or_default();
                         *last = upto.index.max(*last);
                     }
+                    Job::Forget { tail, .. } => {
+                        // As a rule little is left: the purge before it deletes between other jobs.
+                        let shard = tail.shard.get();
+                        self.purging.remove(&tail.shard);
+                        entries.retain_in((shard, 0)..=(shard, u64::MAX), |_, _| false)?;
+                        bounds.remove((shard, PURGED))?;
+                        bounds.remove((shard, COMMITTED))?;
+                        lock(&tail.memory).committed_unsaved = false;
+                    }
                     Job::Close { .. } => {}
                 }
             }
@@ -211,6 +226,10 @@ fn note(job: &Job) {
     match job {
         Job::Append { tail, append, .. } => lock(&tail.memory).flushed(*append),
         Job::Vote { tail, vote, .. } => lock(&tail.memory).vote = Some(*vote),
+        Job::Forget { tail, .. } => {
+            let mut memory = lock(&tail.memory);
+            *memory = Tail::stored(memory.vote, None, None, None);
+        }
         Job::Truncate { .. } | Job::Purge { .. } | Job::Close { .. } => {}
     }
 }
@@ -220,7 +239,8 @@ fn answer(job: Job, result: &Result<(), String>) {
     let done = match job {
         Job::Append { done, .. } => return done.io_completed(result),
         Job::Purge { .. } => return,
-        Job::Vote { done, .. } | Job::Truncate { done, .. } | Job::Close { done } => done,
+        Job::Vote { done, .. } | Job::Truncate { done, .. } => done,
+        Job::Forget { done, .. } | Job::Close { done } => done,
     };
     // Whoever asked may have given up waiting.
     let _: Result<(), io::Result<()>> = done.send(result);

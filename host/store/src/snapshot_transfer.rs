@@ -132,6 +132,11 @@ impl SnapshotReceiver {
         self.received
     }
 
+    /// Bytes of the whole.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Adds the next chunk. A chunk at another offset, or beyond the announced length, is refused,
     /// and the transfer has to begin anew.
     pub fn write(&mut self, offset: u64, chunk: &[u8]) -> Result<(), StoreError> {

@@ -1,59 +1,213 @@
-//! `aspen route` and `aspen cluster`: where keys live, and on which nodes.
+//! `aspen cluster`: the nodes, and on which of them the replicas are.
+//!
+//! A change is answered as soon as it is part of the cluster's map; then the command waits until the
+//! replicas have followed, and tells on standard error once a second how far they are. Whoever stops
+//! waiting (Ctrl-C) stops nothing: the cluster goes on, and the same command waits again.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use aspen_client::Client;
-use aspen_core::{Key, NodeId, ShardRouter, tag, tag_hash};
+use aspen_core::{ClusterInfo, NodeId, PlacedNode, Replicas, ShardId, ShardStatus};
+use aspen_net::PeerAddr;
 use serde_json::{Value as Json, json};
 
-use crate::commands::print::{bytes_json, say};
+use crate::cli::Cluster;
+use crate::commands::print::{say, size};
 use crate::failure::Failure;
 
-/// `aspen route`: the leader is the one that the node asked knows.
-pub async fn route(client: &Client, key: &str, as_json: bool) -> Result<(), Failure> {
-    let usage = |message: String| Failure::Usage { message };
-    let key = Key::try_from(key).map_err(|error| usage(error.to_string()))?;
-    let info = client.cluster().await?;
-    let router = ShardRouter::new(info.shards).map_err(|error| usage(error.to_string()))?;
-    let (key, shard) = (key.as_bytes(), router.shard(key.as_bytes()));
-    let leader = info.leaders.get(usize::from(shard.get())).copied().flatten();
-    let leader = info.members.iter().find(|member| Some(member.node) == leader);
-    let hash = format!("{:016x}", tag_hash(key));
-    if as_json {
-        let address = leader.map(|leader| &leader.address);
-        let leader = leader.map(|leader| leader.node.get());
-        return say(&json!({
-            "key": bytes_json(key), "tag": bytes_json(tag(key)), "hash": hash,
-            "shard": shard.get(), "shards": info.shards, "leader": leader, "address": address,
-        })
-        .to_string());
+/// How often a command that waits says how far things are.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Shards that are shown without being asked for: what fits a screen.
+const SHARDS_SHOWN: usize = 16;
+
+/// Does one of the commands.
+pub async fn run(client: &Client, command: &Cluster) -> Result<(), Failure> {
+    match command {
+        Cluster::Members { json } => members(client, *json).await,
+        Cluster::Status { shards, json } => status(client, *shards, *json).await,
+        Cluster::AddNode { address } => add(client, address).await,
+        Cluster::RemoveNode { node, no_wait } => {
+            let node = NodeId::new(*node);
+            client.remove_node(node).await?;
+            let is_gone = |info: &ClusterInfo| !info.placement.nodes.contains_key(&node);
+            wait(client, *no_wait, is_gone).await?;
+            match no_wait {
+                true => say(&format!("node {node} is on its way out")),
+                false => {
+                    say(&format!("node {node} is no longer a member; its process can be stopped"))
+                }
+            }
+        }
+        Cluster::Rebalance { no_wait } => {
+            client.rebalance().await?;
+            wait(client, *no_wait, |info| info.placement.is_settled()).await?;
+            members(client, false).await
+        }
+        Cluster::Move { shard, to, from, no_wait } => {
+            let (shard, to) = (ShardId::new(*shard), NodeId::new(*to));
+            client.move_replica(shard, from.map(NodeId::new), to).await?;
+            let is_there = |info: &ClusterInfo| {
+                info.placement.replicas(shard).is_none_or(Replicas::is_settled)
+            };
+            wait(client, *no_wait, is_there).await?;
+            let info = client.cluster().await?;
+            let line = info.placement.replicas(shard).map(|replicas| shard_line(shard, replicas));
+            say(&line.unwrap_or_default())
+        }
     }
-    let leader = leader.map(|leader| format!("{} at {}", leader.node, leader.address));
-    let leader = leader.unwrap_or_else(|| "none at the moment".into());
-    say(&format!("tag     {}", String::from_utf8_lossy(tag(key))))?;
-    say(&format!("hash    {hash}"))?;
-    say(&format!("shard   {shard} of {}", info.shards))?;
-    say(&format!("leader  {leader}"))
 }
 
-/// `aspen cluster members`
-pub async fn members(client: &Client, as_json: bool) -> Result<(), Failure> {
+async fn add(client: &Client, address: &str) -> Result<(), Failure> {
+    let parsed = address.parse::<PeerAddr>();
+    let address = parsed.map_err(|error| Failure::Usage {
+        message: format!("{address:?} is no node address (hex@ip:port): {error}"),
+    })?;
+    let node = client.add_node(&address).await?;
+    say(&format!("{address} is node {node}; start it with `aspen node --join`"))
+}
+
+async fn members(client: &Client, as_json: bool) -> Result<(), Failure> {
     let info = client.cluster().await?;
+    let placement = &info.placement;
+    let has =
+        |node: &NodeId| placement.shards.iter().filter(|shard| shard.now.contains(node)).count();
+    let state = |id: &NodeId, node: &PlacedNode| match node.leaves {
+        true => "leaving",
+        false if placement.has_arrived(*id) => "in",
+        false => "joining",
+    };
     if as_json {
-        let member = |member: &aspen_core::MemberInfo| json!({ "node": member.node.get(), "address": member.address, "voter": member.voter });
-        let members: Vec<Json> = info.members.iter().map(member).collect();
+        let member = |(id, node): (&NodeId, &PlacedNode)| {
+            json!({
+                "node": id.get(), "address": node.address, "replicas": has(id),
+                "state": state(id, node),
+            })
+        };
+        let members: Vec<Json> = placement.nodes.iter().map(member).collect();
         let cluster = format!("{:032x}", info.cluster);
         return say(
             &json!({ "cluster": cluster, "shards": info.shards, "members": members }).to_string()
         );
     }
-    for member in &info.members {
-        let role = if member.voter { "voter" } else { "learner" };
-        say(&format!("{:<5} {role:<8} {}", member.node.to_string(), member.address))?;
+    say("node   replicas  state    address")?;
+    for (id, node) in &placement.nodes {
+        let (has, state) = (has(id), state(id, node));
+        say(&format!("{:<5} {has:>9}  {state:<8} {}", id.to_string(), node.address))?;
     }
     Ok(())
 }
 
-/// `aspen cluster remove-node`
-pub async fn remove(client: &Client, node: u64) -> Result<(), Failure> {
-    client.remove_node(NodeId::new(node)).await?;
-    say(&format!("node n{node} is no longer a member; its process can be stopped"))
+async fn status(client: &Client, all: bool, as_json: bool) -> Result<(), Failure> {
+    let info = client.cluster().await?;
+    let placement = &info.placement;
+    let shards: Vec<(ShardId, &Replicas)> =
+        (0..).map(ShardId::new).zip(&placement.shards).collect();
+    let ids = |nodes: &[NodeId]| nodes.iter().map(|id| id.get()).collect::<Vec<_>>();
+    if as_json {
+        let shard = |(shard, replicas): &(ShardId, &Replicas)| {
+            json!({
+                "shard": shard.get(), "replicas": ids(&replicas.now),
+                "target": ids(&replicas.target),
+            })
+        };
+        return say(&json!({
+            "epoch": info.epoch, "factor": placement.factor, "settled": placement.is_settled(),
+            "shards": shards.iter().map(shard).collect::<Vec<_>>(),
+        })
+        .to_string());
+    }
+    let moving = shards.iter().filter(|(_, replicas)| !replicas.is_settled()).count();
+    say(&format!(
+        "map of epoch {}: {} nodes, {} shards with {} replicas each, {moving} on their way",
+        info.epoch,
+        placement.nodes.len(),
+        info.shards,
+        placement.factor
+    ))?;
+    let is_shown = |(_, replicas): &&(ShardId, &Replicas)| {
+        all || shards.len() <= SHARDS_SHOWN || !replicas.is_settled()
+    };
+    let shown: Vec<_> = shards.iter().filter(is_shown).collect();
+    for (shard, replicas) in &shown {
+        say(&shard_line(*shard, replicas))?;
+    }
+    for line in how_far(client, &info).await {
+        say(&line)?;
+    }
+    match shards.len() - shown.len() {
+        0 => Ok(()),
+        rest => say(&format!("{rest} shards are where they shall be; --shards lists them")),
+    }
+}
+
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn shard_line(shard: ShardId, replicas: &Replicas) -> String {
+    let target = match replicas.is_settled() {
+        true => String::new(),
+        false => format!("  ->  {}", names(&replicas.target)),
+    };
+    format!("{:<5} {}{target}", shard.to_string(), names(&replicas.now))
+}
+
+/// Waits until the map is as it shall be, and says meanwhile how far it is.
+async fn wait(
+    client: &Client,
+    no_wait: bool,
+    is_there: impl Fn(&ClusterInfo) -> bool,
+) -> Result<(), Failure> {
+    if no_wait {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    let tell = async {
+        let mut last = vec![];
+        loop {
+            tokio_real::time::sleep(TELL_EVERY).await;
+            let Ok(info) = client.cluster().await else { continue };
+            let lines = how_far(client, &info).await;
+            for line in lines.iter().filter(|line| !last.contains(*line)) {
+                eprintln!("{:>4} s  {line}", begun.elapsed().as_secs());
+            }
+            last = lines;
+        }
+    };
+    tokio_real::select! {
+        settled = client.settle(is_there) => settled.map(|_| ()).map_err(Failure::from),
+        () = tell => Ok(()),
+    }
+}
+
+/// What is on its way, a line for each shard: its replicas, and how far those that come are.
+async fn how_far(client: &Client, info: &ClusterInfo) -> Vec<String> {
+    let placed = (0..).map(ShardId::new).zip(&info.placement.shards);
+    let moving: BTreeMap<ShardId, &Replicas> =
+        placed.filter(|(_, replicas)| !replicas.is_settled()).collect();
+    if moving.is_empty() {
+        return vec![];
+    }
+    let nodes = client.status().await;
+    let nodes: Vec<_> = nodes.into_iter().filter_map(|(_, status)| status.ok()).collect();
+    let of = |shard: ShardId, node: NodeId| -> Option<&ShardStatus> {
+        let status = nodes.iter().find(|status| status.node == node)?;
+        status.shards.iter().find(|status| status.shard == shard)
+    };
+    let line = |(shard, replicas): (&ShardId, &&Replicas)| {
+        let last = replicas.now.iter().filter_map(|node| of(*shard, *node));
+        let last = last.map(|status| status.last.get()).max().unwrap_or(0);
+        let come = replicas.target.iter().filter(|node| !replicas.now.contains(node));
+        let far = come.map(|node| match of(*shard, *node) {
+            Some(ShardStatus { receiving: Some((has, all)), .. }) => {
+                format!("{node} has {} of a snapshot of {}", size(*has), size(*all))
+            }
+            Some(status) => format!("{node} has {} of {last} entries", status.applied.get()),
+            None => format!("{node} has nothing yet"),
+        });
+        format!("{}: {}", shard_line(*shard, replicas), far.collect::<Vec<_>>().join(", "))
+    };
+    moving.iter().map(line).collect()
 }

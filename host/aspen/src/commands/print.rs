@@ -23,6 +23,15 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Bytes with three digits or more, in the largest unit that leaves them.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
 /// Text as text; bytes that are none as `{"hex": "..."}`.
 pub fn bytes_json(bytes: &[u8]) -> Json {
     match std::str::from_utf8(bytes) {

@@ -19,7 +19,7 @@ use aspen_core::{NodeId, ReplicaStatus, ShardId, ShardStatus};
 use serde_json::{Value as Json, json};
 
 use crate::cli::Status;
-use crate::commands::print::say;
+use crate::commands::print::{say, size};
 use crate::failure::Failure;
 
 /// Shards that are shown without being asked for: what fits a screen.
@@ -117,15 +117,6 @@ fn shard_line(shard: &ShardStatus) -> String {
     )
 }
 
-/// Bytes with three digits or more, in the largest unit that leaves them.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{} kB", bytes / 1000),
-        _ => format!("{} MB", bytes / 1_000_000),
-    }
-}
-
 fn answer_json<E: ToString>((address, status): &(PeerAddr, Result<ReplicaStatus, E>)) -> Vec<Json> {
     let address = address.to_string();
     match status {
@@ -153,5 +144,6 @@ fn replica_json(address: &str, node: NodeId, shard: &ShardStatus) -> Json {
         "failed": shard.failed, "warning": shard.warning,
         "replicas": shard.replicas.iter().map(replica).collect::<Vec<_>>(),
         "bytes": shard.bytes, "rate": shard.rate,
+        "receiving": shard.receiving.map(|(has, all)| json!({ "bytes": has, "of": all })),
     })
 }

@@ -184,11 +184,12 @@ impl Nodes {
     async fn all_vote(&self) {
         let (client, end) = (self.client().await, Instant::now() + PATIENCE);
         loop {
-            let members = client.cluster().await.unwrap().members;
-            if members.len() == NODES && members.iter().all(|member| member.voter) {
+            let placement = client.cluster().await.unwrap().placement;
+            let is_there = |shard: &aspen_core::Replicas| shard.now.len() == NODES;
+            if placement.nodes.len() == NODES && placement.shards.iter().all(is_there) {
                 return client.close().await;
             }
-            assert!(Instant::now() < end, "nodes without a vote: {members:?}");
+            assert!(Instant::now() < end, "nodes without a vote: {placement:?}");
             pause().await;
         }
     }

@@ -195,3 +195,36 @@ fn storage_log_damage_is_reported_never_answered() {
         assert!(matches!(error, StoreError::LogDamaged { .. }), "{error}");
     }
 }
+
+/// A replica that is moved away leaves its vote, and nothing else; should it come back, its log begins
+/// anew. Its neighbour notices nothing.
+#[test]
+fn storage_log_forgets_all_but_the_vote() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = ShardId::new(1);
+    run(async {
+        let log = open_log(dir.path()).unwrap();
+        let (mut gone, mut stays) = (log.shard(SHARD), log.shard(other));
+        for log in [&mut gone, &mut stays] {
+            append(log, (1..=9000).map(|index| entry(1, index, 10)).collect()).await;
+            log.save_vote(&Vote::new(7, 1)).await.unwrap();
+            log.save_committed(Some(log_id(1, 8000))).await.unwrap();
+        }
+        gone.forget().await.unwrap();
+        let state = gone.get_log_state().await.unwrap();
+        assert_eq!((state.last_purged_log_id, state.last_log_id), (None, None));
+        assert_eq!(gone.read_vote().await.unwrap(), Some(Vote::new(7, 1)));
+        log.close().await.unwrap();
+    });
+    run(async {
+        let log = open_log(dir.path()).unwrap();
+        let (mut gone, mut stays) = (log.shard(SHARD), log.shard(other));
+        assert_eq!((all(&mut gone).await.len(), all(&mut stays).await.len()), (0, 9000));
+        assert_eq!((gone.purged(), gone.read_committed().await.unwrap()), (None, None));
+        assert_eq!(gone.read_vote().await.unwrap(), Some(Vote::new(7, 1)));
+        append(&mut gone, vec![entry(8, 1, 10), entry(8, 2, 10)]).await;
+        log.close().await.unwrap();
+        let log = open_log(dir.path()).unwrap();
+        assert_eq!(all(&mut log.shard(SHARD)).await.len(), 2);
+    });
+}

@@ -1,0 +1,34 @@
+//! `aspen route`: where a key lives.
+
+use aspen_client::Client;
+use aspen_core::{Key, ShardRouter, tag, tag_hash};
+use serde_json::json;
+
+use crate::commands::print::{bytes_json, say};
+use crate::failure::Failure;
+
+/// Asks for the map, and one of the shard's replicas for its leader.
+pub async fn run(client: &Client, key: &str, as_json: bool) -> Result<(), Failure> {
+    let usage = |message: String| Failure::Usage { message };
+    let key = Key::try_from(key).map_err(|error| usage(error.to_string()))?;
+    let info = client.cluster().await?;
+    let router = ShardRouter::new(info.shards).map_err(|error| usage(error.to_string()))?;
+    let (key, shard) = (key.as_bytes(), router.shard(key.as_bytes()));
+    let leader = client.leader(shard).await?;
+    let address = leader.and_then(|leader| info.placement.address(leader));
+    let hash = format!("{:016x}", tag_hash(key));
+    if as_json {
+        let leader = leader.map(|leader| leader.get());
+        return say(&json!({
+            "key": bytes_json(key), "tag": bytes_json(tag(key)), "hash": hash,
+            "shard": shard.get(), "shards": info.shards, "leader": leader, "address": address,
+        })
+        .to_string());
+    }
+    let leader = leader.zip(address).map(|(leader, address)| format!("{leader} at {address}"));
+    let leader = leader.unwrap_or_else(|| "none at the moment".into());
+    say(&format!("tag     {}", String::from_utf8_lossy(tag(key))))?;
+    say(&format!("hash    {hash}"))?;
+    say(&format!("shard   {shard} of {}", info.shards))?;
+    say(&format!("leader  {leader}"))
+}
