@@ -22,6 +22,7 @@ mod disk;
 mod diverge;
 mod faults;
 mod invariants;
+mod join;
 mod network;
 mod plan;
 mod run;

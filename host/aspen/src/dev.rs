@@ -57,6 +57,9 @@ impl DevCluster {
         if let Some(first) = servers.first() {
             first.node().initialize(&members).await?;
         }
+        for server in &servers {
+            server.node().founded().await;
+        }
         Ok(DevCluster { servers, ticket })
     }
 

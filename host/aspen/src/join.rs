@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aspen_client::{Client, Options, RequestError};
-use aspen_core::NodeId;
+use aspen_core::{ClusterInfo, NodeId};
 use aspen_net::{PeerAddr, Ticket};
 use aspen_node::{Identity, Timing, secret_file};
 use snafu::ResultExt;
@@ -27,7 +27,9 @@ pub async fn init(
     let identity = found(&bound, shards, factor, &client)?;
     let ticket = Ticket::new(identity.cluster, vec![bound.address()], Some(client))?;
     write_ticket(&dir.join("ticket"), &ticket)?;
-    serve(bound).await
+    let server = serve(bound).await?;
+    server.node().founded().await;
+    Ok(server)
 }
 
 /// Joins the cluster of `ticket` as a new node and serves it. Its replicas come later: see
@@ -50,8 +52,9 @@ pub async fn join(dir: &Path, listen: SocketAddr, ticket: &Ticket) -> Result<Ser
 }
 
 async fn enter(bound: &Bound, client: &Client, ticket: &Ticket) -> Result<(), ServerError> {
-    let info = client.cluster().await.context(JoinSnafu)?;
     let node = client.add_node(&bound.address()).await.context(JoinSnafu)?;
+    let is_in = |info: &ClusterInfo| info.placement.nodes.contains_key(&node);
+    let info = client.settle(is_in).await.context(JoinSnafu)?;
     let mut identity = Identity::new(info.cluster, node, info.shards, bound.address());
     let nodes = info.placement.nodes.values();
     let members = nodes.filter_map(|node| node.address.parse().ok());

@@ -6,12 +6,19 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aspen_core::NodeId;
-use aspen_net::{IrohConfig, IrohTransport, NetError, PeerAddr, Secret, Ticket, Transport};
+use aspen_net::{
+    IrohConfig, IrohTransport, NetError, PeerAddr, Purpose, Secret, Ticket, Transport,
+};
 use aspen_node::{Clock, Timing, WasmFunctions};
 use aspen_node::{Folder, FolderError, Identity, Node, NodeConfig, NodeError, NodeHandler};
+use bytes::Bytes;
 use snafu::{ResultExt, Snafu};
+
+/// How long whoever runs as the same node may take to answer.
+const PROBE_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a server does not start.
 #[derive(Debug, Snafu)]
@@ -125,8 +132,13 @@ impl Bound {
             aspen_functions::Options { cache: Some(path.join("modules")), ..Default::default() };
         let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
         let clock = Clock::system();
+        let own = identity.address;
         let config = NodeConfig { identity, states: path, timing, clock };
         let node = Node::start(config, log, transport.clone(), functions).await?;
+        if let Err(error) = must_be_alone(&node, own).await {
+            node.stop().await;
+            return Err(error);
+        }
         Ok(Server { folder, transport, node })
     }
 
@@ -162,6 +174,28 @@ impl Server {
         self.node.stop().await;
         self.transport.close().await;
     }
+}
+
+/// Two processes that take themselves for one node would break what each promises. They cannot share
+/// an address; if the cluster knows the node at another one than this folder, nobody may answer there.
+async fn must_be_alone(node: &Node, own: PeerAddr) -> Result<(), ServerError> {
+    let id = node.id();
+    let known = node.map().placement.address(id).and_then(|address| address.parse().ok());
+    let Some(known) = known.filter(|known: &PeerAddr| *known != own) else { return Ok(()) };
+    let secret = Secret::generate();
+    let bind = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0));
+    let stranger = IrohTransport::bind(IrohConfig { secret, bind }).await?;
+    let asked = stranger.request(&known, Purpose::Client, Bytes::new(), PROBE_WAIT).await;
+    stranger.close().await;
+    // Only the holder of the node's key can refuse in its name.
+    let answers = matches!(asked, Ok(_) | Err(NetError::Refused { .. }));
+    let reason = format!(
+        "another process runs as node {id} at {}: this folder is a copy and must not be used; \
+         join with an empty one",
+        known.addr
+    );
+    snafu::ensure!(!answers, MismatchSnafu { reason });
+    Ok(())
 }
 
 /// Makes the first node of a new cluster in a bound folder; `client` is the key that tickets carry.

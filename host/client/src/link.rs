@@ -32,7 +32,6 @@ pub struct Link {
     attempt: Duration,
 }
 
-#[derive(Default)]
 struct Map {
     epoch: u64,
     nodes: Vec<PeerAddr>,
@@ -41,6 +40,9 @@ struct Map {
     leaders: BTreeMap<ShardId, PeerAddr>,
     /// When a node last failed to answer.
     failed: BTreeMap<PeerAddr, Instant>,
+    /// The node that is asked what any can answer.
+    current: PeerAddr,
+    /// Whose turn it is when that one does not.
     turn: usize,
 }
 
@@ -93,7 +95,9 @@ impl Link {
         attempt: Duration,
     ) -> Self {
         let turn = rand::random_range(0..nodes.len().max(1));
-        let map = Map { nodes, turn, ..Map::default() };
+        let current = nodes[turn % nodes.len()];
+        let (replicas, leaders, failed) = Default::default();
+        let map = Map { epoch: 0, nodes, replicas, leaders, failed, current, turn };
         Self { transport, map: Mutex::new(map), limit, attempt }
     }
 
@@ -285,7 +289,16 @@ impl Link {
         };
         let replicas = whom.shard().and_then(|shard| map.replicas.get(&shard));
         let nodes = replicas.filter(|replicas| !replicas.is_empty()).unwrap_or(&map.nodes);
-        leader.unwrap_or_else(|| nodes[map.turn % nodes.len()])
+        leader.unwrap_or_else(|| {
+            // It stays with one node as long as that answers.
+            let from = nodes.iter().position(|node| *node == map.current).unwrap_or(map.turn);
+            let mut turns = (0..nodes.len()).map(|turn| nodes[(from + turn) % nodes.len()]);
+            let first = turns.clone().next().expect("there is a node");
+            let has_failed = |node: &PeerAddr| {
+                map.failed.get(node).is_some_and(|failed| failed.elapsed() < SHUNNED)
+            };
+            turns.find(|node| !has_failed(node)).unwrap_or(first)
+        })
     }
 
     fn forget(&self, whom: Whom, node: &PeerAddr) {
@@ -296,7 +309,12 @@ impl Link {
             Whom::Leader(shard) if leads(&shard) => {
                 map.leaders.remove(&shard);
             }
-            _ => map.turn = map.turn.wrapping_add(1),
+            _ => {
+                map.turn = map.turn.wrapping_add(1);
+                if map.current == *node {
+                    map.current = map.nodes[map.turn % map.nodes.len()];
+                }
+            }
         }
     }
 

@@ -26,8 +26,9 @@ use tokio::time::Instant;
 
 use crate::limits::{ACROSS_WAIT, PREPARE_WAIT, READ_AHEAD_RUNS_MAX};
 use crate::node::Node;
+use crate::participate::{Participated, Participation, ask};
 use crate::shard::Shard;
-use crate::two_phase::{Asked, Participated, Participation, ask, commit, led};
+use crate::two_phase::{Asked, commit, led};
 
 /// Why a call ends without an outcome of its function.
 enum Stop {

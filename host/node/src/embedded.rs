@@ -56,6 +56,7 @@ pub async fn open(path: impl AsRef<Path>) -> Result<Embedded, NodeError> {
     node.initialize(&[(node_id, address)]).await?;
     // Set once, here.
     let _ = local.node.set(NodeHandler(node.clone()));
+    node.founded().await;
     let client = Client::over(local, vec![address], Options::default()).await;
     let client = client.context(NotReadySnafu)?;
     Ok(Embedded { node, client, _folder: folder })

@@ -117,17 +117,4 @@ pub enum NodeError {
         /// Why.
         source: aspen_core::PlacementError,
     },
-    /// Two nodes take themselves for one.
-    #[snafu(display(
-        "this folder is that of {node} at {own}, which the cluster knows at {address}: a copy of a \
-         node's folder must not run, join with an empty one"
-    ))]
-    Elsewhere {
-        /// The node.
-        node: aspen_core::NodeId,
-        /// By its folder.
-        own: String,
-        /// By the map.
-        address: String,
-    },
 }

@@ -16,11 +16,11 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::participate::{Participated, Participation};
 use crate::raft_net::{
     Digests, Envelope, MapCopy, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
     SnapshotProgress, SnapshotWanted,
 };
-use crate::two_phase::{Participated, Participation};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

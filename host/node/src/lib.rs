@@ -33,6 +33,7 @@ mod limits;
 mod map;
 mod node;
 mod opening;
+mod participate;
 mod placement;
 mod pulse;
 mod raft_net;

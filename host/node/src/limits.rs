@@ -85,6 +85,13 @@ pub const SYSTEM_VOTERS_MAX: usize = 5;
 /// How long a change of the map may take: as long as an election with a lost message.
 pub const MAP_WAIT: Duration = Duration::from_secs(4);
 
+/// How often whoever waits for a new cluster looks whether it is there: a commit takes less.
+pub const SERVED_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long a new cluster may take until all its shards have leaders; then it says that it is ready
+/// all the same, and requests wait for them.
+pub const FOUNDING_WAIT: Duration = Duration::from_secs(10);
+
 /// How long a node waits for a newer copy of the map before it asks or tries again.
 pub const MAP_AGAIN: Duration = Duration::from_millis(200);
 

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::access::Members;
 use crate::limits::{MAP_AGAIN, MAP_WAIT};
 use crate::node::Node;
-use crate::two_phase::{self, Participated, Participation};
+use crate::participate::{self, Participated, Participation};
 
 /// A map and its epoch: the version of its key. Epoch 0: there is none yet.
 #[derive(Clone, Debug, Default)]
@@ -141,7 +141,7 @@ pub async fn update(
         let transact = Transact { reads, ..Transact::writes([WriteOp::set(key(), value)]) };
         let propose = Participation::Propose(Command::Transact(transact));
         let left = until.saturating_duration_since(Instant::now());
-        let asked = two_phase::ask(node, ShardId::SYSTEM, propose, left).await;
+        let asked = participate::ask(node, ShardId::SYSTEM, propose, left).await;
         let outcome = match asked {
             Some(Participated::Outcome(outcome)) => decode(&outcome).ok(),
             _ => None,

@@ -23,7 +23,7 @@ use crate::config::{Clock, NodeConfig, raft_config};
 use crate::divergence::DigestCheck;
 use crate::error::{NodeError, PlacementSnafu, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
-use crate::limits::{EXPIRY_CHECK, HANDOVER_WAIT, OPEN_AT_ONCE, RATE_EVERY};
+use crate::limits::{EXPIRY_CHECK, FOUNDING_WAIT, HANDOVER_WAIT, OPEN_AT_ONCE, RATE_EVERY};
 use crate::map;
 use crate::opening::Opening;
 use crate::placement;
@@ -89,7 +89,6 @@ impl Node {
         });
         node.open_replica(ShardId::SYSTEM).await?;
         node.look_at_map();
-        node.check_address()?;
         // What has files here is a member until its group says otherwise, whatever the map says.
         let is_here = |shard: &ShardId| {
             let has_log = || node.opening.log.shard(*shard).last().is_some();
@@ -159,18 +158,6 @@ impl Node {
         Ok(())
     }
 
-    /// Two nodes that take themselves for one would break what each promises: the map says where
-    /// this one is.
-    fn check_address(&self) -> Result<(), NodeError> {
-        let own = self.opening.identity.address.to_string();
-        match self.map().placement.address(self.id()) {
-            Some(address) if address != own => {
-                crate::error::ElsewhereSnafu { node: self.id(), own, address }.fail()
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Deletes the replica of `shard`, all but its vote. It must be a member of its group no more.
     pub(crate) async fn delete_replica(&self, shard: ShardId) -> Result<(), NodeError> {
         let place = &self.places[&shard];
@@ -200,6 +187,12 @@ impl Node {
         }
         self.watch(placement::found_map(Arc::downgrade(self), placement));
         Ok(())
+    }
+
+    /// Waits until a new cluster answers requests for what is on this node, or some seconds.
+    pub async fn founded(&self) {
+        // If not, requests wait.
+        let _ = placement::is_served(self, FOUNDING_WAIT).await;
     }
 
     /// Creates the Raft group of `shard`, unless there is one.

@@ -21,22 +21,24 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use aspen_core::{NodeId, Placement, PlacementChange, PlacementError, Refused, Response, ShardId};
 use futures::future::{BoxFuture, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::limits::{
     HANDOVER_WAIT, HOST_WAIT, MOVES_AT_ONCE, PARTICIPATE_AGAIN, PLACE_EVERY, PLACE_IDLE,
-    PREPARE_WAIT, SYSTEM_VOTERS_MAX,
+    PREPARE_WAIT, SERVED_AGAIN, SYSTEM_VOTERS_MAX,
 };
 use crate::map::{self, Known};
 use crate::node::Node;
+use crate::participate::{self, Participated, Participation};
 use crate::shard::Shard;
-use crate::two_phase::{self, Participated, Participation};
+use crate::two_phase;
 
 /// Who shall be a member of a group, and as what.
 #[derive(Debug, PartialEq, Eq)]
@@ -301,7 +303,7 @@ async fn clear(node: &Arc<Node>, shard: ShardId) {
     if node.map().placement.hosts(node.id(), shard) {
         return;
     }
-    let asked = two_phase::ask(node, shard, Participation::Members, PREPARE_WAIT).await;
+    let asked = participate::ask(node, shard, Participation::Members, PREPARE_WAIT).await;
     match asked {
         Some(Participated::Members(members)) if !members.contains(&node.id()) => {}
         _ => return sleep(PARTICIPATE_AGAIN).await,
@@ -360,6 +362,25 @@ fn not_done(error: PlacementError) -> Refused {
         }
         error => Refused::Invalid { reason: error.to_string() },
     }
+}
+
+/// Waits until this node knows the map and has every replica that it shall have, each with a leader;
+/// at most so long. Returns whether it is so.
+pub async fn is_served(node: &Node, limit: Duration) -> bool {
+    let served = async {
+        loop {
+            let known = node.map();
+            let is_led = |shard: ShardId| {
+                let leader = node.shard(shard).and_then(|shard| shard.leader());
+                leader.is_some() || !known.placement.hosts(node.id(), shard)
+            };
+            if known.epoch > 0 && node.router().all().all(is_led) {
+                return;
+            }
+            sleep(SERVED_AGAIN).await;
+        }
+    };
+    timeout(limit, served).await.is_ok()
 }
 
 /// Writes the map of a new cluster, once.

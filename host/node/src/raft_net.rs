@@ -27,7 +27,7 @@ use crate::limits::{
     SNAPSHOT_CHUNK_WAIT,
 };
 use crate::map::Known;
-use crate::two_phase::{Participated, Participation};
+use crate::participate::{Participated, Participation};
 
 /// A message to one shard's replica on another node.
 #[derive(Debug, Serialize, Deserialize)]

@@ -17,13 +17,13 @@ use tokio::time::Instant;
 
 use crate::limits::{DIGESTS_ASKED_MAX, OUTGOING_KEEP, SNAPSHOT_CHUNK_BYTES};
 use crate::node::Node;
+use crate::participate;
 use crate::placement;
 use crate::raft_net::{
     Digests, Envelope, MapCopy, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
     SnapshotProgress, SnapshotWanted,
 };
 use crate::shard::Shard;
-use crate::two_phase;
 
 /// The snapshot that one shard is receiving, if any.
 #[derive(Default)]
@@ -108,7 +108,7 @@ pub async fn serve(node: &Arc<Node>, body: Bytes) -> Bytes {
             refuse(Problem::NoShard { shard: envelope.shard })
         }
         RaftMessage::Participate(what) => {
-            encode(&Ok::<_, Problem>(two_phase::serve(node, envelope.shard, what).await))
+            encode(&Ok::<_, Problem>(participate::serve(node, envelope.shard, what).await))
         }
         RaftMessage::SnapshotPart(wanted) => match send(shard, wanted).await {
             Ok(part) => encode(&Ok::<_, Problem>(part)),

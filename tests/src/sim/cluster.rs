@@ -41,7 +41,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long replicas may take to become equal once nobody writes: an election and a snapshot, of which
 /// several pieces' answers may get lost, each noticed after 10 s (`SNAPSHOT_CHUNK_WAIT`).
-const CONVERGE_WAIT: Duration = Duration::from_secs(120);
+pub const CONVERGE_WAIT: Duration = Duration::from_secs(120);
 
 /// How long a node may take to stop.
 const STOP_WAIT: Duration = Duration::from_secs(20);
@@ -121,7 +121,8 @@ impl Running {
     }
 }
 
-fn node_address(number: u8) -> PeerAddr {
+/// Where the node of a machine is.
+pub fn node_address(number: u8) -> PeerAddr {
     let addr = SocketAddr::from(([10, 0, 0, number], 4000));
     PeerAddr { id: PeerId::from_bytes([number; 32]), addr }
 }
@@ -369,21 +370,11 @@ impl SimCluster {
         lock(&self.machines[&number].seat).as_ref().map(|identity| identity.node)
     }
 
-    /// Lets machine `number`, which must be down or unused, join with new disks as a new node. Goes
-    /// on until it has a vote.
-    pub async fn join(&self, number: u8, client: &Client) {
+    /// Gives machine `number`, which must be down or unused, new disks and the seat of a new node.
+    pub fn seat(&self, number: u8, node: NodeId, peers: Vec<PeerAddr>) {
         let machine = &self.machines[&number];
-        let address = node_address(number);
-        if let Some(old) = self.node_id(number) {
-            until_done("removing a node", || client.remove_node(old), is_gone).await;
-        }
-        let none = |_: &aspen_client::RequestError| false;
-        let node = until_done("adding a node", || client.add_node(&address), none).await;
-        let node = node.expect("only a removal can be done before");
-        let info = until_done("asking for members", || client.cluster(), none).await;
-        let info = info.expect("as above");
-        let mut identity = Identity::new(CLUSTER, node, self.shards, address);
-        identity.peers = info.members.iter().filter_map(|m| m.address.parse().ok()).collect();
+        let mut identity = Identity::new(CLUSTER, node, self.shards, node_address(number));
+        identity.peers = peers;
         identity.clients = (1..=CLIENTS).map(|number| client_address(number).id).collect();
         machine.disk.replace();
         if machine.states.exists() {
@@ -391,26 +382,30 @@ impl SimCluster {
         }
         sim_files::lose_all(&machine.states).expect("the copies can be deleted");
         *lock(&machine.seat) = Some(identity);
-        self.trace.event(format_args!("  n{number} joins as {node}"));
-        self.restart(number);
-        until_done("giving a vote", || client.promote_node(node), none).await;
-        self.trace.event(format_args!("  n{number} has a vote"));
+    }
+
+    /// The newest map that a running node knows.
+    pub fn map(&self) -> Arc<aspen_node::Known> {
+        let maps = self.nodes().into_iter().map(|node| node.map());
+        maps.max_by_key(|map| map.epoch).unwrap_or_default()
     }
 
     /// Waits until every node has applied the same entries; all must have computed the same.
     pub async fn converge(&self) {
-        let wanted = self.seated().len() * usize::from(self.shards);
         let equal = async {
             loop {
-                let status = self.running.status();
-                if status.len() == wanted && is_equal(&status) {
+                let (status, map) = (self.running.status(), self.map());
+                let placed: usize = map.placement.shards.iter().map(|it| it.now.len()).sum();
+                let is_whole = map.epoch > 0 && map.placement.is_settled();
+                if is_whole && status.len() == placed && is_equal(&status) {
                     return status;
                 }
                 sleep(LOOK_EVERY).await;
             }
         };
         let Ok(equal) = timeout(CONVERGE_WAIT, equal).await else {
-            panic!("replicas stay apart: {:#?} {:?}", self.running.status(), self.halted());
+            let (status, map, halted) = (self.running.status(), self.map(), self.halted());
+            panic!("replicas stay apart: {status:#?} {map:?} {halted:?}");
         };
         for (id, status) in equal {
             let ShardStatus { shard, applied, snapshot, revision, digest, keys, .. } = status;
@@ -440,36 +435,6 @@ impl SimCluster {
         sleep(LOOK_EVERY).await;
         self.trace.event("all nodes are stopped");
     }
-}
-
-fn is_gone(error: &aspen_client::RequestError) -> bool {
-    error.to_string().contains("not found")
-}
-
-/// Repeats a change of members until it is done, or the error says that it was before.
-async fn until_done<T, F>(
-    what: &str,
-    change: impl Fn() -> F,
-    is_done: impl Fn(&aspen_client::RequestError) -> bool,
-) -> Option<T>
-where
-    F: Future<Output = Result<T, aspen_client::RequestError>>,
-{
-    let mut last = None;
-    let attempts = async {
-        loop {
-            match change().await {
-                Ok(done) => return Some(done),
-                Err(error) if is_done(&error) => return None,
-                Err(error) => last = Some(error.to_string()),
-            }
-            sleep(Duration::from_millis(200)).await;
-        }
-    };
-    let done = timeout(CONVERGE_WAIT, attempts).await;
-    done.unwrap_or_else(|_| {
-        panic!("liveness: {what} is not done within {CONVERGE_WAIT:?}: {last:?}")
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

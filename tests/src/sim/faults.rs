@@ -9,12 +9,14 @@ use std::fs;
 use std::time::Duration;
 
 use aspen_client::Client;
-use aspen_core::ShardId;
+use aspen_core::limits::REPLICATION_FACTOR_DEFAULT;
+use aspen_core::{NodeId, ShardId};
 use aspen_store::sim_files;
-use madsim::time::{Instant, sleep, sleep_until};
+use madsim::time::{Instant, sleep, sleep_until, timeout};
 
 use super::cluster::SimCluster;
 use super::disk::Trouble;
+use super::join::join;
 use super::plan::Plan;
 use super::trace::Trace;
 
@@ -58,11 +60,13 @@ pub enum Fault {
     ModulesLost,
     /// A node joins under load, and leaves again.
     Members,
+    /// A replica moves to another node, or all are evened out.
+    Move,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 18] = [
+    pub const ALL: [Fault; 19] = [
         Fault::Crash,
         Fault::PowerFailure,
         Fault::Blackout,
@@ -81,6 +85,7 @@ impl Fault {
         Fault::ReplicaLost,
         Fault::ModulesLost,
         Fault::Members,
+        Fault::Move,
     ];
 }
 
@@ -276,8 +281,7 @@ impl<'a> Attack<'a> {
                 }
                 self.begin(fault, machine);
                 cluster.crash(number);
-                let shard = rand::random_range(0..cluster.shards);
-                let folder = cluster.states(number).join(format!("shard-{shard}"));
+                let folder = one_folder(cluster, number);
                 remove_folder(&folder);
                 sim_files::lose_all(&folder).expect("the copies can be deleted");
                 self.later(Mend::Restart(number));
@@ -289,6 +293,7 @@ impl<'a> Attack<'a> {
                 self.later(Mend::Restart(number));
             }
             Fault::Members => self.change_members(client).await,
+            Fault::Move => self.move_replica(client).await,
         }
     }
 
@@ -331,7 +336,9 @@ impl<'a> Attack<'a> {
             return false;
         }
         if !self.damaged.contains(&number) {
-            if self.damaged.len() >= (usize::from(self.cluster.founders) - 1) / 2 {
+            // All replicas of a shard but one may be among few nodes.
+            let replicas = self.cluster.founders.min(REPLICATION_FACTOR_DEFAULT);
+            if self.damaged.len() >= (usize::from(replicas) - 1) / 2 {
                 return false;
             }
             self.damaged.push(number);
@@ -361,7 +368,32 @@ impl<'a> Attack<'a> {
         if self.cluster.up().contains(&waiting) {
             self.cluster.crash(waiting);
         }
-        self.cluster.join(waiting, client).await;
+        join(self.cluster, waiting, client, &self.trace).await;
+    }
+
+    /// A replica moves, or all are evened out, while the next faults happen. Nobody waits.
+    async fn move_replica(&mut self, client: &Client) {
+        let map = self.cluster.map();
+        let shard = ShardId::new(rand::random_range(0..self.cluster.shards));
+        let without = map.placement.nodes.keys().filter(|node| !map.placement.hosts(**node, shard));
+        let without: Vec<NodeId> = without.copied().collect();
+        if without.is_empty() {
+            return;
+        }
+        let to = without[rand::random_range(0..without.len())];
+        let evens_out = rand::random_bool(0.3);
+        let what = if evens_out { "all".to_string() } else { format!("{shard} to {to}") };
+        self.begin(Fault::Move, what);
+        // It may be refused, and there may be nobody who could do it: what counts is what follows.
+        let asked = async {
+            match evens_out {
+                true => client.rebalance().await,
+                false => client.move_replica(shard, None, to).await,
+            }
+        };
+        if let Ok(Err(refused)) = timeout(Duration::from_secs(1), asked).await {
+            self.trace.event(format_args!("  not moved: {refused}"));
+        }
     }
 
     /// Everything works again.
@@ -374,16 +406,24 @@ impl<'a> Attack<'a> {
         for (number, reason) in self.cluster.halted() {
             assert!(self.damaged.contains(&number), "n{number} halts without need: {reason}");
             self.cluster.crash(number);
-            self.cluster.join(number, client).await;
+            join(self.cluster, number, client, &self.trace).await;
             self.damaged.retain(|damaged| *damaged != number);
         }
     }
 }
 
+/// The folder of one of a machine's replicas, or where it would be.
+fn one_folder(cluster: &SimCluster, number: u8) -> std::path::PathBuf {
+    let name = match rand::random_range(0..=cluster.shards) {
+        shard if shard == cluster.shards => "system".to_string(),
+        shard => format!("shard-{shard}"),
+    };
+    cluster.states(number).join(name)
+}
+
 /// Deletes or damages files with states.
 fn lose_states(cluster: &SimCluster, number: u8) {
-    let shard = rand::random_range(0..cluster.shards);
-    let folder = cluster.states(number).join(format!("shard-{shard}"));
+    let folder = one_folder(cluster, number);
     let Ok(files) = fs::read_dir(&folder) else { return };
     let mut files: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
     files.sort();

@@ -71,6 +71,13 @@ impl Plan {
             defect: None,
             diverges: false,
         };
+        if plan.faults.contains(&Fault::Move) {
+            plan.nodes = 5;
+        }
+        if plan.nodes == 5 {
+            // Three replicas of each, so every node lacks some.
+            plan.shards = [1, 2, 4, 6, 8][choices.below(5) as usize];
+        }
         if choices.below(10) == 0 {
             plan.faults.clear();
         }
