@@ -9,6 +9,7 @@ mod cluster;
 mod cpu;
 mod idle;
 mod load;
+mod moving;
 mod scale;
 mod shards;
 mod transactions;
@@ -48,6 +49,8 @@ enum Part {
     Transactions,
     /// What shards cost, and transactions across them.
     Shards,
+    /// A shard of 1 GB moves while it is written to.
+    Moving,
     /// What one entry costs in apply, with 10,000 and with 10 million keys.
     Scale,
     /// An idle cluster of three nodes.
@@ -84,6 +87,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Shards) {
         shards::measure(&bank, time)?;
+    }
+    if wanted(Part::Moving) {
+        moving::measure(time)?;
     }
     if wanted(Part::Scale) {
         scale::measure()?;

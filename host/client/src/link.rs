@@ -34,6 +34,8 @@ pub struct Link {
 
 struct Map {
     epoch: u64,
+    /// Of a map that was not seen yet.
+    announced: u64,
     nodes: Vec<PeerAddr>,
     /// Who has a replica of each shard, by the map of that epoch; nobody until it is known.
     replicas: BTreeMap<ShardId, Vec<PeerAddr>>,
@@ -97,7 +99,7 @@ impl Link {
         let turn = rand::random_range(0..nodes.len().max(1));
         let current = nodes[turn % nodes.len()];
         let (replicas, leaders, failed) = Default::default();
-        let map = Map { epoch: 0, nodes, replicas, leaders, failed, current, turn };
+        let map = Map { epoch: 0, announced: 0, nodes, replicas, leaders, failed, current, turn };
         Self { transport, map: Mutex::new(map), limit, attempt }
     }
 
@@ -137,6 +139,18 @@ impl Link {
     /// The nodes as last heard.
     pub fn nodes(&self) -> Vec<PeerAddr> {
         self.map().nodes.clone()
+    }
+
+    /// There is a map of this epoch: what an older one says is of the past.
+    pub fn must_know(&self, epoch: u64) {
+        let mut map = self.map();
+        map.announced = map.announced.max(epoch);
+    }
+
+    /// The newest epoch that was heard of.
+    pub fn known_epoch(&self) -> u64 {
+        let map = self.map();
+        map.epoch.max(map.announced)
     }
 
     /// Asks for the cluster's map and keeps it.

@@ -22,8 +22,7 @@ impl Client {
     /// replicas get one there.
     pub async fn add_node(&self, address: &PeerAddr) -> Result<NodeId, RequestError> {
         let change = PlacementChange::AddNode { address: address.to_string() };
-        let (_, node) = self.place(change).await?;
-        node.context(ProtocolSnafu)
+        self.place(change).await?.context(ProtocolSnafu)
     }
 
     /// Moves what a node has to others, as far as there are others, and lets it go then.
@@ -67,22 +66,25 @@ impl Client {
         Ok(None)
     }
 
-    async fn place(&self, change: PlacementChange) -> Result<(u64, Option<NodeId>), RequestError> {
+    async fn place(&self, change: PlacementChange) -> Result<Option<NodeId>, RequestError> {
         match self.ask(ShardId::SYSTEM, &Request::Place(change)).await? {
-            Response::Placed { epoch, node } => Ok((epoch, node)),
+            Response::Placed { epoch, node } => {
+                self.link().must_know(epoch);
+                Ok(node)
+            }
             _ => ProtocolSnafu.fail(),
         }
     }
 
-    /// Waits until the map satisfies `is_there`, as the nodes know it. Has no time limit of its own:
-    /// a copy takes as long as the state is large.
+    /// Waits until the map, with every change that this client made, satisfies `is_there`. Has no
+    /// time limit of its own: a copy takes as long as the state is large.
     pub async fn settle(
         &self,
         is_there: impl Fn(&ClusterInfo) -> bool,
     ) -> Result<ClusterInfo, RequestError> {
         loop {
             let info = self.cluster().await?;
-            if info.epoch > 0 && is_there(&info) {
+            if info.epoch >= self.link().known_epoch().max(1) && is_there(&info) {
                 return Ok(info);
             }
             sleep(LOOK_EVERY).await;

@@ -1,0 +1,150 @@
+//! Moving a replica of a large shard to another node while it is written to.
+//!
+//! The writes are paced: each has a time at which it is due, and its latency counts from then on, so
+//! a pause is felt by all that were due in it (no "coordinated omission"). A failed request counts,
+//! whatever the client did about it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aspen_client::{Client, TransactionBuilder};
+use aspen_core::{NodeId, Replicas, ShardId};
+use tokio::task::JoinSet;
+use tokio_real as tokio;
+
+use crate::Failure;
+use crate::cluster::Cluster;
+use crate::load;
+
+/// Keys of 16 bytes with values of 1,000: 1 GB.
+const KEYS: u64 = 1_000_000;
+const VALUE: [u8; 1000] = [b'v'; 1000];
+
+/// Writes per second, and how many may wait for their answers at a time.
+const RATE: u64 = 5_000;
+const CLIENTS: u64 = 512;
+
+const SHARD: ShardId = ShardId::new(0);
+
+fn key(n: u64) -> String {
+    format!("key-{:012}", n % KEYS)
+}
+
+async fn fill(client: &Client) -> Result<(), Failure> {
+    let mut tasks = JoinSet::new();
+    for from in (0..KEYS).step_by(500) {
+        let client = client.clone();
+        tasks.spawn(async move {
+            let keys = from..(from + 500).min(KEYS);
+            let write = keys.fold(TransactionBuilder::new(), |txn, n| txn.write(key(n), VALUE));
+            client.write(write.build()?).await?;
+            Ok::<(), Failure>(())
+        });
+        if tasks.len() >= 8 {
+            tasks.join_next().await.transpose()?.transpose()?;
+        }
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+/// What happened to the writes of some seconds.
+struct Felt {
+    latencies: Vec<Duration>,
+    failed: u64,
+    seconds: f64,
+}
+
+impl Felt {
+    fn print(mut self, what: &str) {
+        self.latencies.sort();
+        let at = |part: usize| {
+            let at = (self.latencies.len() * part / 1000).min(self.latencies.len() - 1);
+            self.latencies[at].as_secs_f64() * 1e3
+        };
+        println!(
+            "{what:<34} {:>6.0} writes/s  p50 {:>7.2} ms  p99 {:>7.2} ms  longest {:>7.2} ms  {} failed",
+            self.latencies.len() as f64 / self.seconds,
+            at(500),
+            at(990),
+            at(1000),
+            self.failed
+        );
+    }
+}
+
+/// Writes at [`RATE`] until `stop`.
+async fn write(client: &Client, stop: Arc<AtomicBool>) -> Result<Felt, Failure> {
+    let (begun, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let mut tasks = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (client, next, stop) = (client.clone(), next.clone(), stop.clone());
+        tasks.spawn(async move {
+            let (mut latencies, mut failed) = (vec![], 0);
+            while !stop.load(Ordering::Relaxed) {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                let due = begun + Duration::from_micros(n * 1_000_000 / RATE);
+                tokio::time::sleep_until(due.into()).await;
+                match client.put(key(load::spread(n)), VALUE).await {
+                    Ok(_) => latencies.push(due.elapsed()),
+                    Err(_) => failed += 1,
+                }
+            }
+            (latencies, failed)
+        });
+    }
+    let (mut latencies, mut failed) = (vec![], 0);
+    while let Some(done) = tasks.join_next().await {
+        let (of_one, failed_of_one) = done?;
+        latencies.extend(of_one);
+        failed += failed_of_one;
+    }
+    Ok(Felt { latencies, failed, seconds: begun.elapsed().as_secs_f64() })
+}
+
+/// Measures it.
+pub fn measure(time: Duration) -> Result<(), Failure> {
+    println!(
+        "\nmoving a replica of a shard of 1 GB (a million values of 1,000 bytes) from one of three nodes \
+         to a fourth,\nall and the client on this machine, durable, {RATE} writes/s to that shard"
+    );
+    let folder = tempfile::tempdir_in("target")?;
+    let cluster = Cluster::start(folder.path(), 4, 1)?;
+    let runtime = load::client_runtime()?;
+    let client = runtime.block_on(cluster.client())?;
+    runtime.block_on(fill(&client))?;
+    let writes = |stop: Arc<AtomicBool>| {
+        let client = client.clone();
+        runtime.spawn(async move { write(&client, stop).await })
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let before = writes(stop.clone());
+    std::thread::sleep(time);
+    stop.store(true, Ordering::Relaxed);
+    runtime.block_on(before)??.print("before");
+    let stop = Arc::new(AtomicBool::new(false));
+    let during = writes(stop.clone());
+    std::thread::sleep(Duration::from_secs(1));
+    let begun = Instant::now();
+    runtime.block_on(async {
+        // The leader's own replica: what costs most.
+        let leader = cluster.leader().map(NodeId::new);
+        client.move_replica(SHARD, leader, NodeId::new(4)).await?;
+        let is_there = |info: &aspen_core::ClusterInfo| {
+            info.placement.replicas(SHARD).is_some_and(Replicas::is_settled)
+        };
+        client.settle(is_there).await?;
+        Ok::<(), Failure>(())
+    })?;
+    let moved = begun.elapsed();
+    std::thread::sleep(Duration::from_secs(1));
+    stop.store(true, Ordering::Relaxed);
+    runtime.block_on(during)??.print("while the leader's replica moves");
+    println!("moved in {:.1} s", moved.as_secs_f64());
+    runtime.block_on(client.close());
+    cluster.stop();
+    Ok(())
+}
