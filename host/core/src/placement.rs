@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use snafu::{OptionExt, Snafu, ensure};
 
+use crate::defect::{Defect, is_planted};
 use crate::ids::{NodeId, ShardId};
 use crate::limits::{NODES_MAX, REPLICATION_FACTORS};
 
@@ -224,6 +225,9 @@ impl Placement {
 
     /// Whether `node` has or gets a replica of `shard`.
     pub fn hosts(&self, node: NodeId, shard: ShardId) -> bool {
+        if is_planted(Defect::DeleteUnasked) {
+            return self.replicas(shard).is_some_and(|replicas| replicas.target.contains(&node));
+        }
         self.replicas(shard).is_some_and(|replicas| replicas.all().contains(&node))
     }
 

@@ -89,6 +89,9 @@ mod simulator {
         /// So many shards
         #[arg(long)]
         shards: Option<u16>,
+        /// So many nodes
+        #[arg(long, value_parser = clap::value_parser!(u8).range(3..=7))]
+        nodes: Option<u8>,
         /// No faults, registers only: what the simulator's speed is measured with
         #[arg(long)]
         registers: bool,
@@ -234,6 +237,7 @@ mod simulator {
             let mut plan = if self.registers { Plan::registers(seed) } else { Plan::new(seed) };
             plan.defect = self.defect.as_deref().map(named_defect).transpose()?;
             plan.shards = self.shards.unwrap_or(plan.shards);
+            plan.nodes = self.nodes.unwrap_or(plan.nodes);
             plan.loss = self.loss.unwrap_or(plan.loss);
             if !self.workload.is_empty() {
                 let named = |name: &String| named(name, &Workload::ALL);
@@ -265,6 +269,9 @@ mod simulator {
             }
             if let Some(shards) = self.shards {
                 args.extend(["--shards".into(), shards.to_string()]);
+            }
+            if let Some(nodes) = self.nodes {
+                args.extend(["--nodes".into(), nodes.to_string()]);
             }
             if self.registers {
                 args.push("--registers".into());
