@@ -221,7 +221,8 @@ async fn placement_changes_that_would_lose_a_majority_are_refused() {
     let refused = client.remove_node(id(2)).await.unwrap_err().to_string();
     let reason = "without n2 only 1 of 2 replicas of s0 would answer: no majority";
     assert!(refused.contains(reason), "{refused}");
-    let refused = client.move_replica(ShardId::new(0), None, id(1)).await.unwrap_err().to_string();
+    let refused = client.move_replica(ShardId::new(0), Some(id(2)), id(1)).await;
+    let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("s0 has a replica on n1 already"), "{refused}");
     let after = client.cluster().await.unwrap();
     assert_eq!((before.epoch, before.placement), (after.epoch, after.placement));

@@ -349,12 +349,11 @@ impl Placement {
         let placed = self.nodes.get(&to).context(NoNodeSnafu { node: to })?;
         ensure!(!placed.leaves, LeavesSnafu { node: to });
         let Replicas { now, target, .. } = replicas;
-        if !replicas.is_settled() {
-            // The same move again, after an interruption.
-            let is_same = target.contains(&to) && from.is_none_or(|from| !target.contains(&from));
-            ensure!(is_same, OnItsWaySnafu { shard });
+        if target.contains(&to) && from.is_none_or(|from| !target.contains(&from)) {
+            // The same move again, after an interruption, or it is there.
             return Ok(());
         }
+        ensure!(replicas.is_settled(), OnItsWaySnafu { shard });
         ensure!(!target.contains(&to), AlreadySnafu { shard, node: to });
         let counts = self.counts();
         let fullest = || target.iter().copied().max_by_key(|node| (counts.get(node), *node));

@@ -108,7 +108,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let elsewhere = address(2).replace("4002", "4999");
     // s0 is on n1, n2 and n3.
     for (change, error) in [
-        (to(s0, None, 1), "s0 has a replica on n1 already"),
+        (to(s0, Some(2), 1), "s0 has a replica on n1 already"),
         (to(s0, Some(5), 4), "s0 has no replica on n5"),
         (to(s9, None, 4), "shard s9"),
         (to(s0, None, 7), "node n7"),
@@ -146,7 +146,9 @@ fn one_move_of_a_shard_at_a_time() {
     let (alive, shard) = (all(&placement), ShardId::new(0));
     let to = |to| PlacementChange::Move { shard, from: None, to: id(to) };
     placement.change(&to(4), &alive).unwrap();
+    let begun = placement.clone();
     placement.change(&to(4), &alive).unwrap();
+    assert_eq!(placement, begun, "asked again");
     assert_eq!(placement.shards[0].target, [id(1), id(2), id(4)]);
     let other = placement.change(&to(5), &alive);
     assert_eq!(other, Err(PlacementError::OnItsWay { shard }));
