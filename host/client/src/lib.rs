@@ -24,6 +24,7 @@ mod link;
 mod placement;
 mod reads;
 mod session;
+mod store;
 mod transaction;
 pub mod wave;
 
@@ -40,4 +41,5 @@ pub use error::{CallError, ConnectError, Invalid, RequestError, TransactionError
 pub use functions::CallReply;
 pub use leases::{Lease, after};
 pub use reads::{Records, ScanOptions, ScanPage, stale};
+pub use store::KeyValueStore;
 pub use transaction::{ClientTransaction, Transacted, Transaction, TransactionOutcome};

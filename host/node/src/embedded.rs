@@ -4,21 +4,21 @@
 //! like a cluster of one: a write is answered after it is on this disk.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_client::{Client, Options};
+use aspen_client::Client;
 use aspen_core::NodeId;
 use aspen_functions::WasmFunctions;
-use aspen_net::{BoxFuture, Handler, NetError, PeerAddr, Purpose, Transport};
+use aspen_net::PeerAddr;
 use aspen_store::Log;
-use bytes::Bytes;
 use snafu::ResultExt;
 
 use crate::config::{Clock, NodeConfig, Timing};
 use crate::error::{EngineSnafu, NodeError, NotReadySnafu};
 use crate::folder::{Folder, Identity};
-use crate::node::{Node, NodeHandler};
+use crate::local::NoNetwork;
+use crate::node::Node;
 
 /// A node inside this program. Close it before the program ends; what was acknowledged is safe
 /// without.
@@ -47,17 +47,14 @@ pub async fn open(path: impl AsRef<Path>) -> Result<Embedded, NodeError> {
         ..Default::default()
     };
     let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
-    let local = Arc::new(Local { address, node: OnceLock::new() });
     let timing = Timing { election: Duration::from_millis(300), ..Timing::default() };
     let timing = Timing { heartbeat: Duration::from_millis(100), ..timing };
     let states = folder.path().to_path_buf();
     let config = NodeConfig { identity, states, timing, clock: Clock::system() };
-    let node = Node::start(config, log, local.clone(), functions).await?;
+    let node = Node::start(config, log, Arc::new(NoNetwork(address)), functions).await?;
     node.initialize(&[(node_id, address)]).await?;
-    // Set once, here.
-    let _ = local.node.set(NodeHandler(node.clone()));
     node.founded().await;
-    let client = Client::over(local, vec![address], Options::default()).await;
+    let client = node.client().await;
     let client = client.context(NotReadySnafu)?;
     Ok(Embedded { node, client, _folder: folder })
 }
@@ -76,35 +73,5 @@ impl Embedded {
     /// Finishes what is under way and closes the files.
     pub async fn close(self) {
         self.node.stop().await;
-    }
-}
-
-/// The transport that is none: a function call to the node itself.
-struct Local {
-    address: PeerAddr,
-    node: OnceLock<NodeHandler>,
-}
-
-impl Transport for Local {
-    fn local(&self) -> PeerAddr {
-        self.address
-    }
-
-    fn request(
-        &self,
-        to: &PeerAddr,
-        purpose: Purpose,
-        body: Bytes,
-        deadline: Duration,
-    ) -> BoxFuture<Result<Bytes, NetError>> {
-        let peer = *to;
-        let Some(node) = self.node.get().filter(|_| peer.id == self.address.id) else {
-            return Box::pin(async { Err(NetError::Closed) });
-        };
-        let handled = node.handle(self.address.id, purpose, body);
-        Box::pin(async move {
-            let reply = tokio::time::timeout(deadline, handled).await;
-            reply.map_err(|_| NetError::Deadline { peer, after: deadline, sent: true })
-        })
     }
 }

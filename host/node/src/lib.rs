@@ -30,6 +30,7 @@ mod folder;
 mod fuzz_envelopes;
 mod held;
 mod limits;
+mod local;
 mod map;
 mod node;
 mod opening;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 
+use aspen_client::Client;
 use aspen_core::{NodeId, Placement, ShardId, ShardRouter};
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
@@ -14,7 +15,7 @@ use futures::future::join_all;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use openraft::async_runtime::WatchReceiver;
 use snafu::ResultExt;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
 use crate::access::{self, Access, Members};
@@ -36,6 +37,8 @@ use crate::waiting::{self, Lost};
 
 /// A running node.
 pub struct Node {
+    handle: Weak<Node>,
+    own_client: OnceCell<Client>,
     opening: Opening,
     places: BTreeMap<ShardId, Place>,
     map: map::Copy,
@@ -76,7 +79,9 @@ impl Node {
         let heartbeat = Duration::from_millis(raft.heartbeat_interval);
         let opening = Opening { identity, router, states, log, raft, transport, functions };
         let places = router.all().chain([ShardId::SYSTEM]);
-        let node = Arc::new(Node {
+        let node = Arc::new_cyclic(|handle| Node {
+            handle: handle.clone(),
+            own_client: OnceCell::new(),
             opening,
             places: places.map(|shard| (shard, Place::default())).collect(),
             map: map::Copy::default(),
@@ -285,6 +290,14 @@ impl Node {
     /// The replicas that are here, that of the system group last.
     pub(crate) fn shards(&self) -> impl Iterator<Item = Arc<Shard>> {
         self.places.keys().filter_map(|shard| self.shard(*shard))
+    }
+
+    pub(crate) fn handle(&self) -> &Weak<Node> {
+        &self.handle
+    }
+
+    pub(crate) fn own_client(&self) -> &OnceCell<Client> {
+        &self.own_client
     }
 
     pub(crate) fn map_copy(&self) -> &map::Copy {

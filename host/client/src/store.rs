@@ -1,0 +1,85 @@
+//! [`KeyValueStore`]: what every store of Aspen does, wherever it runs.
+//!
+//! Code that is written against it works with a [`Client`] of a cluster far away and with a node in its
+//! own process (`aspen_node::ShardedRaftNode`), alone or one of many. Promises what [`Client`]
+//! promises: linearizable reads, strictly serializable writes over any number of shards, each applied
+//! exactly once. Leaves out what only some uses need: pages, leases, closures, administration.
+
+use std::future::Future;
+
+use aspen_core::{Item, KeyRange, Record, Transact, Val};
+
+use crate::client::{Client, Committed, Written};
+use crate::error::{CallError, RequestError, WriteError};
+use crate::functions::CallReply;
+use crate::reads::ScanOptions;
+
+/// A strictly serializable key-value store with functions.
+pub trait KeyValueStore: Send + Sync {
+    /// The record of a key, if it exists.
+    fn get(&self, key: &[u8]) -> impl Future<Output = Result<Option<Record>, RequestError>> + Send;
+
+    /// The entries of a range, in the order of keys.
+    fn scan(
+        &self,
+        range: KeyRange,
+        options: ScanOptions,
+    ) -> impl Future<Output = Result<Vec<Item>, RequestError>> + Send;
+
+    /// Writes one key.
+    fn put(
+        &self,
+        key: &[u8],
+        value: &[u8],
+    ) -> impl Future<Output = Result<Written, WriteError>> + Send;
+
+    /// Removes one key; it need not exist.
+    fn delete(&self, key: &[u8]) -> impl Future<Output = Result<Written, WriteError>> + Send;
+
+    /// Does a transaction, on one shard or across shards.
+    fn write(
+        &self,
+        transact: Transact,
+    ) -> impl Future<Output = Result<Committed, WriteError>> + Send;
+
+    /// Calls a function on the shard of `key`.
+    fn call(
+        &self,
+        component: &str,
+        function: &str,
+        key: &[u8],
+        args: &[Val],
+    ) -> impl Future<Output = Result<CallReply, CallError>> + Send;
+}
+
+impl KeyValueStore for Client {
+    async fn get(&self, key: &[u8]) -> Result<Option<Record>, RequestError> {
+        Client::get(self, key).await
+    }
+
+    async fn scan(&self, range: KeyRange, options: ScanOptions) -> Result<Vec<Item>, RequestError> {
+        Client::scan(self, range, options).await
+    }
+
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<Written, WriteError> {
+        Client::put(self, key, value).await
+    }
+
+    async fn delete(&self, key: &[u8]) -> Result<Written, WriteError> {
+        Client::delete(self, key).await
+    }
+
+    async fn write(&self, transact: Transact) -> Result<Committed, WriteError> {
+        Client::write(self, transact).await
+    }
+
+    async fn call(
+        &self,
+        component: &str,
+        function: &str,
+        key: &[u8],
+        args: &[Val],
+    ) -> Result<CallReply, CallError> {
+        Client::call(self, component, function, key, args).await
+    }
+}

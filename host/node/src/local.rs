@@ -1,0 +1,127 @@
+//! A client inside the node's own process: what this node can answer costs no message.
+//!
+//! Requests to the node itself are function calls; those to others go through its own transport, for
+//! members are admitted as clients. Leaves out a node that is alone ([`NoNetwork`] is its transport).
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use aspen_client::{
+    CallError, CallReply, Client, Committed, ConnectError, KeyRange, KeyValueStore, Options,
+    Record, RequestError, ScanOptions, Transact, Val, WriteError, Written,
+};
+use aspen_core::Item;
+use aspen_net::{BoxFuture, Handler, NetError, PeerAddr, Purpose, Transport};
+use bytes::Bytes;
+
+use crate::node::{Node, NodeHandler};
+
+impl Node {
+    /// A client of the cluster that this node belongs to, in its process. Made once; the node must
+    /// know its cluster's map, or some other node must run that does.
+    pub async fn client(&self) -> Result<Client, ConnectError> {
+        let make = async {
+            let own = self.opening().identity.address;
+            let transport = self.opening().transport.clone();
+            let local = Local { own, node: self.handle().clone(), transport };
+            // Of the others it learns from this one, with which it stays for what any can answer.
+            Client::over(Arc::new(local), vec![own], Options::default()).await
+        };
+        self.own_client().get_or_try_init(|| make).await.cloned()
+    }
+}
+
+/// The node itself by function call, others through its transport.
+struct Local {
+    own: PeerAddr,
+    node: Weak<Node>,
+    transport: Arc<dyn Transport>,
+}
+
+impl Transport for Local {
+    fn local(&self) -> PeerAddr {
+        self.own
+    }
+
+    fn request(
+        &self,
+        to: &PeerAddr,
+        purpose: Purpose,
+        body: Bytes,
+        deadline: Duration,
+    ) -> BoxFuture<Result<Bytes, NetError>> {
+        let peer = *to;
+        if peer.id != self.own.id {
+            return self.transport.request(to, purpose, body, deadline);
+        }
+        let Some(node) = self.node.upgrade() else {
+            return Box::pin(async { Err(NetError::Closed) });
+        };
+        let handled = NodeHandler(node).handle(self.own.id, purpose, body);
+        Box::pin(async move {
+            let reply = tokio::time::timeout(deadline, handled).await;
+            reply.map_err(|_| NetError::Deadline { peer, after: deadline, sent: true })
+        })
+    }
+}
+
+/// The transport of a node that has nobody to talk to.
+pub struct NoNetwork(pub PeerAddr);
+
+impl Transport for NoNetwork {
+    fn local(&self) -> PeerAddr {
+        self.0
+    }
+
+    fn request(
+        &self,
+        _: &PeerAddr,
+        _: Purpose,
+        _: Bytes,
+        _: Duration,
+    ) -> BoxFuture<Result<Bytes, NetError>> {
+        Box::pin(async { Err(NetError::Closed) })
+    }
+}
+
+impl Node {
+    async fn at_hand(&self) -> Result<Client, RequestError> {
+        self.client().await.map_err(|error| match error {
+            ConnectError::Request { source } => source,
+            // It has neither ticket nor socket that could be wrong.
+            _ => RequestError::Protocol,
+        })
+    }
+}
+
+impl KeyValueStore for Node {
+    async fn get(&self, key: &[u8]) -> Result<Option<Record>, RequestError> {
+        self.at_hand().await?.get(key).await
+    }
+
+    async fn scan(&self, range: KeyRange, options: ScanOptions) -> Result<Vec<Item>, RequestError> {
+        self.at_hand().await?.scan(range, options).await
+    }
+
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<Written, WriteError> {
+        self.at_hand().await?.put(key, value).await
+    }
+
+    async fn delete(&self, key: &[u8]) -> Result<Written, WriteError> {
+        self.at_hand().await?.delete(key).await
+    }
+
+    async fn write(&self, transact: Transact) -> Result<Committed, WriteError> {
+        self.at_hand().await?.write(transact).await
+    }
+
+    async fn call(
+        &self,
+        component: &str,
+        function: &str,
+        key: &[u8],
+        args: &[Val],
+    ) -> Result<CallReply, CallError> {
+        self.at_hand().await?.call(component, function, key, args).await
+    }
+}
