@@ -228,7 +228,8 @@ impl Placement {
         if is_planted(Defect::DeleteUnasked) {
             return self.replicas(shard).is_some_and(|replicas| replicas.target.contains(&node));
         }
-        self.replicas(shard).is_some_and(|replicas| replicas.all().contains(&node))
+        let has = |it: &Replicas| it.now.contains(&node) || it.target.contains(&node);
+        self.replicas(shard).is_some_and(has)
     }
 
     /// Whether every replica is where it shall be, and nobody leaves.

@@ -72,6 +72,10 @@ pub const PLACE_EVERY: Duration = Duration::from_millis(100);
 /// The same while nothing does: a look at 256 shards costs some 100 us.
 pub const PLACE_IDLE: Duration = Duration::from_secs(1);
 
+/// Looks at the system group alone, after one at everything that found nothing to do: what a node
+/// comes to lead later, with a change left undone, it finds within so many [`PLACE_IDLE`].
+pub const PLACE_LOOKS: u32 = 10;
+
 /// Shards of one leader that are copied to other nodes at a time: a copy reads a whole state.
 pub const MOVES_AT_ONCE: usize = 4;
 

@@ -33,7 +33,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::limits::{
     HANDOVER_WAIT, HOST_WAIT, MOVES_AT_ONCE, PARTICIPATE_AGAIN, PLACE_EVERY, PLACE_IDLE,
-    PREPARE_WAIT, SERVED_AGAIN, SYSTEM_VOTERS_MAX,
+    PLACE_LOOKS, PREPARE_WAIT, SERVED_AGAIN, SYSTEM_VOTERS_MAX,
 };
 use crate::map::{self, Known};
 use crate::node::Node;
@@ -61,6 +61,9 @@ pub async fn carry_out(node: Weak<Node>) {
     let mut running: FuturesUnordered<BoxFuture<'static, ShardId>> = FuturesUnordered::new();
     let mut busy = BTreeSet::new();
     let Some(mut copies) = node.upgrade().map(|node| node.map_copy().subscribe()) else { return };
+    // The epoch at which a look at everything found nothing to do, and looks at the system group
+    // alone since.
+    let mut idle: Option<(u64, u32)> = None;
     loop {
         let pause = match busy.is_empty() && copies.borrow().placement.is_settled() {
             true => PLACE_IDLE,
@@ -80,12 +83,24 @@ pub async fn carry_out(node: Weak<Node>) {
         if known.epoch == 0 {
             continue;
         }
-        let mut copying = node.shards().filter(|shard| copies_now(&node, shard)).count();
-        for shard in node.router().all().chain([ShardId::SYSTEM]) {
+        let is_settled = known.placement.is_settled();
+        let is_idle = |(epoch, looks): &(u64, u32)| {
+            is_settled && *epoch == known.epoch && *looks < PLACE_LOOKS
+        };
+        let looked = idle.filter(is_idle);
+        let of_all = node.router().shards() * u16::from(looked.is_none());
+        let mut copying = match looked {
+            None => node.shards().filter(|shard| copies_now(&node, shard)).count(),
+            Some(_) => 0,
+        };
+        idle = Some(looked.map_or((known.epoch, 0), |(epoch, looks)| (epoch, looks + 1)));
+        for shard in (0..of_all).map(ShardId::new).chain([ShardId::SYSTEM]) {
             if busy.contains(&shard) {
+                idle = None;
                 continue;
             }
             let Some(work) = due(&node, &known, shard, &mut copying) else { continue };
+            idle = None;
             busy.insert(shard);
             let (node, known) = (node.clone(), known.clone());
             running.push(Box::pin(async move {
@@ -98,7 +113,10 @@ pub async fn carry_out(node: Weak<Node>) {
 
 /// Whether a replica that this node leads is being copied somewhere.
 fn copies_now(node: &Node, shard: &Shard) -> bool {
-    let has_learner = || shard.members().values().any(|(_, votes)| !votes);
+    let has_learner = || {
+        let metrics = shard.raft.server_metrics();
+        metrics.borrow_watched().membership_config.membership().learner_ids().next().is_some()
+    };
     shard.id != ShardId::SYSTEM && node.leads(shard.id) && has_learner()
 }
 
