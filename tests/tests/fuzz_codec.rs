@@ -17,8 +17,8 @@ use aspen_core::{
     Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
     MemberInfo, Name, NodeId, Operation, OperationResult, Outcome, Page, Read, Record, Refused,
     Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest, SessionId,
-    ShardId, ShardStatus, Timestamp, Transact, Upload, Val, Value, Version, WriteOp, decode,
-    decode_vals, encode, encode_vals,
+    ShardId, ShardStatus, Timestamp, Transact, Upload, Val, Value, Version, ViewId, ViewInfo,
+    WriteOp, decode, decode_vals, encode, encode_vals,
 };
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
@@ -139,8 +139,10 @@ fn requests() -> Vec<Request> {
         reverse: true,
         keys_only: false,
         limit: 300,
+        bytes: 400,
         reads: reads(),
         consistency,
+        view: Some(ViewId::new(300)),
     };
     let write = |command| Request::Write { shard: SHARD, request: Some(request_id()), command };
     let across =
@@ -154,6 +156,8 @@ fn requests() -> Vec<Request> {
         Request::Lease { shard: SHARD, lease: LeaseId::new(3) },
         Request::Describe { name: Name::new("n").unwrap() },
         Request::AddNode { shard: SHARD, node: None, address: "00@127.0.0.1:4000".into() },
+        Request::OpenView { shard: SHARD, range: KeyRange::prefix("k") },
+        Request::CloseView { view: ViewId::new(300) },
     ]);
     requests
 }
@@ -203,6 +207,9 @@ fn responses() -> Vec<Response> {
         Response::Components(vec![info]),
         Response::Status(ReplicaStatus { node: NodeId::new(1), shards: vec![shard] }),
         Response::Refused(Refused::NotLeader { leader: Some((NodeId::new(1), "a".into())) }),
+        Response::View(ViewInfo { view: ViewId::new(300), parts: vec![(SHARD, "a".into())] }),
+        Response::ViewClosed,
+        Response::Refused(Refused::ViewLost),
     ]
 }
 

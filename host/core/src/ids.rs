@@ -75,6 +75,12 @@ number!(
     LeaseId, u64, "l"
 );
 
+number!(
+    /// A view that stays open, for a scan that is consistent across shards: chance, so that nobody
+    /// reads another's by mistake.
+    ViewId, u64, "w"
+);
+
 impl Revision {
     /// The revision of the next commit.
     pub const fn next(self) -> Self {

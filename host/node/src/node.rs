@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::access::{self, Access, Members};
 use crate::balance;
 use crate::divergence::DigestCheck;
+use crate::driving::Driving;
 use crate::error::{NodeError, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
 use crate::limits::{
@@ -33,7 +34,7 @@ use crate::pulse;
 use crate::raft_serve;
 use crate::requests;
 use crate::shard::{Shard, parse_address};
-use crate::two_phase::{self, Driving};
+use crate::two_phase;
 use crate::waiting::{self, Lost};
 
 /// How fast a node notices that a leader is gone, and how often it makes snapshots.
@@ -240,6 +241,7 @@ impl Node {
         }
         join_all(self.shards().map(|shard| shard.hand_over(HANDOVER_WAIT))).await;
         let close = async |shard: &Shard| {
+            shard.views.end();
             // Fails only when the group has stopped already.
             let _ = shard.raft.shutdown().await;
             shard.reader.closed().await;
@@ -339,7 +341,7 @@ impl Node {
 
 impl Node {
     /// Where this node leads and a lease is over by its clock, lets it expire: by an entry, because
-    /// only entries end leases.
+    /// only entries end leases. Views that are over by the clock end here too.
     fn watch_leases(self: &Arc<Self>) {
         let node = Arc::downgrade(self);
         self.watch(async move {
@@ -347,6 +349,7 @@ impl Node {
                 tokio::time::sleep(EXPIRY_CHECK).await;
                 let Some(node) = node.upgrade() else { return };
                 for shard in node.shards() {
+                    shard.views.expire();
                     let due = shard.reader.next_due();
                     if due.is_some_and(|due| due.get() <= node.clock_ms()) && node.leads(shard.id) {
                         requests::tick(&node, shard).await;

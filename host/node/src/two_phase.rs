@@ -11,8 +11,8 @@
 //! leader that finds it, and that an attempt which this node drives is not aborted behind its back
 //! while the node leads. Should that happen all the same, the state machine keeps it harmless.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, Weak};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aspen_core::{
@@ -28,12 +28,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::driving::Driven;
 use crate::limits::{
     ACROSS_WAIT, FINISH_WAIT, LOCK_PATIENCE, PARTICIPATE_AGAIN, PREPARE_WAIT, SWEEP_EVERY,
 };
 use crate::node::Node;
 use crate::requests::{self, entry, find};
 use crate::shard::{NotDone, Shard};
+use crate::views::{self, ViewAnswer, ViewStep};
 
 /// What a node asks of the leader of another shard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +47,8 @@ pub enum Participation {
     Settle(TxnId),
     /// A read for a function across shards: linearizable, and of nothing that is locked.
     Read(Request),
+    /// A step towards a view of several shards.
+    View(ViewStep),
 }
 
 /// The answer.
@@ -60,46 +64,8 @@ pub enum Participated {
     NotLeader(Option<String>),
     /// No majority, or it is not known what became of it.
     Unavailable,
-}
-
-/// What this node drives.
-#[derive(Default)]
-pub struct Driving {
-    attempts: Mutex<BTreeSet<TxnId>>,
-    /// Committed everywhere: the coordinator's shard may forget them.
-    done: Mutex<BTreeMap<ShardId, Vec<TxnId>>>,
-}
-
-impl Driving {
-    fn has(&self, txn: &TxnId) -> bool {
-        self.attempts.lock().expect("no panic under the lock").contains(txn)
-    }
-
-    fn is_done(&self, txn: TxnId) {
-        let mut done = self.done.lock().expect("no panic under the lock");
-        done.entry(txn.coordinator).or_default().push(txn);
-    }
-
-    fn take_done(&self, shard: ShardId) -> Vec<TxnId> {
-        self.done.lock().expect("no panic under the lock").remove(&shard).unwrap_or_default()
-    }
-}
-
-/// Takes an attempt out of [`Driving`] at its end, however it ends.
-struct Driven(Arc<Node>, TxnId);
-
-impl Driven {
-    fn new(node: &Arc<Node>, txn: TxnId) -> Self {
-        node.driving().attempts.lock().expect("no panic under the lock").insert(txn);
-        Self(node.clone(), txn)
-    }
-}
-
-impl Drop for Driven {
-    fn drop(&mut self) {
-        let Self(node, txn) = self;
-        node.driving().attempts.lock().expect("no panic under the lock").remove(txn);
-    }
+    /// What the step came to, and the address of the node that did it.
+    View { answer: ViewAnswer, by: String },
 }
 
 /// Does a transaction across shards, of which `shard` is the coordinator's, as a transaction on one
@@ -148,7 +114,7 @@ pub async fn commit(
         let txn = TxnId { begun, coordinator: shard, nonce: rand::random() };
         let (reply, replied) = oneshot::channel();
         let coordinator = Coordinator::new(txn, split.clone(), answer.clone());
-        let attempt = Attempt { driven: Driven::new(node, txn), asked: *asked };
+        let attempt = Attempt { driven: Driven::begin(node, txn).await, asked: *asked };
         tokio::spawn(attempt.drive(coordinator, reply));
         let (at, by) = match replied.await {
             Ok(Reply::Outcome(outcome)) if !is_over(&outcome) => return Ok(outcome),
@@ -214,7 +180,7 @@ impl Attempt {
                         // Whoever asked may have gone.
                         let _ = reply.take().map(|reply| reply.send(answer));
                     }
-                    Action::Forget => self.node().driving().is_done(self.driven.1),
+                    Action::Forget => self.node().driving().is_done(self.driven.txn),
                     other => under_way.push(self.act(other)),
                 }
             }
@@ -224,7 +190,7 @@ impl Attempt {
     }
 
     fn node(&self) -> &Arc<Node> {
-        &self.driven.0
+        &self.driven.node
     }
 
     /// Does one thing and says what came of it; nothing if it was given up.
@@ -348,6 +314,11 @@ pub async fn serve(node: &Node, shard: ShardId, what: Participation) -> Particip
             return requests::read(node, request)
                 .await
                 .map_or_else(|_| Participated::Unavailable, Participated::Read);
+        }
+        Participation::View(step) => {
+            let by = home.own_address();
+            let served = views::serve(node, home, step).await;
+            served.map(|answer| Participated::View { answer, by })
         }
     };
     match answer {
