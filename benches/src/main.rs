@@ -7,9 +7,11 @@
 mod call;
 mod cluster;
 mod cpu;
+mod dev;
 mod idle;
 mod load;
 mod scale;
+mod scan;
 mod shards;
 mod transactions;
 
@@ -42,12 +44,14 @@ enum Part {
     Call,
     /// Puts, gets and calls on three nodes, and where their CPU time goes.
     Cluster,
-    /// Calls on one embedded node.
+    /// Calls on one embedded node, and with two shards.
     Embedded,
     /// Transactions on three nodes, with and without contention.
     Transactions,
     /// What shards cost, and transactions across them.
     Shards,
+    /// Scans of a million keys over one shard and eight, and the memory that they take.
+    Scan,
     /// What one entry costs in apply, with 10,000 and with 10 million keys.
     Scale,
     /// An idle cluster of three nodes.
@@ -75,6 +79,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Embedded) {
         load::embedded(&bank, time)?;
+        shards::embedded(&bank, time)?;
     }
     if wanted(Part::Cluster) {
         load::three_nodes(&bank, time)?;
@@ -84,6 +89,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Shards) {
         shards::measure(&bank, time)?;
+    }
+    if wanted(Part::Scan) {
+        scan::measure()?;
     }
     if wanted(Part::Scale) {
         scale::measure()?;

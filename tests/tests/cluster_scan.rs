@@ -83,8 +83,13 @@ fn asked() -> impl Strategy<Value = Asked> {
     let end = proptest::option::of("[kmz{][0-9]{0,3}");
     let limit = prop_oneof![Just(0usize), 1..40usize, Just(5000)];
     (bound(), end, any::<bool>(), limit, any::<bool>(), 1..60usize).prop_map(
-        |(start, end, reverse, limit, consistent, page)| {
-            Asked { start, end, reverse, limit, consistent, page }
+        |(start, end, reverse, limit, consistent, page)| Asked {
+            start,
+            end,
+            reverse,
+            limit,
+            consistent,
+            page,
         },
     )
 }
@@ -157,7 +162,7 @@ async fn cluster_scan_holds_large_values_page_by_page_and_keys_alone() {
     for n in 0..12 {
         client.put(format!("large{n:02}"), vec![n; 700_000]).await.unwrap();
     }
-    let mut scan = client.scan_stream(KeyRange::prefix("large"), ScanOptions::default());
+    let scan = client.scan_stream(KeyRange::prefix("large"), ScanOptions::default());
     let mut scan = scan.await.unwrap();
     let mut found = 0;
     while let Some(items) = scan.next_page().await.unwrap() {
@@ -177,7 +182,10 @@ async fn cluster_scan_holds_large_values_page_by_page_and_keys_alone() {
         client.scan_on(&foreign, ScanOptions::default()).await.unwrap_err(),
         client.scan_stream_on(&foreign, ScanOptions::default()).await.err().unwrap(),
     ] {
-        assert!(matches!(error, RequestError::Invalid { source: Invalid::Token { .. } }), "{error}");
+        assert!(
+            matches!(error, RequestError::Invalid { source: Invalid::Token { .. } }),
+            "{error}"
+        );
     }
     let consistency = stale(Duration::from_secs(1));
     let options = ScanOptions { consistent: true, consistency, ..ScanOptions::default() };
@@ -235,9 +243,8 @@ fn sum(items: &[Item]) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn cluster_scan_consistent_sees_every_transfer_whole_while_leaders_change() {
     let (mut cluster, client) = cluster(3).await;
-    let opened = (0..ACCOUNTS).fold(TransactionBuilder::new(), |opened, n| {
-        opened.write(account(n), EACH.to_le_bytes())
-    });
+    let opened = (0..ACCOUNTS)
+        .fold(TransactionBuilder::new(), |opened, n| opened.write(account(n), EACH.to_le_bytes()));
     client.write(opened.build().unwrap()).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let mut workers = transfers(&client, &stop);
@@ -284,7 +291,8 @@ async fn cluster_scan_consistent_stays_at_its_moment_until_it_is_dropped() {
     for n in 0..3000 {
         if n % 100 == 0 {
             let keys = n..n + 100;
-            let some = keys.fold(TransactionBuilder::new(), |t, n| t.write(format!("k{n:04}"), "1"));
+            let some =
+                keys.fold(TransactionBuilder::new(), |t, n| t.write(format!("k{n:04}"), "1"));
             client.write(some.build().unwrap()).await.unwrap();
         }
     }
@@ -297,7 +305,8 @@ async fn cluster_scan_consistent_stays_at_its_moment_until_it_is_dropped() {
     for n in 0..3000 {
         if n % 100 == 0 {
             let keys = n..n + 100;
-            let some = keys.fold(TransactionBuilder::new(), |t, n| t.write(format!("k{n:04}"), "2"));
+            let some =
+                keys.fold(TransactionBuilder::new(), |t, n| t.write(format!("k{n:04}"), "2"));
             client.write(some.build().unwrap()).await.unwrap();
         }
     }

@@ -26,11 +26,13 @@ pub enum Defect {
     StaleRead,
     /// Transactions and reads do not care what a transaction across shards has locked.
     IgnoreLocks,
+    /// A view of several shards is pinned while they go on.
+    OpenGate,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 9] = [
+    pub const ALL: [Defect; 10] = [
         Defect::AckBeforeSync,
         Defect::ApplyBeforeCommit,
         Defect::SkipReadValidation,
@@ -40,6 +42,7 @@ impl Defect {
         Defect::PurgeEarly,
         Defect::StaleRead,
         Defect::IgnoreLocks,
+        Defect::OpenGate,
     ];
 
     /// Its name, as the simulation's options give it.
@@ -54,6 +57,7 @@ impl Defect {
             Defect::PurgeEarly => "purge-early",
             Defect::StaleRead => "stale-read",
             Defect::IgnoreLocks => "ignore-locks",
+            Defect::OpenGate => "open-gate",
         }
     }
 }

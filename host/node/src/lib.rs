@@ -45,7 +45,7 @@ mod views;
 mod waiting;
 
 pub use aspen_functions::WasmFunctions;
-pub use embedded::{Embedded, open};
+pub use embedded::{Embedded, open, open_sharded};
 pub use error::{FolderError, NodeError};
 pub use folder::{Folder, Identity, replace as replace_file, secret_file};
 pub use held::Held;

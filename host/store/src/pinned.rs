@@ -14,6 +14,7 @@
 
 use std::sync::Mutex;
 
+use aspen_core::defect::{Defect, is_planted};
 use aspen_core::{Fault, Header, Resident, State, View};
 use tokio::sync::{mpsc, oneshot};
 
@@ -69,7 +70,7 @@ impl StateReader {
             };
             // Whoever asked may have given up waiting: then the gate is dropped here.
             let _ = done.send(pinned);
-            Some(opened)
+            (!is_planted(Defect::OpenGate)).then_some(opened)
         });
         let jobs: mpsc::Sender<Job> = self.jobs.upgrade().ok_or_else(stopped)?;
         jobs.send(Job::Hold(look)).await.map_err(|_| stopped())?;
