@@ -7,10 +7,12 @@
 mod call;
 mod cluster;
 mod cpu;
+mod dev;
 mod idle;
 mod load;
 mod moving;
 mod scale;
+mod scan;
 mod shards;
 mod transactions;
 
@@ -43,7 +45,7 @@ enum Part {
     Call,
     /// Puts, gets and calls on three nodes, and where their CPU time goes.
     Cluster,
-    /// Calls on one embedded node.
+    /// Calls on one embedded node, and with two shards.
     Embedded,
     /// Transactions on three nodes, with and without contention.
     Transactions,
@@ -51,6 +53,8 @@ enum Part {
     Shards,
     /// A shard of 1 GB moves while it is written to.
     Moving,
+    /// Scans of a million keys over one shard and eight, and the memory that they take.
+    Scan,
     /// What one entry costs in apply, with 10,000 and with 10 million keys.
     Scale,
     /// An idle cluster of three nodes.
@@ -78,6 +82,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Embedded) {
         load::embedded(&bank, time)?;
+        shards::embedded(&bank, time)?;
     }
     if wanted(Part::Cluster) {
         load::three_nodes(&bank, time)?;
@@ -90,6 +95,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Moving) {
         moving::measure(time)?;
+    }
+    if wanted(Part::Scan) {
+        scan::measure()?;
     }
     if wanted(Part::Scale) {
         scale::measure()?;

@@ -159,3 +159,36 @@ pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// One embedded node with one shard and with two: calls that touch two keys of one tag.
+pub fn embedded(bank: &[u8], time: Duration) -> Result<(), Failure> {
+    println!("\none embedded node with one shard and with two (fsync before each answer)");
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let mut stores = vec![];
+        for shards in [1, 2] {
+            let folder = tempfile::tempdir_in("target")?;
+            let store = aspen_node::open_sharded(folder.path(), shards).await?;
+            open(&store.client(), bank).await?;
+            stores.push((shards, store, folder));
+        }
+        for clients in [64, 256, 1000] {
+            let mut rates = [0.0; 2];
+            // In turns, so that a machine that changes its speed changes both.
+            for _ in 0..2 {
+                for (at, (shards, store, _)) in stores.iter().enumerate() {
+                    let measured = load::run(&store.client(), transfer, clients, time).await?;
+                    rates[at] += measured.rate;
+                    let how = format!("durable, {shards} shards");
+                    load::print("call of a two-key transfer", clients, &how, &measured);
+                }
+            }
+            let ratio = rates[1] / rates[0];
+            println!("calls with 2 shards / with 1, {clients} in flight: {ratio:.2}x");
+        }
+        for (_, store, _) in stores {
+            store.close().await;
+        }
+        Ok(())
+    })
+}

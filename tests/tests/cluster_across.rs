@@ -237,3 +237,28 @@ async fn cluster_across_shards_a_function_is_called_as_on_one() {
     client.close().await;
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_across_shards_refuses_what_touches_too_many() {
+    let cluster = Cluster::with_shards(1, 20, Timing::default()).await;
+    let client = cluster.client().await;
+    let router = ShardRouter::new(20).unwrap();
+    let of = |shard: u16| {
+        let mut keys = (0..).map(|n| format!("k{n}"));
+        keys.find(|key| router.shard(key.as_bytes()) == ShardId::new(shard)).unwrap()
+    };
+    let write = |shards: u16| {
+        (0..shards).fold(client.transaction(), |all, shard| all.write(of(shard), "v")).commit()
+    };
+    let error = write(17).await.unwrap_err();
+    let WriteError::Refusal { refusal: Refusal::TooManyShards { shards: 17 } } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(error.to_string(), "transaction touches 17 shards, limit is 16");
+    for shard in 0..20 {
+        assert_eq!(text(&client, &of(shard)).await, None, "nothing of it was done");
+    }
+    assert!(matches!(write(16).await.unwrap(), TransactionOutcome::Committed(_)));
+    client.close().await;
+    cluster.stop().await;
+}

@@ -17,8 +17,8 @@ use aspen_core::{
     Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex, Name,
     NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Read, Record,
     Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest,
-    SessionId, ShardId, ShardStatus, Timestamp, Transact, Upload, Val, Value, Version, WriteOp,
-    decode, decode_vals, encode, encode_vals,
+    SessionId, ShardId, ShardStatus, Timestamp, Transact, Upload, Val, Value, Version, ViewId,
+    ViewInfo, WriteOp, decode, decode_vals, encode, encode_vals,
 };
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
@@ -139,8 +139,10 @@ fn requests() -> Vec<Request> {
         reverse: true,
         keys_only: false,
         limit: 300,
+        bytes: 400,
         reads: reads(),
         consistency,
+        view: Some(ViewId::new(300)),
     };
     let write = |command| Request::Write { shard: SHARD, request: Some(request_id()), command };
     let across =
@@ -159,6 +161,8 @@ fn requests() -> Vec<Request> {
             from: Some(NodeId::new(1)),
             to: NodeId::new(2),
         }),
+        Request::OpenView { shard: SHARD, range: KeyRange::prefix("k") },
+        Request::CloseView { view: ViewId::new(300) },
     ]);
     requests
 }
@@ -209,6 +213,9 @@ fn responses() -> Vec<Response> {
             epoch: 300,
             replicas: vec![(NodeId::new(1), "a".into())],
         }),
+        Response::View(ViewInfo { view: ViewId::new(300), parts: vec![(SHARD, "a".into())] }),
+        Response::ViewClosed,
+        Response::Refused(Refused::ViewLost),
     ]
 }
 

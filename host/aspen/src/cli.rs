@@ -271,6 +271,10 @@ pub struct Scan {
     /// An answer this old will do (such as 5s): any node may give it.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub stale: Option<Duration>,
+    /// All of it as it was at one moment, on all shards: costs a pause of writes for some milliseconds.
+    /// Without it each page is of a moment of its own.
+    #[arg(long, conflicts_with = "stale")]
+    pub consistent: bool,
     /// Go on where an earlier scan ended; it brings its prefix and direction.
     #[arg(long, conflicts_with_all = ["prefix", "reverse"])]
     pub token: Option<String>,

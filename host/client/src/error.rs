@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aspen_core::{
     BuildError, ConflictError, Fuel, GuestFault, KeyError, NameError, Refusal, Refused, Revision,
-    ScanTokenError, Val, ValError, ValueError,
+    ScanTokenError, ShardId, Val, ValError, ValueError,
 };
 use aspen_net::{NetError, TicketError};
 use snafu::Snafu;
@@ -80,6 +80,15 @@ pub enum RequestError {
         /// Which limit.
         source: Invalid,
     },
+    /// A consistent scan cannot go on: the node that held its view has stopped, or nobody read for
+    /// a minute. Start the scan again; a token of it goes on, at another moment.
+    #[snafu(display(
+        "the view of {shard} is lost, for its node stopped or it was not read for long: start the scan again"
+    ))]
+    ViewLost {
+        /// The shard.
+        shard: ShardId,
+    },
     /// The answer makes no sense: a bug, or a node of another version.
     #[snafu(display("the node's answer was not understood"))]
     Protocol,
@@ -136,6 +145,9 @@ pub enum Invalid {
         /// What is wrong with it.
         source: ScanTokenError,
     },
+    /// A scan that is to be both consistent and stale.
+    #[snafu(display("a consistent scan cannot be stale"))]
+    StaleView,
     /// Nothing to do: no keys to read, or a transaction without reads and operations.
     #[snafu(display("the request is empty"))]
     Empty,

@@ -12,7 +12,7 @@ use aspen_core::{Item, KeyRange, Record, Transact, Val};
 use crate::client::{Client, Committed, Written};
 use crate::error::{CallError, RequestError, WriteError};
 use crate::functions::CallReply;
-use crate::reads::ScanOptions;
+use crate::scan::ScanOptions;
 
 /// A strictly serializable key-value store with functions.
 pub trait KeyValueStore: Send + Sync {

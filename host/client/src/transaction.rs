@@ -27,7 +27,7 @@ use snafu::{OptionExt, ensure};
 
 use crate::client::{Client, Committed, to_key};
 use crate::error::*;
-use crate::reads::ScanOptions;
+use crate::scan::ScanOptions;
 
 /// Attempts of a closure: with 64 clients on one key, and jitter, the unluckiest need about 30.
 const ATTEMPTS_MAX: u32 = 200;

@@ -28,11 +28,13 @@ pub enum Defect {
     IgnoreLocks,
     /// A node deletes a replica that shall move as soon as it hears so, while its group counts on it.
     DeleteUnasked,
+    /// A view of several shards is pinned while they go on.
+    OpenGate,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 10] = [
+    pub const ALL: [Defect; 11] = [
         Defect::AckBeforeSync,
         Defect::ApplyBeforeCommit,
         Defect::SkipReadValidation,
@@ -43,6 +45,7 @@ impl Defect {
         Defect::StaleRead,
         Defect::IgnoreLocks,
         Defect::DeleteUnasked,
+        Defect::OpenGate,
     ];
 
     /// Its name, as the simulation's options give it.
@@ -58,6 +61,7 @@ impl Defect {
             Defect::StaleRead => "stale-read",
             Defect::IgnoreLocks => "ignore-locks",
             Defect::DeleteUnasked => "delete-unasked",
+            Defect::OpenGate => "open-gate",
         }
     }
 }

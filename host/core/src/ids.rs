@@ -78,6 +78,12 @@ number!(
     LeaseId, u64, "l"
 );
 
+number!(
+    /// A view that stays open, for a scan that is consistent across shards: chance, so that nobody
+    /// reads another's by mistake.
+    ViewId, u64, "w"
+);
+
 impl ShardId {
     /// Not a shard of the key space but the group that holds the map of the cluster.
     pub const SYSTEM: ShardId = ShardId(u16::MAX);

@@ -60,14 +60,14 @@ pub use digest::{Digest, DigestBuilder};
 pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
 pub use ids::{
     Caller, ComponentHash, Fuel, LeaseId, LogIndex, Name, NameError, NodeId, Revision, SessionId,
-    ShardId, Timestamp, Version,
+    ShardId, Timestamp, Version, ViewId,
 };
 pub use key::{Key, KeyError, KeyRange, Value, ValueError};
 pub use lease::{LeaseChange, LeaseImage, Leases};
 pub use locks::{LockChange, Locks, Prepared};
 pub use message::{
     ClusterInfo, ComponentInfo, Consistency, Item, LeaseInfo, Page, Refused, ReplicaStatus,
-    Request, Response, ScanRequest, ShardStatus,
+    Request, Response, ScanRequest, ShardStatus, ViewInfo,
 };
 pub use model::Model;
 pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, Refusal, Vote};

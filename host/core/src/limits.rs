@@ -82,8 +82,8 @@ pub const GUEST_STACK_SLOTS_MAX: u32 = 65_536;
 /// Entries in one page of a scan.
 pub const SCAN_ENTRIES_MAX: usize = 1000;
 
-/// A page of a scan ends after the entry that passes this many bytes of keys and values, so it
-/// holds at most this much plus one entry.
+/// A function's page of a scan ends after the entry that passes this many bytes of keys and values,
+/// a client's before it (but holds one entry): at most this much plus one entry.
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 
 /// Outcomes a session remembers: how many requests one client may have in flight on one shard.

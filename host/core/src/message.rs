@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{Call, Command, RequestId};
 use crate::digest::Digest;
-use crate::ids::{ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, ShardId, Timestamp};
+use crate::ids::{
+    ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, ShardId, Timestamp, ViewId,
+};
 use crate::key::{Key, KeyRange};
 use crate::placement::{Placement, PlacementChange};
 use crate::signature::Manifest;
@@ -82,6 +84,20 @@ pub enum Request {
         /// The call.
         call: Call,
     },
+    /// Open a view of every shard that the range may have keys on, all of one moment. Leader of
+    /// `shard` only. A view ends when it is closed, when it was not used for a while, and with its
+    /// node.
+    OpenView {
+        /// The one shard that the range lies on; else shard 0.
+        shard: ShardId,
+        /// What will be read.
+        range: KeyRange,
+    },
+    /// Close what this node holds of a view.
+    CloseView {
+        /// The view.
+        view: ViewId,
+    },
 }
 
 /// How old the answer to a read may be.
@@ -111,10 +127,16 @@ pub struct ScanRequest {
     pub keys_only: bool,
     /// Entries wanted; at most [`crate::limits::SCAN_ENTRIES_MAX`] are given.
     pub limit: u32,
+    /// Bytes of keys and values wanted; at most [`crate::limits::SCAN_PAGE_BYTES`] are given, but
+    /// always one entry.
+    pub bytes: u32,
     /// As in [`Request::Get`].
     pub reads: Vec<Read>,
     /// How old the answer may be.
     pub consistency: Consistency,
+    /// Read from this view, which the node holds; then `reads` must be empty, and `consistency`
+    /// means nothing.
+    pub view: Option<ViewId>,
 }
 
 /// What a node answers.
@@ -150,6 +172,10 @@ pub enum Response {
     },
     /// The request was not done.
     Refused(Refused),
+    /// To `OpenView`.
+    View(ViewInfo),
+    /// To `CloseView`.
+    ViewClosed,
 }
 
 /// Why a node did not do a request. Nothing was proposed, unless it says otherwise.
@@ -200,6 +226,8 @@ pub enum Refused {
         /// Who has one, by that map: ids and addresses (`hex@ip:port`).
         replicas: Vec<(NodeId, String)>,
     },
+    /// This node does not hold the view: it was closed, not used for long, or the node restarted.
+    ViewLost,
 }
 
 impl fmt::Display for Refused {
@@ -217,6 +245,7 @@ impl fmt::Display for Refused {
             Self::NotHere { epoch, .. } => {
                 write!(f, "no replica of the shard is here, by the map of epoch {epoch}")
             }
+            Self::ViewLost => write!(f, "the view is not there any more"),
         }
     }
 }
@@ -248,6 +277,15 @@ pub struct Page {
     pub items: Vec<Item>,
     /// Whether the range goes on after the last of them.
     pub more: bool,
+}
+
+/// A view that is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewInfo {
+    /// The view.
+    pub view: ViewId,
+    /// Which node holds it of each shard: its address, `hex@ip:port`.
+    pub parts: Vec<(ShardId, String)>,
 }
 
 /// A key and its record.

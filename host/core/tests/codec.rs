@@ -5,9 +5,9 @@ use aspen_core::{
     Actual, Answer, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef,
     ConflictError, Consistency, Decide, Decision, Digest, Entry, Expectation, Expiry, Finish, Fuel,
     GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NodeId, Operation, OperationResult,
-    Outcome, Placement, Prepare, Read, Record, Refusal, Relation, ReplicaStatus, Request,
-    RequestId, Response, Revision, SessionId, ShardId, ShardStatus, Timestamp, Transact, TxnId,
-    Upload, Value, Version, Vote, WriteOp, decode, encode,
+    Outcome, Placement, Prepare, Read, Record, Refusal, Refused, Relation, ReplicaStatus, Request,
+    RequestId, Response, Revision, ScanRequest, SessionId, ShardId, ShardStatus, Timestamp,
+    Transact, TxnId, Upload, Value, Version, ViewId, ViewInfo, Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -204,6 +204,38 @@ fn map_is_pinned() {
     let bytes = encode(&placement);
     assert_eq!(hex(&bytes), "020102020101610002016200010101010200");
     assert_eq!(decode::<Placement>(&bytes).unwrap(), placement);
+}
+
+#[test]
+fn scans_and_views_are_pinned() {
+    fn check<T>(message: T, want: &str)
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let bytes = encode(&message);
+        assert_eq!(hex(&bytes), want, "{message:?}");
+        assert_eq!(decode::<T>(&bytes).unwrap(), message);
+    }
+    let (shard, view) = (ShardId::new(2), ViewId::new(300));
+    let range = KeyRange { start: "a".into(), end: Some("b".into()) };
+    let scan = ScanRequest {
+        shard,
+        range: range.clone(),
+        reverse: true,
+        keys_only: false,
+        limit: 7,
+        bytes: 300,
+        reads: vec![],
+        consistency: Consistency::Linearizable,
+        view: Some(view),
+    };
+    check(Request::Scan(scan), "0203020161010162010007ac02000001ac02");
+    check(Request::OpenView { shard, range }, "020d020161010162");
+    check(Request::CloseView { view }, "020eac02");
+    let info = ViewInfo { view, parts: vec![(shard, "n".into())] };
+    check(Response::View(info), "020bac020102016e");
+    check(Response::ViewClosed, "020c");
+    check(Response::Refused(Refused::ViewLost), "020a08");
 }
 
 #[test]

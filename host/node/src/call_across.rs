@@ -198,8 +198,18 @@ async fn read(node: &Node, known: &mut ReadAhead, need: Need) -> Result<(), Stop
         Need::Page { rest, reverse } => {
             let shard = node.router().range_shard(&rest).ok_or(Refusal::RangeAcrossShards)?;
             let (range, limit) = (rest.clone(), u32::MAX);
-            let (keys_only, reads) = (false, vec![]);
-            let scan = ScanRequest { shard, range, reverse, keys_only, limit, reads, consistency };
+            let (keys_only, reads, bytes, view) = (false, vec![], u32::MAX, None);
+            let scan = ScanRequest {
+                shard,
+                range,
+                reverse,
+                keys_only,
+                limit,
+                bytes,
+                reads,
+                consistency,
+                view,
+            };
             match ask_to_read(node, shard, Request::Scan(scan)).await? {
                 Response::Page(page) => {
                     let page: Page = page;

@@ -12,10 +12,10 @@ use aspen_core::NodeId;
 use aspen_functions::WasmFunctions;
 use aspen_net::PeerAddr;
 use aspen_store::Log;
-use snafu::ResultExt;
+use snafu::{ResultExt, ensure};
 
 use crate::config::{Clock, NodeConfig, Timing};
-use crate::error::{EngineSnafu, NodeError, NotReadySnafu};
+use crate::error::{EngineSnafu, NodeError, NotReadySnafu, ShardsSnafu};
 use crate::folder::{Folder, Identity};
 use crate::local::NoNetwork;
 use crate::node::Node;
@@ -30,11 +30,19 @@ pub struct Embedded {
 
 /// Opens the store in `path`, creating it if there is none, with one shard.
 pub async fn open(path: impl AsRef<Path>) -> Result<Embedded, NodeError> {
+    open_sharded(path, 1).await
+}
+
+/// As [`open`]; a store that is created gets so many shards, at most
+/// [`aspen_core::limits::SHARDS_MAX`]: each applies on a thread of its own.
+pub async fn open_sharded(path: impl AsRef<Path>, shards: u16) -> Result<Embedded, NodeError> {
+    let allowed = 1..=aspen_core::limits::SHARDS_MAX;
+    ensure!(allowed.contains(&shards), ShardsSnafu { shards });
     let folder = Folder::open(path.as_ref())?;
     let id = folder.secret()?.public();
     let address = PeerAddr { id, addr: ([127, 0, 0, 1], 0).into() };
     if !folder.is_occupied() {
-        let mut identity = Identity::new(rand::random(), NodeId::new(1), 1, address);
+        let mut identity = Identity::new(rand::random(), NodeId::new(1), shards, address);
         identity.factor = 1;
         identity.clients.push(id);
         folder.create(&identity)?;

@@ -5,7 +5,8 @@
 //! are trusted.
 
 use aspen_core::{
-    Command, Decision, Digest, NodeId, Placement, ShardId, Timestamp, TxnId, decode, encode,
+    Command, Decision, Digest, KeyRange, NodeId, Placement, ShardId, Timestamp, TxnId, ViewId,
+    decode, encode,
 };
 use aspen_store::{Entry, LogId, Proposal, StoredMembership, Vote};
 use aspen_tests::fuzz::{Counting, allocated, mutated};
@@ -21,6 +22,7 @@ use crate::raft_net::{
     Digests, Envelope, MapCopy, Problem, RaftMessage, ReadIndex, SnapshotChunk, SnapshotPart,
     SnapshotProgress, SnapshotWanted,
 };
+use crate::views::{ViewAnswer, ViewStep};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -65,6 +67,7 @@ fn envelopes() -> Vec<Envelope> {
     let chunk = SnapshotChunk { vote, meta, bytes: 300, checksum, offset: 0, data };
     let wanted = SnapshotWanted { at_least: 300, checksum: Some(checksum), offset: 7 };
     let txn = TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 };
+    let view = ViewId::new(300);
     let messages = [
         RaftMessage::Append(append),
         RaftMessage::Vote(ask()),
@@ -79,6 +82,8 @@ fn envelopes() -> Vec<Envelope> {
         RaftMessage::Participate(Participation::Members),
         RaftMessage::Participate(Participation::Settle(txn)),
         RaftMessage::Participate(Participation::Propose(Command::Forget(vec![txn]))),
+        RaftMessage::Participate(Participation::View(ViewStep::Pin(view, KeyRange::prefix("k")))),
+        RaftMessage::Participate(Participation::View(ViewStep::Unlock(txn))),
     ];
     let envelope = |message| Envelope { cluster: 7, shard: ShardId::new(0), message };
     messages.into_iter().map(envelope).collect()
@@ -103,6 +108,7 @@ fn answers() -> Vec<Vec<u8>> {
         encode(&Ok::<_, Problem>(Participated::Members(vec![NodeId::new(300)]))),
         encode(&Ok::<_, Problem>(Participated::Outcome(Bytes::from_static(b"outcome")))),
         encode(&Ok::<_, Problem>(Participated::Settled(Some(Decision::Abort)))),
+        encode(&Ok::<_, Problem>(Participated::View { answer: ViewAnswer::Full, by: "a".into() })),
         encode(&Err::<(), _>(stopped)),
     ]
     .into_iter()

@@ -17,13 +17,16 @@ pub struct Held {
     pub prepared: usize,
     /// Commits of such transactions that not every shard has done yet.
     pub commits: usize,
+    /// Views for consistent scans.
+    pub views: usize,
 }
 
 impl Node {
     /// How much the replica of `shard` holds that must not stay: for whoever looks for leaks.
     pub async fn held(&self, shard: ShardId) -> Option<Held> {
-        let reader = &self.shard(shard)?.reader;
-        let held = reader.inspect(|_, resident, _| {
+        let shard = self.shard(shard)?;
+        let views = shard.views.count();
+        let held = shard.reader.inspect(move |_, resident, _| {
             let commits = resident.locks.all_decided();
             let commits = commits.filter(|(_, decision)| **decision != Decision::Abort).count();
             Ok(Held {
@@ -31,6 +34,7 @@ impl Node {
                 leases: resident.leases.len(),
                 prepared: resident.locks.all_prepared().count(),
                 commits,
+                views,
             })
         });
         held.await.ok()

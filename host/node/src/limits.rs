@@ -39,6 +39,31 @@ pub const LOCKED_WAIT: Duration = Duration::from_secs(4);
 /// How long a node waits before it looks again for the leader of another shard.
 pub const PARTICIPATE_AGAIN: Duration = Duration::from_millis(50);
 
+/// Views of a shard that a node holds for consistent scans. Each keeps what the shard buffered then,
+/// 64 MiB at most and usually far less, and some 300 KiB for a connection.
+pub const VIEWS_MAX: usize = 16;
+
+/// A view that nobody read for so long is closed: whoever reads has gone.
+pub const VIEW_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// A view older than this is closed: the write-ahead log beside the state's file grows by what is
+/// written meanwhile. At 300,000 entries a second it is enough for 100 million.
+pub const VIEW_AGE_MAX: Duration = Duration::from_secs(600);
+
+/// How long nothing is applied while all shards pin a view: usually some milliseconds. If it is not
+/// enough, the view is tried again.
+pub const GATE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a shard coordinates no new transaction while a view is opened, should nobody say that it
+/// is over.
+pub const HOLD_MAX: Duration = Duration::from_secs(3);
+
+/// How long a view waits for transactions across shards that have begun.
+pub const HOLD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a shard may take for a step towards a view.
+pub const VIEW_STEP_WAIT: Duration = Duration::from_secs(2);
+
 /// How often a leader looks for transactions across shards that were left behind. What is there
 /// twice was.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);

@@ -22,6 +22,7 @@ use crate::access::{self, Access, Members};
 use crate::balance;
 use crate::config::{Clock, NodeConfig, raft_config};
 use crate::divergence::DigestCheck;
+use crate::driving::Driving;
 use crate::error::{NodeError, PlacementSnafu, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
 use crate::limits::{EXPIRY_CHECK, FOUNDING_WAIT, HANDOVER_WAIT, OPEN_AT_ONCE, RATE_EVERY};
@@ -32,7 +33,7 @@ use crate::pulse;
 use crate::raft_serve;
 use crate::requests;
 use crate::shard::{Shard, parse_address};
-use crate::two_phase::{self, Driving};
+use crate::two_phase;
 use crate::waiting::{self, Lost};
 
 /// A running node.
@@ -168,6 +169,7 @@ impl Node {
         let place = &self.places[&shard];
         let replica = place.replica.write().expect("no panic under the lock").take();
         if let Some(replica) = replica {
+            replica.views.end();
             // Fails only when the group has stopped already.
             let _ = replica.raft.shutdown().await;
             replica.reader.closed().await;
@@ -232,6 +234,7 @@ impl Node {
         let shards: Vec<Arc<Shard>> = self.shards().collect();
         join_all(shards.iter().map(|shard| shard.hand_over(HANDOVER_WAIT))).await;
         let close = async |shard: &Arc<Shard>| {
+            shard.views.end();
             // Fails only when the group has stopped already.
             let _ = shard.raft.shutdown().await;
             shard.reader.closed().await;
@@ -332,7 +335,7 @@ impl Node {
 
 impl Node {
     /// Where this node leads and a lease is over by its clock, lets it expire: by an entry, because
-    /// only entries end leases.
+    /// only entries end leases. Views that are over by the clock end here too.
     fn watch_leases(self: &Arc<Self>) {
         let node = Arc::downgrade(self);
         self.watch(async move {
@@ -340,6 +343,7 @@ impl Node {
                 tokio::time::sleep(EXPIRY_CHECK).await;
                 let Some(node) = node.upgrade() else { return };
                 for shard in node.shards() {
+                    shard.views.expire();
                     let due = shard.reader.next_due();
                     if due.is_some_and(|due| due.get() <= node.clock_ms()) && node.leads(shard.id) {
                         requests::tick(&node, &shard).await;

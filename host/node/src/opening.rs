@@ -83,9 +83,23 @@ impl Opening {
         let (id, net) = (self.identity.node.get(), self.net(shard));
         let made = openraft::Raft::new(id, self.raft.clone(), net.clone(), log, machine);
         let raft = made.await.boxed().context(RaftSnafu { what: "Raft does not start" })?;
-        let (incoming, outgoing, fresh, heard, warning, rate) = Default::default();
+        let (incoming, outgoing, fresh, heard, warning) = Default::default();
+        let (rate, views) = Default::default();
         let log = self.log.shard(shard);
         let id = shard;
-        Ok(Shard { id, raft, reader, log, incoming, outgoing, net, fresh, heard, warning, rate })
+        Ok(Shard {
+            id,
+            raft,
+            reader,
+            log,
+            incoming,
+            outgoing,
+            net,
+            fresh,
+            heard,
+            warning,
+            rate,
+            views,
+        })
     }
 }

@@ -17,6 +17,7 @@ use crate::node::Node;
 use crate::requests::{self, entry, find};
 use crate::shard::{NotDone, parse_address};
 use crate::two_phase;
+use crate::views::{self, ViewAnswer, ViewStep};
 
 /// What a node asks of the leader of another shard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub enum Participation {
     Read(Request),
     /// The members of the shard's group, confirmed by a majority.
     Members,
+    /// A step towards a view of several shards.
+    View(ViewStep),
 }
 
 /// The answer.
@@ -43,6 +46,8 @@ pub enum Participated {
     Read(Response),
     /// The members.
     Members(Vec<NodeId>),
+    /// What the step came to, and the address of the node that did it.
+    View { answer: ViewAnswer, by: String },
     /// This node does not lead the shard; perhaps that address does.
     NotLeader(Option<String>),
     /// No majority, or it is not known what became of it.
@@ -120,6 +125,11 @@ pub async fn serve(node: &Node, shard: ShardId, what: Participation) -> Particip
             two_phase::settle(node, &home, txn).await.map(Participated::Settled)
         }
         Participation::Members => home.confirmed_members().await.map(Participated::Members),
+        Participation::View(step) => {
+            let by = home.own_address();
+            let served = views::serve(node, &home, step).await;
+            served.map(|answer| Participated::View { answer, by })
+        }
         Participation::Read(request) => {
             return requests::read(node, request)
                 .await

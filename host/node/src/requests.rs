@@ -10,7 +10,7 @@ use aspen_core::{
     Caller, ClusterInfo, Command, ComponentInfo, Consistency, Entry, Expectation, Fault, Header,
     Item, Key, LeaseId, LeaseInfo, Locks, Name, Outcome, Page, Read, Refused, ReplicaStatus,
     Request, RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, TxnId, Upload, Value,
-    View, decode, encode,
+    View, ViewId, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -20,9 +20,11 @@ use tokio::time::Instant;
 use crate::call_across;
 use crate::limits::LOCKED_WAIT;
 use crate::node::Node;
+use crate::open_view;
 use crate::placement;
 use crate::shard::{NotDone, Shard};
 use crate::two_phase::{self, locked_by};
+use crate::views;
 
 /// Answers one request of `from`.
 pub async fn serve(node: &Arc<Node>, from: PeerId, body: Bytes) -> Bytes {
@@ -57,6 +59,11 @@ async fn answer(node: &Arc<Node>, from: PeerId, request: Request) -> Result<Resp
         Request::CallAcross { shard, request, call } => {
             call_across::call(node, from, shard, request, call).await
         }
+        Request::OpenView { shard, range } => open_view::open(node, shard, range).await,
+        Request::CloseView { view } => {
+            views::close_all(node, view);
+            Ok(Response::ViewClosed)
+        }
     }
 }
 
@@ -66,6 +73,8 @@ fn shard_of(request: &Request) -> Option<ShardId> {
         Request::Write { shard, .. } | Request::Get { shard, .. } => Some(*shard),
         Request::Scan(ScanRequest { shard, .. }) | Request::Lease { shard, .. } => Some(*shard),
         Request::Across { shard, .. } | Request::CallAcross { shard, .. } => Some(*shard),
+        Request::OpenView { shard, .. } => Some(*shard),
+        Request::CloseView { .. } => None,
         Request::Cluster | Request::Status | Request::Place(_) => None,
         Request::Components | Request::Describe { .. } => None,
     }
@@ -170,7 +179,12 @@ async fn write(
 }
 
 /// Waits until a transaction that is in the way is over.
-async fn wait_for(node: &Node, shard: &Shard, by: TxnId, until: Instant) -> Result<(), Refused> {
+pub async fn wait_for(
+    node: &Node,
+    shard: &Shard,
+    by: TxnId,
+    until: Instant,
+) -> Result<(), Refused> {
     if Instant::now() >= until {
         let reason = format!("transaction {by} is under way there");
         return Err(Refused::Unavailable { reason });
@@ -252,6 +266,9 @@ async fn get(
 
 async fn scan(node: &Node, mut request: ScanRequest) -> Result<Response, Refused> {
     let shard = find(node, request.shard)?;
+    if let Some(view) = request.view {
+        return scan_view(&shard, view, &request);
+    }
     shard.ready(request.consistency).await.map_err(refused)?;
     let reads = std::mem::take(&mut request.reads);
     let range = request.range.clone();
@@ -261,6 +278,18 @@ async fn scan(node: &Node, mut request: ScanRequest) -> Result<Response, Refused
         Ok(Response::Page(Page { revision: header.revision, items, more }))
     };
     checked(node, &shard, reads, locked, read).await
+}
+
+/// A page of a view that stays as it was.
+fn scan_view(shard: &Shard, view: ViewId, request: &ScanRequest) -> Result<Response, Refused> {
+    if !request.reads.is_empty() {
+        let reason = "a view is read without conditions".into();
+        return Err(Refused::Invalid { reason });
+    }
+    let view = shard.views.find(view).ok_or(Refused::ViewLost)?;
+    let read = view.read(|view, header| Ok((header.revision, page(view, request)?)));
+    let (revision, (items, more)) = read.map_err(failed)?;
+    Ok(Response::Page(Page { revision, items, more }))
 }
 
 /// Runs `read` if `reads` hold at its revision; else answers as a transaction with them would be.
@@ -343,16 +372,17 @@ async fn lease(node: &Node, shard: ShardId, lease: LeaseId) -> Result<Response, 
 /// One page: as many entries as asked for, within the limits on entries and bytes.
 fn page(view: &dyn View, request: &ScanRequest) -> Result<(Vec<Item>, bool), Fault> {
     let limit = (request.limit as usize).min(SCAN_ENTRIES_MAX);
+    let bytes_max = (request.bytes as usize).min(SCAN_PAGE_BYTES);
     let (mut items, mut bytes, mut more) = (vec![], 0, false);
     view.scan(&request.range, request.reverse, &mut |key, mut record| {
-        if items.len() >= limit || bytes >= SCAN_PAGE_BYTES {
-            more = true;
-            return false;
-        }
         if request.keys_only {
             record.value = Value::new(Bytes::new()).expect("an empty value is allowed");
         }
         bytes += key.len() + record.value.as_bytes().len();
+        if items.len() >= limit || (bytes > bytes_max && !items.is_empty()) {
+            more = true;
+            return false;
+        }
         let key = Key::new(Bytes::copy_from_slice(key)).expect("stored keys are within the limit");
         items.push(Item { key, record });
         true

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aspen_core::defect::{Defect, is_planted};
 use aspen_core::{Consistency, LogIndex, NodeId, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
-use aspen_store::{Divergence, Proposal, Raft, ShardLog, StateReader, TypeConfig};
+use aspen_store::{Divergence, LogId, Proposal, Raft, ShardLog, StateReader, TypeConfig};
 use bytes::Bytes;
 #[cfg(not(madsim))]
 use openraft::Instant as _;
@@ -20,6 +20,7 @@ use crate::limits::{BALANCE_LAG_MAX, CAUGHT_UP_LAG_MAX, READ_WAIT, WRITE_WAIT};
 use crate::raft_net::RaftNet;
 use crate::raft_serve::{Incoming, Outgoing};
 use crate::rate::Rate;
+use crate::views::Views;
 
 /// A replica that this node hosts.
 pub struct Shard {
@@ -38,6 +39,8 @@ pub struct Shard {
     pub warning: Mutex<Option<String>>,
     /// How fast it applies.
     pub rate: Rate,
+    /// Views of it that stay open.
+    pub views: Views,
 }
 
 /// Why a replica did not do something that only a working leader can do.
@@ -126,8 +129,30 @@ impl Shard {
 
     /// As the leader: the index that has every write acknowledged before this was called.
     pub async fn read_index(&self) -> Result<u64, NotDone> {
+        Ok(self.leads().await?.index)
+    }
+
+    /// As the leader, which it was for a moment during this: an entry of its own term with every
+    /// write acknowledged before this was called.
+    pub async fn leads(&self) -> Result<LogId, NotDone> {
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-        Ok(linearizer.map_err(not_linear)?.read_log_id().index())
+        Ok(*linearizer.map_err(not_linear)?.read_log_id().log_id())
+    }
+
+    /// As [`Self::leads`], and that entry is applied here.
+    pub async fn leads_and_has_all(&self) -> Result<LogId, NotDone> {
+        let has_all = async {
+            let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+            let linearizer = linearizer.map_err(not_linear)?;
+            let at = *linearizer.read_log_id().log_id();
+            let ready = linearizer.await_ready(&self.raft).await;
+            ready.map(|_| at).map_err(|fatal| NotDone::Stopped(fatal.to_string()))
+        };
+        let has_all = tokio::time::timeout(READ_WAIT, has_all).await;
+        match self.reader.failed() {
+            Some(reason) => Err(NotDone::Stopped(reason)),
+            None => has_all.unwrap_or(Err(NotDone::NoMajority)),
+        }
     }
 
     /// As [`Self::linearize`], on a replica that need not lead.
@@ -185,6 +210,12 @@ impl Shard {
         let leader = self.leader()?;
         let (address, _) = self.members().remove(&leader)?;
         Some((leader, address))
+    }
+
+    /// This node's own address, as the members of the shard have it.
+    pub fn own_address(&self) -> String {
+        let me = NodeId::new(*self.raft.node_id());
+        self.members().remove(&me).map(|(address, _)| address).unwrap_or_default()
     }
 
     /// How this replica is.

@@ -11,8 +11,8 @@
 //! leader that finds it, and that an attempt which this node drives is not aborted behind its back
 //! while the node leads. Should that happen all the same, the state machine keeps it harmless.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, Weak};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aspen_core::{
@@ -26,51 +26,12 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::driving::Driven;
 use crate::limits::{ACROSS_WAIT, FINISH_WAIT, LOCK_PATIENCE, PREPARE_WAIT, SWEEP_EVERY};
 use crate::node::Node;
 use crate::participate::{Participated, Participation, ask};
 use crate::requests::{entry, find};
 use crate::shard::{NotDone, Shard};
-
-/// What this node drives.
-#[derive(Default)]
-pub struct Driving {
-    attempts: Mutex<BTreeSet<TxnId>>,
-    /// Committed everywhere: the coordinator's shard may forget them.
-    done: Mutex<BTreeMap<ShardId, Vec<TxnId>>>,
-}
-
-impl Driving {
-    fn has(&self, txn: &TxnId) -> bool {
-        self.attempts.lock().expect("no panic under the lock").contains(txn)
-    }
-
-    fn is_done(&self, txn: TxnId) {
-        let mut done = self.done.lock().expect("no panic under the lock");
-        done.entry(txn.coordinator).or_default().push(txn);
-    }
-
-    fn take_done(&self, shard: ShardId) -> Vec<TxnId> {
-        self.done.lock().expect("no panic under the lock").remove(&shard).unwrap_or_default()
-    }
-}
-
-/// Takes an attempt out of [`Driving`] at its end, however it ends.
-struct Driven(Arc<Node>, TxnId);
-
-impl Driven {
-    fn new(node: &Arc<Node>, txn: TxnId) -> Self {
-        node.driving().attempts.lock().expect("no panic under the lock").insert(txn);
-        Self(node.clone(), txn)
-    }
-}
-
-impl Drop for Driven {
-    fn drop(&mut self) {
-        let Self(node, txn) = self;
-        node.driving().attempts.lock().expect("no panic under the lock").remove(txn);
-    }
-}
 
 /// Does a transaction across shards, of which `shard` is the coordinator's, as a transaction on one
 /// shard would be done.
@@ -118,7 +79,7 @@ pub async fn commit(
         let txn = TxnId { begun, coordinator: shard, nonce: rand::random() };
         let (reply, replied) = oneshot::channel();
         let coordinator = Coordinator::new(txn, split.clone(), answer.clone());
-        let attempt = Attempt { driven: Driven::new(node, txn), asked: *asked };
+        let attempt = Attempt { driven: Driven::begin(node, txn).await, asked: *asked };
         tokio::spawn(attempt.drive(coordinator, reply));
         let (at, by) = match replied.await {
             Ok(Reply::Outcome(outcome)) if !is_over(&outcome) => return Ok(outcome),
@@ -184,7 +145,7 @@ impl Attempt {
                         // Whoever asked may have gone.
                         let _ = reply.take().map(|reply| reply.send(answer));
                     }
-                    Action::Forget => self.node().driving().is_done(self.driven.1),
+                    Action::Forget => self.node().driving().is_done(self.driven.txn),
                     other => under_way.push(self.act(other)),
                 }
             }
@@ -194,7 +155,7 @@ impl Attempt {
     }
 
     fn node(&self) -> &Arc<Node> {
-        &self.driven.0
+        &self.driven.node
     }
 
     /// Does one thing and says what came of it; nothing if it was given up.

@@ -25,6 +25,7 @@ use crate::files;
 use crate::flusher::Flusher;
 use crate::live::Live;
 use crate::log::lock;
+use crate::pinned::Look;
 use crate::reader::Shared;
 use crate::recovery;
 use crate::schema::Unusable;
@@ -54,6 +55,8 @@ pub enum Job {
     },
     /// Look at the state between two batches, with what lives in memory.
     Inspect(Inspect),
+    /// Likewise, and apply nothing more until what the look gives has ended.
+    Hold(Look),
     /// The last applied entry and the members.
     Applied {
         done: oneshot::Sender<(Option<LogId>, StoredMembership)>,
@@ -114,6 +117,7 @@ impl ApplyWorker {
                 return;
             }
             Job::Inspect(inspect) => return self.inspect(inspect),
+            Job::Hold(look) => return self.hold(look).await,
             Job::Flush { done } => return self.asked.push(done),
             Job::Apply { batch, done } => {
                 while self.is_full() && self.flusher.is_running() {
@@ -141,6 +145,21 @@ impl ApplyWorker {
         });
         // Remembered if it is the first.
         let _: io::Result<()> = result;
+    }
+
+    /// Looks, and waits. Whoever asked bounds the wait.
+    async fn hold(&mut self, look: Look) {
+        let mut opened = None;
+        let result = self.guarded(|worker| {
+            opened = look(&worker.state);
+            Ok(())
+        });
+        // It fails only if the replica had failed before.
+        let _: io::Result<()> = result;
+        if let Some(opened) = opened {
+            // Nothing is ever sent: the gate is dropped.
+            let _: Result<(), _> = opened.await;
+        }
     }
 
     /// Writes down what is left, unless something failed, and closes the file.

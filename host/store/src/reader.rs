@@ -169,7 +169,7 @@ impl StateReader {
     }
 
     /// A read transaction on the live file, with the layers over it.
-    fn begin(&self) -> Result<Reading, Fault> {
+    pub(crate) fn begin(&self) -> Result<Reading, Fault> {
         let file = lock(&self.shared.live).file.clone();
         let begun = self.begin_on(&file);
         let live = lock(&self.shared.live);
@@ -209,9 +209,9 @@ impl StateReader {
 }
 
 /// Everything that a read needs.
-struct Reading {
+pub(crate) struct Reading {
     number: u64,
-    db: Connection,
-    layers: Layers,
-    header: Header,
+    pub(crate) db: Connection,
+    pub(crate) layers: Layers,
+    pub(crate) header: Header,
 }

@@ -9,7 +9,7 @@ use aspen_core::LeaseId;
 use serde_json::json;
 
 use crate::cli::{Get, Put, Scan};
-use crate::commands::print::{print_bytes, record_json, say};
+use crate::commands::print::{print_bytes, print_on, record_json, say};
 use crate::failure::Failure;
 
 /// `aspen put`
@@ -60,27 +60,24 @@ pub async fn delete(client: &Client, key: &str) -> Result<(), Failure> {
     ))
 }
 
-/// `aspen scan`: pages, until enough entries are printed or the range is through.
+/// `aspen scan`: prints while it reads, until enough is printed, the range is through, or nobody reads
+/// the output any more.
 pub async fn scan(client: &Client, options: &Scan) -> Result<(), Failure> {
-    let Scan { limit, reverse, keys_only, .. } = *options;
+    let Scan { limit, reverse, keys_only, consistent, .. } = *options;
     let consistency = options.stale.map_or(Consistency::Linearizable, stale);
-    let mut left = limit;
-    let mut next = options.token.as_deref().map(read_token).transpose()?;
-    loop {
-        let scan = ScanOptions { reverse, keys_only, limit: left, consistency };
-        let page = match &next {
-            Some(token) => client.scan_on(token, scan).await?,
-            None => client.scan_page(range(options), scan).await?,
-        };
-        let lines: String = page.items.iter().map(|item| line(options, item) + "\n").collect();
-        print_bytes(lines.as_bytes())?;
-        next = page.next;
-        left = left.saturating_sub(page.items.len());
-        if next.is_none() || (limit > 0 && left == 0) {
-            break;
+    let scan = ScanOptions { reverse, keys_only, limit, consistency, consistent };
+    let mut scan = match options.token.as_deref().map(read_token).transpose()? {
+        Some(token) => client.scan_stream_on(&token, scan).await?,
+        None => client.scan_stream(range(options), scan).await?,
+    };
+    while let Some(items) = scan.next_page().await? {
+        let lines: String = items.iter().map(|item| line(options, item) + "\n").collect();
+        if !print_on(lines.as_bytes())? {
+            scan.close().await;
+            return Ok(());
         }
     }
-    match next {
+    match scan.token() {
         Some(token) if options.json => say(&json!({ "next": token.to_string() }).to_string()),
         Some(token) => {
             eprintln!("(the first {limit}; --limit 0 shows all, --token goes on: {token})");

@@ -14,12 +14,16 @@ pub fn say(line: &str) -> Result<(), Failure> {
 
 /// Prints; a reader that closed its end (`| head`) is no failure.
 pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    print_on(bytes).map(|_| ())
+}
+
+/// Prints; false if the reader closed its end and wants no more.
+pub fn print_on(bytes: &[u8]) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Refused { message: format!("cannot print: {error}") })
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Refused { message: format!("cannot print: {error}") }),
     }
 }
 

@@ -8,6 +8,7 @@ mod equality;
 mod flush;
 mod fuzz_snapshot;
 mod log;
+mod pinned;
 mod raft;
 mod recovery;
 mod snapshot;

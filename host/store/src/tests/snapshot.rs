@@ -12,7 +12,7 @@ fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<crate::Entry> {
 }
 
 /// Sends `file` in chunks, each changed by `spoil`, until the receiver refuses.
-fn send(
+pub fn send(
     file: &SnapshotFile,
     reader: &StateReader,
     mut spoil: impl FnMut(u64, &mut Vec<u8>),

@@ -1,6 +1,13 @@
-//! A bank with branches: transfers and audits across shards, as functions and as transactions.
+//! A bank with branches: transfers and audits across shards, as functions and as transactions, and
+//! audits by scans of one moment.
 
-use aspen_client::{CallError, Client, Transaction, TransactionError, Val};
+use std::time::Duration;
+
+use aspen_client::{
+    CallError, Client, Item, KeyRange, RequestError, ScanOptions, Transaction, TransactionError,
+    Val,
+};
+use madsim::time::sleep;
 
 use super::{Site, Started, Worker, insist};
 
@@ -30,6 +37,10 @@ pub fn start(site: &Site<'_>) -> Started {
         Box::pin(async move {
             let cents = insist(|| audit(&client)).await;
             assert_eq!(cents, ACCOUNTS * CENTS, "money: at the end");
+            // In one run of eight, for a minute at rest costs as much as the rest.
+            if rand::random_range(0..8) == 0 {
+                expire(&client).await;
+            }
         })
     };
     Started { clients, check: Box::new(check) }
@@ -54,6 +65,10 @@ async fn audit(client: &Client) -> Result<u64, TransactionError> {
 
 async fn work(worker: Worker) {
     while worker.goes_on().await {
+        if rand::random_range(0..8) == 0 {
+            scan(&worker).await;
+            continue;
+        }
         if rand::random_range(0..5) == 0 {
             match audit(&worker.client).await {
                 Ok(cents) => assert_eq!(cents, ACCOUNTS * CENTS, "money: seen by an audit"),
@@ -69,6 +84,48 @@ async fn work(worker: Worker) {
             false => {}
         }
     }
+}
+
+/// An audit by a consistent scan, which also has what this client wrote before.
+async fn scan(worker: &Worker) {
+    let key = format!("note/{}", worker.number);
+    let noted = worker.client.put(&key, "").await.map(|noted| noted.revision);
+    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let scan = async {
+        let mut scan = worker.client.scan_stream(KeyRange::prefix("account/"), options).await?;
+        let (mut sum, mut found) = (0, 0);
+        while let Some(items) = scan.next_page().await? {
+            for item in items.iter().filter(|item| is_branch(item)) {
+                let value = item.record.value.as_bytes();
+                sum += u64::from_le_bytes(value.try_into().expect("a balance has 8 bytes"));
+                found += 1;
+            }
+        }
+        Ok((sum, found))
+    };
+    match scan.await {
+        Ok(seen) => assert_eq!(seen, (ACCOUNTS * CENTS, ACCOUNTS), "money: seen by a scan"),
+        Err::<_, RequestError>(error) => worker.note(format_args!("scan: {error}")),
+    }
+    let found = worker.client.scan(KeyRange::prefix("note/"), options).await;
+    if let (Ok(noted), Ok(found)) = (noted, found) {
+        let mine = found.iter().find(|item| item.key.to_string() == key);
+        let seen = mine.map(|item| item.record.mod_revision);
+        assert_eq!(seen, Some(noted), "a scan misses what was written before it");
+    }
+}
+
+fn is_branch(item: &Item) -> bool {
+    item.key.as_bytes().starts_with(b"account/branch-")
+}
+
+/// A view that nobody reads is closed.
+async fn expire(client: &Client) {
+    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let mut scan = insist(|| client.scan_stream(KeyRange::all(), options)).await;
+    sleep(Duration::from_secs(62)).await;
+    let expired = scan.next_page().await;
+    assert!(matches!(expired, Err(RequestError::ViewLost { .. })), "views: one stays open");
 }
 
 async fn call(worker: &Worker, from: u64, to: u64, cents: u64) {
