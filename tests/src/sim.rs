@@ -26,6 +26,7 @@ mod join;
 mod network;
 mod plan;
 mod run;
+pub mod scale;
 mod seed;
 mod trace;
 mod transport;

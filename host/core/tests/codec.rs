@@ -230,12 +230,12 @@ fn scans_and_views_are_pinned() {
         view: Some(view),
     };
     check(Request::Scan(scan), "0203020161010162010007ac02000001ac02");
-    check(Request::OpenView { shard, range }, "020d020161010162");
-    check(Request::CloseView { view }, "020eac02");
+    check(Request::OpenView { shard, range }, "020b020161010162");
+    check(Request::CloseView { view }, "020cac02");
     let info = ViewInfo { view, parts: vec![(shard, "n".into())] };
-    check(Response::View(info), "020bac020102016e");
-    check(Response::ViewClosed, "020c");
-    check(Response::Refused(Refused::ViewLost), "020a08");
+    check(Response::View(info), "020aac020102016e");
+    check(Response::ViewClosed, "020b");
+    check(Response::Refused(Refused::ViewLost), "020909");
 }
 
 #[test]

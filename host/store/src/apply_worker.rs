@@ -123,6 +123,8 @@ impl ApplyWorker {
                 while self.is_full() && self.flusher.is_running() {
                     self.flush_ends().await;
                 }
+                #[cfg(madsim)]
+                crate::sim_cost::apply(batch.len()).await;
                 (self.guarded(|worker| worker.apply(batch)), done)
             }
             Job::Install { snapshot, done } => {

@@ -39,6 +39,8 @@ mod error;
 mod files;
 mod runtime;
 #[cfg(madsim)]
+pub mod sim_cost;
+#[cfg(madsim)]
 pub mod sim_files;
 #[cfg(madsim)]
 mod sim_runtime;

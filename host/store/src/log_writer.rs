@@ -96,6 +96,8 @@ impl Writer {
             open &= !jobs.iter().any(|job| matches!(job, Job::Close { .. }));
             #[cfg(madsim)]
             self.delay.pass().await;
+            #[cfg(madsim)]
+            crate::sim_cost::log(jobs.iter().map(entries_of).sum()).await;
             let result = self.commit_guarded(&jobs);
             if result.is_ok() {
                 jobs.iter().for_each(note);
@@ -218,6 +220,14 @@ impl Writer {
             Some((tail.shard, committed))
         };
         lock(&self.shards).values().filter_map(unsaved).collect()
+    }
+}
+
+#[cfg(madsim)]
+fn entries_of(job: &Job) -> usize {
+    match job {
+        Job::Append { entries, .. } => entries.len(),
+        _ => 0,
     }
 }
 

@@ -23,7 +23,7 @@ mod simulator {
 
     use aspen_core::defect::{self, Defect};
     use aspen_tests::guests::component;
-    use aspen_tests::sim::{Fault, Plan, Report, Workload, run, run_seed};
+    use aspen_tests::sim::{Fault, Plan, Report, Workload, run, run_seed, scale};
     use aspen_tests::sweep::{Summary, Sweep, Swept, headline, scratch};
     use clap::{Args, Parser, Subcommand};
 
@@ -51,6 +51,18 @@ mod simulator {
             #[command(flatten)]
             options: Options,
             /// The seed
+            seed: u64,
+        },
+        /// Measure how throughput grows with shards, one simulated core for each replica
+        Scale {
+            /// Numbers of shards
+            #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16")]
+            shards: Vec<u16>,
+            /// Write a chart to this file
+            #[arg(long)]
+            svg: Option<PathBuf>,
+            /// The seed
+            #[arg(long, default_value_t = 1)]
             seed: u64,
         },
         /// Run many seeds, a process each; fails if one fails
@@ -113,6 +125,7 @@ mod simulator {
         }
         let done = match Cli::parse().command {
             Command::Run { brief, trace, options, seed } => run_one(seed, brief, trace, &options),
+            Command::Scale { shards, svg, seed } => measure_scale(&shards, svg, seed),
             Command::Sweep { seeds, from, jobs, first, options } => {
                 sweep(from..from + seeds, jobs, first, options)
             }
@@ -128,6 +141,31 @@ mod simulator {
     }
 
     type Done = Result<bool, Box<dyn std::error::Error>>;
+
+    /// In one process, a thread for each: nothing of one run reaches the next.
+    fn measure_scale(shards: &[u16], svg: Option<PathBuf>, seed: u64) -> Done {
+        println!("shards  puts/s of simulated time  times one shard  of linear");
+        let mut points: Vec<(u16, f64)> = vec![];
+        for shards in shards.iter().copied() {
+            let folder = scratch()?;
+            let path = folder.path().to_path_buf();
+            let rate = Arc::new(std::sync::Mutex::new(0.0));
+            let slot = rate.clone();
+            run_seed(seed, false, move |trace| async move {
+                let measured = scale::measure(seed, shards, &path, trace).await;
+                *slot.lock().expect("no panic under the lock") = measured;
+            });
+            let rate = *rate.lock().expect("no panic under the lock");
+            points.push((shards, rate));
+            let (first, one) = points[0];
+            let times = rate / one * f64::from(first);
+            println!("{shards:>6} {rate:>25.0} {times:>16.2} {:>10.2}", times / f64::from(shards));
+        }
+        if let Some(svg) = svg {
+            fs::write(svg, scale::chart(&points))?;
+        }
+        Ok(true)
+    }
 
     fn run_one(seed: u64, brief: bool, trace: Option<PathBuf>, options: &Options) -> Done {
         let plan = options.plan(seed)?;

@@ -27,6 +27,7 @@ pub struct Boot {
     pub states: PathBuf,
     pub disk: SimDisk,
     pub clock: Clock,
+    pub snapshots: (u64, u64),
     pub leaks_clock: Arc<AtomicBool>,
     pub network: Network,
     pub running: Running,
@@ -59,12 +60,11 @@ impl Boot {
         let functions = Arc::new(WasmFunctions::new(options).expect("the engine starts"));
         functions.planted().leak_clock(self.leaks_clock.load(Ordering::Relaxed));
         let log = Log::with_backend(self.disk.attach(), identity.store()).map_err(text)?;
-        // Few entries are kept, so that a node that was away needs a snapshot.
         let timing = Timing {
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(500),
-            snapshot_every: 50,
-            log_keep: 10,
+            snapshot_every: self.snapshots.0,
+            log_keep: self.snapshots.1,
             ..Timing::default()
         };
         let (states, clock) = (self.states.clone(), self.clock.clone());

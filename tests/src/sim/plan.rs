@@ -41,9 +41,14 @@ pub struct Plan {
     pub pause: Duration,
     /// The mistake that is planted, if any.
     pub defect: Option<Defect>,
+    /// Entries between two snapshots, and entries kept behind one.
+    pub snapshots: (u64, u64),
     /// Whether the clock of one node leaks into the results of its functions for a while.
     pub diverges: bool,
 }
+
+/// Few entries are kept, so that a node that was away needs a snapshot.
+const FEW: (u64, u64) = (50, 10);
 
 impl Plan {
     /// The plan of a seed.
@@ -69,6 +74,7 @@ impl Plan {
             work: millis(6_000 + choices.below(6_000)),
             pause: millis([20, 60, 150][choices.below(3) as usize]),
             defect: None,
+            snapshots: FEW,
             diverges: false,
         };
         if plan.faults.contains(&Fault::Move) {
@@ -101,6 +107,7 @@ impl Plan {
             work: Duration::from_secs(60),
             pause: Duration::from_millis(100),
             defect: None,
+            snapshots: FEW,
             diverges: false,
         }
     }

@@ -1,0 +1,35 @@
+//! What work costs in the simulation, where otherwise only messages and waiting take time.
+//!
+//! Each replica's apply worker is one core: entries that it applies take so long, one after the other.
+//! The log's writer takes so long for each entry of a commit, of all shards of its node, besides what
+//! a commit takes ([`crate::Log::slow_down`]). For measuring how throughput grows; zero in all other
+//! runs. One setting for the process: a run has it to itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+static APPLY_NS: AtomicU64 = AtomicU64::new(0);
+static LOG_NS: AtomicU64 = AtomicU64::new(0);
+
+/// From now on an entry takes so much simulated time in apply, and in the log.
+pub fn set(apply: Duration, log: Duration) {
+    APPLY_NS.store(apply.as_nanos() as u64, Ordering::Relaxed);
+    LOG_NS.store(log.as_nanos() as u64, Ordering::Relaxed);
+}
+
+/// A replica applies so many entries.
+pub(crate) async fn apply(entries: usize) {
+    pass(&APPLY_NS, entries).await;
+}
+
+/// A log writes so many entries.
+pub(crate) async fn log(entries: usize) {
+    pass(&LOG_NS, entries).await;
+}
+
+async fn pass(each: &AtomicU64, entries: usize) {
+    let ns = each.load(Ordering::Relaxed) * entries as u64;
+    if ns > 0 {
+        madsim::time::sleep(Duration::from_nanos(ns)).await;
+    }
+}
