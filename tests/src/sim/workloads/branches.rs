@@ -76,7 +76,7 @@ async fn work(worker: Worker) {
                 scan(&worker).await;
                 continue;
             }
-            1 => {
+            1..=2 => {
                 notes(&worker, &acknowledged).await;
                 continue;
             }
