@@ -124,8 +124,13 @@ fn simulation_transactions_across_shards_keep_their_promises() {
 fn simulation_finds_every_planted_defect() {
     let components = Components::build();
     for defect in Defect::ALL {
-        let sweep = components.sweep(&["--defect", defect.name()], 1..1 + DEFECT_SEEDS);
-        let swept = sweep.run();
+        // A gate matters only to scans over shards, while a shard answers much later than another.
+        let only: &[&str] = match defect {
+            Defect::OpenGate => &["--workload", "branches", "--shards", "5"],
+            _ => &[],
+        };
+        let args = [&["--defect", defect.name()], only].concat();
+        let swept = components.sweep(&args, 1..1 + DEFECT_SEEDS).run();
         let Some(failure) = swept.failures.first() else {
             panic!("{} is not found by {DEFECT_SEEDS} seeds", defect.name());
         };

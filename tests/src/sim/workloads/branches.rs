@@ -1,6 +1,9 @@
 //! A bank with branches: transfers and audits across shards, as functions and as transactions, and
 //! audits by scans of one moment.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aspen_client::{
@@ -13,6 +16,8 @@ use super::{Site, Started, Worker, insist};
 
 const ACCOUNTS: u64 = 8;
 const CENTS: u64 = 1_000;
+/// Scans beside which notes are written.
+const LOOKS: usize = 4;
 
 /// No tag: the accounts live on all shards.
 fn name(account: u64) -> String {
@@ -64,10 +69,18 @@ async fn audit(client: &Client) -> Result<u64, TransactionError> {
 }
 
 async fn work(worker: Worker) {
+    let acknowledged = Mutex::default();
     while worker.goes_on().await {
-        if rand::random_range(0..8) == 0 {
-            scan(&worker).await;
-            continue;
+        match rand::random_range(0..10) {
+            0 => {
+                scan(&worker).await;
+                continue;
+            }
+            1..=2 => {
+                notes(&worker, &acknowledged).await;
+                continue;
+            }
+            _ => {}
         }
         if rand::random_range(0..5) == 0 {
             match audit(&worker.client).await {
@@ -86,37 +99,61 @@ async fn work(worker: Worker) {
     }
 }
 
-/// An audit by a consistent scan, which also has what this client wrote before.
+/// An audit by a consistent scan.
 async fn scan(worker: &Worker) {
-    let key = format!("note/{}", worker.number);
-    let noted = worker.client.put(&key, "").await.map(|noted| noted.revision);
     let options = ScanOptions { consistent: true, ..ScanOptions::default() };
-    let scan = async {
-        let mut scan = worker.client.scan_stream(KeyRange::prefix("account/"), options).await?;
-        let (mut sum, mut found) = (0, 0);
-        while let Some(items) = scan.next_page().await? {
-            for item in items.iter().filter(|item| is_branch(item)) {
-                let value = item.record.value.as_bytes();
-                sum += u64::from_le_bytes(value.try_into().expect("a balance has 8 bytes"));
-                found += 1;
-            }
+    match worker.client.scan(KeyRange::prefix("account/branch-"), options).await {
+        Ok(items) => {
+            let cents = |item: &Item| {
+                let value = item.record.value.as_bytes().try_into();
+                u64::from_le_bytes(value.expect("a balance has 8 bytes"))
+            };
+            let seen = (items.iter().map(cents).sum(), items.len() as u64);
+            assert_eq!(seen, (ACCOUNTS * CENTS, ACCOUNTS), "money: seen by a scan");
         }
-        Ok((sum, found))
-    };
-    match scan.await {
-        Ok(seen) => assert_eq!(seen, (ACCOUNTS * CENTS, ACCOUNTS), "money: seen by a scan"),
-        Err::<_, RequestError>(error) => worker.note(format_args!("scan: {error}")),
-    }
-    let found = worker.client.scan(KeyRange::prefix("note/"), options).await;
-    if let (Ok(noted), Ok(found)) = (noted, found) {
-        let mine = found.iter().find(|item| item.key.to_string() == key);
-        let seen = mine.map(|item| item.record.mod_revision);
-        assert_eq!(seen, Some(noted), "a scan misses what was written before it");
+        Err(error) => worker.note(format_args!("scan: {error}")),
     }
 }
 
-fn is_branch(item: &Item) -> bool {
-    item.key.as_bytes().starts_with(b"account/branch-")
+/// Writes pairs, a second key when the first is acknowledged, while consistent scans look. None may
+/// see a second without its first, or miss what was acknowledged before it began.
+async fn notes(worker: &Worker, acknowledged: &Mutex<Vec<String>>) {
+    let is_over = AtomicBool::new(false);
+    let write = async {
+        while !is_over.load(Ordering::Relaxed) {
+            let pair: u64 = rand::random();
+            for half in 1..=2 {
+                let key = format!("note/{pair:016x}/{half}");
+                // Whether it is there nobody knows, so nothing may follow from it.
+                if worker.client.put(&key, "").await.is_err() {
+                    return;
+                }
+                acknowledged.lock().expect("nobody panics with it").push(key);
+            }
+        }
+    };
+    let look = async {
+        for _ in 0..LOOKS {
+            let before = acknowledged.lock().expect("nobody panics with it").clone();
+            look_at_notes(worker, before).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    futures::join!(write, look);
+}
+
+async fn look_at_notes(worker: &Worker, acknowledged: Vec<String>) {
+    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let items = match worker.client.scan(KeyRange::prefix("note/"), options).await {
+        Ok(items) => items,
+        Err(error) => return worker.note(format_args!("scan: {error}")),
+    };
+    let found: BTreeSet<String> = items.iter().map(|item| item.key.to_string()).collect();
+    let missed = acknowledged.iter().find(|key| !found.contains(*key));
+    assert_eq!(missed, None, "a scan misses what was acknowledged before it");
+    let mut seconds = found.iter().filter_map(|key| key.strip_suffix("/2"));
+    let alone = seconds.find(|pair| !found.contains(&format!("{pair}/1")));
+    assert_eq!(alone, None, "a scan sees what came later and not what came first");
 }
 
 /// A view that nobody reads is closed.
