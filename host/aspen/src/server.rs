@@ -13,7 +13,9 @@ use aspen_net::{
     IrohConfig, IrohTransport, NetError, PeerAddr, Purpose, Secret, Ticket, Transport,
 };
 use aspen_node::{Clock, Timing, WasmFunctions};
-use aspen_node::{Folder, FolderError, Identity, Node, NodeConfig, NodeError, NodeHandler};
+use aspen_node::{
+    Folder, FolderError, Identity, NodeConfig, NodeError, NodeHandler, ShardedRaftNode,
+};
 use bytes::Bytes;
 use snafu::{ResultExt, Snafu};
 
@@ -91,7 +93,7 @@ pub struct Bound {
 pub struct Server {
     folder: Folder,
     transport: Arc<IrohTransport>,
-    node: Arc<Node>,
+    node: Arc<ShardedRaftNode>,
 }
 
 impl Bound {
@@ -134,7 +136,7 @@ impl Bound {
         let clock = Clock::system();
         let own = identity.address;
         let config = NodeConfig { identity, states: path, timing, clock };
-        let node = Node::start(config, log, transport.clone(), functions).await?;
+        let node = ShardedRaftNode::start(config, log, transport.clone(), functions).await?;
         if let Err(error) = must_be_alone(&node, own).await {
             node.stop().await;
             return Err(error);
@@ -155,7 +157,7 @@ impl Server {
     }
 
     /// The node.
-    pub fn node(&self) -> &Arc<Node> {
+    pub fn node(&self) -> &Arc<ShardedRaftNode> {
         &self.node
     }
 
@@ -178,7 +180,7 @@ impl Server {
 
 /// Two processes that take themselves for one node would break what each promises. They cannot share
 /// an address; if the cluster knows the node at another one than this folder, nobody may answer there.
-async fn must_be_alone(node: &Node, own: PeerAddr) -> Result<(), ServerError> {
+async fn must_be_alone(node: &ShardedRaftNode, own: PeerAddr) -> Result<(), ServerError> {
     let id = node.id();
     let known = node.map().placement.address(id).and_then(|address| address.parse().ok());
     let Some(known) = known.filter(|known: &PeerAddr| *known != own) else { return Ok(()) };

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::folder::Identity;
 use crate::limits::LEARN_AGAIN;
 use crate::map::Known as Map;
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::shard::parse_address;
 
 /// The lists, as of now.
@@ -118,7 +118,7 @@ impl Access {
 
 /// Whenever a stranger was refused, asks the known members who the members are; not more often
 /// than each [`LEARN_AGAIN`], whoever knocks.
-pub async fn learn(node: Weak<Node>, refused: Arc<Notify>) {
+pub async fn learn(node: Weak<ShardedRaftNode>, refused: Arc<Notify>) {
     loop {
         refused.notified().await;
         let Some(now) = node.upgrade() else { return };

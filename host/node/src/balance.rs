@@ -23,10 +23,10 @@ use std::time::Duration;
 use aspen_core::{NodeId, ShardId};
 
 use crate::limits::{BALANCE_CHECK, BALANCE_NEXT, BALANCE_REST, HANDOVER_WAIT};
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 
 /// Evens out the leads until the node is gone.
-pub async fn balance(node: Weak<Node>) {
+pub async fn balance(node: Weak<ShardedRaftNode>) {
     let mut pause = BALANCE_CHECK;
     loop {
         tokio::time::sleep(pause).await;
@@ -36,7 +36,7 @@ pub async fn balance(node: Weak<Node>) {
 }
 
 /// Hands one lead over if that makes them more even; returns how long to wait before the next look.
-async fn give_one(node: &Node) -> Duration {
+async fn give_one(node: &ShardedRaftNode) -> Duration {
     let mut leads: BTreeMap<NodeId, usize> = BTreeMap::new();
     let shards = || node.shards().filter(|shard| shard.id != ShardId::SYSTEM);
     for leader in shards().filter_map(|shard| shard.leader()) {

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::limits::{ACROSS_WAIT, PREPARE_WAIT, READ_AHEAD_RUNS_MAX};
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::participate::{Participated, Participation, ask};
 use crate::shard::Shard;
 use crate::two_phase::{Asked, commit, led};
@@ -51,7 +51,7 @@ impl From<Refused> for Stop {
 
 /// Does a call that may touch keys of any shard; `shard` is that of its key.
 pub async fn call(
-    node: &Arc<Node>,
+    node: &Arc<ShardedRaftNode>,
     from: PeerId,
     shard: ShardId,
     request: RequestId,
@@ -66,7 +66,7 @@ pub async fn call(
 }
 
 async fn try_call(
-    node: &Arc<Node>,
+    node: &Arc<ShardedRaftNode>,
     shard: ShardId,
     asked: &Asked,
     call: &Call,
@@ -113,7 +113,7 @@ async fn try_call(
 
 /// Runs the function until it misses nothing; what it came to, and everything that it was told.
 async fn run(
-    node: &Arc<Node>,
+    node: &Arc<ShardedRaftNode>,
     home: &Shard,
     asked: &Asked,
     call: &Call,
@@ -180,7 +180,7 @@ async fn on_a_stack<T: Send + 'static>(
 }
 
 /// Reads what a function misses, from the leader of its shard.
-async fn read(node: &Node, known: &mut ReadAhead, need: Need) -> Result<(), Stop> {
+async fn read(node: &ShardedRaftNode, known: &mut ReadAhead, need: Need) -> Result<(), Stop> {
     let consistency = Consistency::Linearizable;
     match need {
         Need::Key(key) => {
@@ -228,7 +228,11 @@ fn unexpected(response: Response) -> Stop {
     }
 }
 
-async fn ask_to_read(node: &Node, shard: ShardId, read: Request) -> Result<Response, Stop> {
+async fn ask_to_read(
+    node: &ShardedRaftNode,
+    shard: ShardId,
+    read: Request,
+) -> Result<Response, Stop> {
     match ask(node, shard, Participation::Read(read), PREPARE_WAIT).await {
         Some(Participated::Read(response)) => Ok(response),
         _ => Err(Refused::Unavailable { reason: format!("{shard} does not answer") }.into()),

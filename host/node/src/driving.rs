@@ -14,7 +14,7 @@ use aspen_core::{ShardId, TxnId, ViewId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 
 /// What this node drives.
 #[derive(Default)]
@@ -35,13 +35,13 @@ struct Inner {
 
 /// Takes an attempt out of [`Driving`] at its end, however it ends.
 pub struct Driven {
-    pub node: Arc<Node>,
+    pub node: Arc<ShardedRaftNode>,
     pub txn: TxnId,
 }
 
 impl Driven {
     /// Begins an attempt, once its coordinator's shard is not held.
-    pub async fn begin(node: &Arc<Node>, txn: TxnId) -> Driven {
+    pub async fn begin(node: &Arc<ShardedRaftNode>, txn: TxnId) -> Driven {
         let driving = node.driving();
         loop {
             // From here on no change is missed.

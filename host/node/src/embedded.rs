@@ -18,12 +18,12 @@ use crate::config::{Clock, NodeConfig, Timing};
 use crate::error::{EngineSnafu, NodeError, NotReadySnafu, ShardsSnafu};
 use crate::folder::{Folder, Identity};
 use crate::local::NoNetwork;
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 
 /// A node inside this program. Close it before the program ends; what was acknowledged is safe
 /// without.
 pub struct Embedded {
-    node: Arc<Node>,
+    node: Arc<ShardedRaftNode>,
     client: Client,
     _folder: Folder,
 }
@@ -59,7 +59,7 @@ pub async fn open_sharded(path: impl AsRef<Path>, shards: u16) -> Result<Embedde
     let timing = Timing { heartbeat: Duration::from_millis(100), ..timing };
     let states = folder.path().to_path_buf();
     let config = NodeConfig { identity, states, timing, clock: Clock::system() };
-    let node = Node::start(config, log, Arc::new(NoNetwork(address)), functions).await?;
+    let node = ShardedRaftNode::start(config, log, Arc::new(NoNetwork(address)), functions).await?;
     node.initialize(&[(node_id, address)]).await?;
     node.founded().await;
     let client = node.client().await;
@@ -74,7 +74,7 @@ impl Embedded {
     }
 
     /// The node behind it.
-    pub fn node(&self) -> &Arc<Node> {
+    pub fn node(&self) -> &Arc<ShardedRaftNode> {
         &self.node
     }
 

@@ -4,7 +4,7 @@
 
 use aspen_core::{Decision, ShardId};
 
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 
 /// What a replica holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Held {
     pub views: usize,
 }
 
-impl Node {
+impl ShardedRaftNode {
     /// How much the replica of `shard` holds that must not stay: for whoever looks for leaks.
     pub async fn held(&self, shard: ShardId) -> Option<Held> {
         let shard = self.shard(shard)?;

@@ -55,4 +55,4 @@ pub use error::{FolderError, NodeError};
 pub use folder::{Folder, Identity, replace as replace_file, secret_file};
 pub use held::Held;
 pub use map::Known;
-pub use node::{Node, NodeHandler};
+pub use node::{NodeHandler, ShardedRaftNode};

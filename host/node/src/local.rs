@@ -14,9 +14,9 @@ use aspen_core::Item;
 use aspen_net::{BoxFuture, Handler, NetError, PeerAddr, Purpose, Transport};
 use bytes::Bytes;
 
-use crate::node::{Node, NodeHandler};
+use crate::node::{NodeHandler, ShardedRaftNode};
 
-impl Node {
+impl ShardedRaftNode {
     /// A client of the cluster that this node belongs to, in its process. Made once; the node must
     /// know its cluster's map, or some other node must run that does.
     pub async fn client(&self) -> Result<Client, ConnectError> {
@@ -34,7 +34,7 @@ impl Node {
 /// The node itself by function call, others through its transport.
 struct Local {
     own: PeerAddr,
-    node: Weak<Node>,
+    node: Weak<ShardedRaftNode>,
     transport: Arc<dyn Transport>,
 }
 
@@ -84,7 +84,7 @@ impl Transport for NoNetwork {
     }
 }
 
-impl Node {
+impl ShardedRaftNode {
     async fn at_hand(&self) -> Result<Client, RequestError> {
         self.client().await.map_err(|error| match error {
             ConnectError::Request { source } => source,
@@ -94,7 +94,7 @@ impl Node {
     }
 }
 
-impl KeyValueStore for Node {
+impl KeyValueStore for ShardedRaftNode {
     async fn get(&self, key: &[u8]) -> Result<Option<Record>, RequestError> {
         self.at_hand().await?.get(key).await
     }

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::access::Members;
 use crate::limits::{MAP_AGAIN, MAP_WAIT};
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::participate::{self, Participated, Participation};
 
 /// A map and its epoch: the version of its key. Epoch 0: there is none yet.
@@ -63,7 +63,7 @@ pub fn stored(reader: &StateReader) -> Result<Known, Fault> {
 }
 
 /// Keeps the copy, and who may talk to this node, equal to what the system group's state says.
-pub async fn follow(node: Weak<Node>) {
+pub async fn follow(node: Weak<ShardedRaftNode>) {
     loop {
         let Some(now) = node.upgrade() else { return };
         let Some(system) = now.shard(ShardId::SYSTEM) else {
@@ -87,7 +87,7 @@ pub async fn follow(node: Weak<Node>) {
     }
 }
 
-impl Node {
+impl ShardedRaftNode {
     /// The map, as this node knows it.
     pub fn map(&self) -> Arc<Known> {
         self.map_copy().borrow().clone()
@@ -118,7 +118,7 @@ impl Node {
 /// Changes the map until the change is committed, or `change` refuses or finds nothing to do; the
 /// epoch and the map after it. `change` may run more than once, each time on a newer map.
 pub async fn update(
-    node: &Node,
+    node: &ShardedRaftNode,
     change: impl Fn(&mut Placement) -> Result<bool, Refused>,
 ) -> Result<Arc<Known>, Refused> {
     let until = Instant::now() + MAP_WAIT;

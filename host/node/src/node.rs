@@ -36,9 +36,10 @@ use crate::shard::{Shard, parse_address};
 use crate::two_phase;
 use crate::waiting::{self, Lost};
 
-/// A running node.
-pub struct Node {
-    handle: Weak<Node>,
+/// A running node: replicas of many shards, each a member of its shard's Raft group, behind one
+/// interface ([`aspen_client::KeyValueStore`]).
+pub struct ShardedRaftNode {
+    handle: Weak<ShardedRaftNode>,
     own_client: OnceCell<Client>,
     opening: Opening,
     places: BTreeMap<ShardId, Place>,
@@ -62,7 +63,7 @@ struct Place {
     changing: Mutex<()>,
 }
 
-impl Node {
+impl ShardedRaftNode {
     /// Opens the storage and joins the Raft groups. Serving starts when the caller gives a
     /// [`NodeHandler`] of the node to its transport.
     pub async fn start(
@@ -70,7 +71,7 @@ impl Node {
         log: Log,
         transport: Arc<dyn Transport>,
         functions: Arc<WasmFunctions>,
-    ) -> Result<Arc<Node>, NodeError> {
+    ) -> Result<Arc<ShardedRaftNode>, NodeError> {
         let NodeConfig { identity, states, timing, clock } = config;
         let shards = identity.shards;
         let router = ShardRouter::new(shards).ok();
@@ -80,7 +81,7 @@ impl Node {
         let heartbeat = Duration::from_millis(raft.heartbeat_interval);
         let opening = Opening { identity, router, states, log, raft, transport, functions };
         let places = router.all().chain([ShardId::SYSTEM]);
-        let node = Arc::new_cyclic(|handle| Node {
+        let node = Arc::new_cyclic(|handle| ShardedRaftNode {
             handle: handle.clone(),
             own_client: OnceCell::new(),
             opening,
@@ -295,7 +296,7 @@ impl Node {
         self.places.keys().filter_map(|shard| self.shard(*shard))
     }
 
-    pub(crate) fn handle(&self) -> &Weak<Node> {
+    pub(crate) fn handle(&self) -> &Weak<ShardedRaftNode> {
         &self.handle
     }
 
@@ -333,7 +334,7 @@ impl Node {
     }
 }
 
-impl Node {
+impl ShardedRaftNode {
     /// Where this node leads and a lease is over by its clock, lets it expire: by an entry, because
     /// only entries end leases. Views that are over by the clock end here too.
     fn watch_leases(self: &Arc<Self>) {
@@ -354,7 +355,7 @@ impl Node {
     }
 }
 
-impl Node {
+impl ShardedRaftNode {
     /// Compares digests, for each shard by itself: one that is slow holds up no other. One clock
     /// wakes them all, and a shard at rest is not even asked.
     fn watch_digests(self: &Arc<Self>) {
@@ -436,7 +437,7 @@ async fn repeat_first_election(raft: aspen_store::Raft) {
 }
 
 /// A node as its transport sees it.
-pub struct NodeHandler(pub Arc<Node>);
+pub struct NodeHandler(pub Arc<ShardedRaftNode>);
 
 impl Handler for NodeHandler {
     fn admit(&self, from: PeerId, purpose: Purpose) -> Result<(), String> {

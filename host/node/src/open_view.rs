@@ -37,7 +37,7 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use crate::limits::{ACROSS_WAIT, LOCKED_WAIT, VIEW_STEP_WAIT};
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::participate::{Participated, Participation, ask};
 use crate::requests::{refused, wait_for};
 use crate::shard::Shard;
@@ -45,7 +45,11 @@ use crate::two_phase::led;
 use crate::views::{self, ViewAnswer, ViewStep};
 
 /// Opens a view for reading `range`; `shard` is the one it lies on, or shard 0.
-pub async fn open(node: &Arc<Node>, shard: ShardId, range: KeyRange) -> Result<Response, Refused> {
+pub async fn open(
+    node: &Arc<ShardedRaftNode>,
+    shard: ShardId,
+    range: KeyRange,
+) -> Result<Response, Refused> {
     let home = led(node, shard)?;
     let view = match node.router().range_shard(&range) {
         Some(only) if only == shard => alone(node, &home, range).await?,
@@ -67,7 +71,7 @@ fn too_many() -> Refused {
 }
 
 /// A view of one shard.
-async fn alone(node: &Node, home: &Shard, range: KeyRange) -> Result<ViewInfo, Refused> {
+async fn alone(node: &ShardedRaftNode, home: &Shard, range: KeyRange) -> Result<ViewInfo, Refused> {
     let (view, until) = (new_id(), Instant::now() + LOCKED_WAIT);
     loop {
         match views::pin(home, view, range.clone(), false).await.map_err(refused)? {
@@ -91,7 +95,11 @@ enum Stop {
 }
 
 /// A view of all shards.
-async fn together(node: &Node, home: &Shard, range: &KeyRange) -> Result<ViewInfo, Refused> {
+async fn together(
+    node: &ShardedRaftNode,
+    home: &Shard,
+    range: &KeyRange,
+) -> Result<ViewInfo, Refused> {
     let until = Instant::now() + ACROSS_WAIT;
     let unavailable = |reason: String| Refused::Unavailable { reason };
     let turn = tokio::time::timeout(ACROSS_WAIT, home.views.opening.lock()).await;
@@ -128,7 +136,7 @@ async fn together(node: &Node, home: &Shard, range: &KeyRange) -> Result<ViewInf
 }
 
 async fn attempt(
-    node: &Node,
+    node: &ShardedRaftNode,
     view: ViewId,
     range: &KeyRange,
 ) -> Result<Vec<(ShardId, String)>, Stop> {
@@ -139,7 +147,7 @@ async fn attempt(
 }
 
 /// Does a step on all shards; which node did it on each.
-async fn all(node: &Node, step: ViewStep) -> Result<Vec<(ShardId, String)>, Stop> {
+async fn all(node: &ShardedRaftNode, step: ViewStep) -> Result<Vec<(ShardId, String)>, Stop> {
     let one = async |shard| {
         let step = Participation::View(step.clone());
         (shard, ask(node, shard, step, VIEW_STEP_WAIT).await)

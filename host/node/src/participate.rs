@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::limits::PARTICIPATE_AGAIN;
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::requests::{self, entry, find};
 use crate::shard::{NotDone, parse_address};
 use crate::two_phase;
@@ -57,7 +57,7 @@ pub enum Participated {
 /// Asks a shard's leader, wherever it is, until it answers or the time is over.
 /// Boxed, for what a leader does to answer may be to ask.
 pub fn ask(
-    node: &Node,
+    node: &ShardedRaftNode,
     shard: ShardId,
     what: Participation,
     limit: Duration,
@@ -66,7 +66,7 @@ pub fn ask(
 }
 
 async fn ask_until(
-    node: &Node,
+    node: &ShardedRaftNode,
     shard: ShardId,
     what: Participation,
     until: Instant,
@@ -111,7 +111,7 @@ async fn ask_until(
 }
 
 /// Answers what a node asks of the leader of `shard`.
-pub async fn serve(node: &Node, shard: ShardId, what: Participation) -> Participated {
+pub async fn serve(node: &ShardedRaftNode, shard: ShardId, what: Participation) -> Participated {
     let Ok(home) = find(node, shard) else { return Participated::Unavailable };
     if home.leader() != Some(node.id()) {
         return Participated::NotLeader(home.leader_address().map(|(_, address)| address));

@@ -36,7 +36,7 @@ use crate::limits::{
     PLACE_LOOKS, PREPARE_WAIT, SERVED_AGAIN, SYSTEM_VOTERS_MAX,
 };
 use crate::map::{self, Known};
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::participate::{self, Participated, Participation};
 use crate::shard::Shard;
 use crate::two_phase;
@@ -57,7 +57,7 @@ enum Work {
 }
 
 /// Does what is due until the node is gone.
-pub async fn carry_out(node: Weak<Node>) {
+pub async fn carry_out(node: Weak<ShardedRaftNode>) {
     let mut running: FuturesUnordered<BoxFuture<'static, ShardId>> = FuturesUnordered::new();
     let mut busy = BTreeSet::new();
     let Some(mut copies) = node.upgrade().map(|node| node.map_copy().subscribe()) else { return };
@@ -112,7 +112,7 @@ pub async fn carry_out(node: Weak<Node>) {
 }
 
 /// Whether a replica that this node leads is being copied somewhere.
-fn copies_now(node: &Node, shard: &Shard) -> bool {
+fn copies_now(node: &ShardedRaftNode, shard: &Shard) -> bool {
     let has_learner = || {
         let metrics = shard.raft.server_metrics();
         metrics.borrow_watched().membership_config.membership().learner_ids().next().is_some()
@@ -121,7 +121,7 @@ fn copies_now(node: &Node, shard: &Shard) -> bool {
 }
 
 /// What there is to do about a shard, if anything; `copying` counts the copies that are under way.
-fn due(node: &Node, known: &Known, id: ShardId, copying: &mut usize) -> Option<Work> {
+fn due(node: &ShardedRaftNode, known: &Known, id: ShardId, copying: &mut usize) -> Option<Work> {
     let is_here = id == ShardId::SYSTEM || known.placement.hosts(node.id(), id);
     let Some(shard) = node.shard(id) else {
         return match node.waiting(id) {
@@ -201,7 +201,7 @@ fn is_steady(shard: &Shard, wanted: &Wanted) -> bool {
 }
 
 impl Work {
-    async fn run(self, node: &Arc<Node>, known: &Known, shard: ShardId) {
+    async fn run(self, node: &Arc<ShardedRaftNode>, known: &Known, shard: ShardId) {
         match self {
             Work::Open => {
                 open(node, shard).await;
@@ -218,7 +218,7 @@ impl Work {
 }
 
 /// Opens the replica of `shard` if the map has one here. Returns whether it runs.
-async fn open(node: &Arc<Node>, shard: ShardId) -> bool {
+async fn open(node: &Arc<ShardedRaftNode>, shard: ShardId) -> bool {
     let _alone = node.changing(shard).lock().await;
     let is_here = shard == ShardId::SYSTEM || node.map().placement.hosts(node.id(), shard);
     if !is_here || node.is_stopping() || node.waiting(shard).is_some() {
@@ -237,13 +237,13 @@ async fn open(node: &Arc<Node>, shard: ShardId) -> bool {
 }
 
 /// As [`open`], for a leader that is about to add this node, by the map of `epoch`.
-pub async fn host(node: &Arc<Node>, shard: ShardId, epoch: u64) -> bool {
+pub async fn host(node: &Arc<ShardedRaftNode>, shard: ShardId, epoch: u64) -> bool {
     let known = node.map_of(epoch, HOST_WAIT).await;
     known.epoch >= epoch && open(node, shard).await
 }
 
 /// Creates the Raft group of a shard that never was.
-async fn found(node: &Arc<Node>, known: &Known, shard: &Shard) {
+async fn found(node: &Arc<ShardedRaftNode>, known: &Known, shard: &Shard) {
     let members = known.replicas(shard.id);
     if let Err(error) = node.create_group(shard, members).await {
         tracing::error!("{} is not created: {error}", shard.id);
@@ -251,7 +251,7 @@ async fn found(node: &Arc<Node>, known: &Known, shard: &Shard) {
 }
 
 /// As the leader: takes the next steps towards the members that are wanted; says why not all.
-async fn steer(node: &Arc<Node>, known: &Known, shard: &Shard) -> Result<(), String> {
+async fn steer(node: &Arc<ShardedRaftNode>, known: &Known, shard: &Shard) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let wanted = wanted(known, shard);
     let (me, members) = (node.id(), shard.members());
@@ -317,7 +317,7 @@ async fn steer(node: &Arc<Node>, known: &Known, shard: &Shard) -> Result<(), Str
 }
 
 /// Deletes the replica of `shard` if the map has none here and the group counts on none here.
-async fn clear(node: &Arc<Node>, shard: ShardId) {
+async fn clear(node: &Arc<ShardedRaftNode>, shard: ShardId) {
     let _alone = node.changing(shard).lock().await;
     if node.map().placement.hosts(node.id(), shard) {
         return;
@@ -336,7 +336,10 @@ async fn clear(node: &Arc<Node>, shard: ShardId) {
 }
 
 /// Changes the map, as the leader of the system group.
-pub async fn change(node: &Arc<Node>, change: PlacementChange) -> Result<Response, Refused> {
+pub async fn change(
+    node: &Arc<ShardedRaftNode>,
+    change: PlacementChange,
+) -> Result<Response, Refused> {
     let system = two_phase::led(node, ShardId::SYSTEM)?;
     system.ready(aspen_core::Consistency::Linearizable).await.map_err(crate::requests::refused)?;
     node.look_at_map();
@@ -361,7 +364,7 @@ pub async fn change(node: &Arc<Node>, change: PlacementChange) -> Result<Respons
 }
 
 /// The nodes that answer now.
-async fn alive(node: &Node) -> BTreeSet<NodeId> {
+async fn alive(node: &ShardedRaftNode) -> BTreeSet<NodeId> {
     let known = node.map();
     let net = node.opening().net(ShardId::SYSTEM);
     let ask = |(id, address): (NodeId, String)| {
@@ -386,7 +389,7 @@ fn not_done(error: PlacementError) -> Refused {
 
 /// Waits until this node knows the map and has every replica that it shall have, each with a leader;
 /// at most so long. Returns whether it is so.
-pub async fn is_served(node: &Node, limit: Duration) -> bool {
+pub async fn is_served(node: &ShardedRaftNode, limit: Duration) -> bool {
     let served = async {
         loop {
             let known = node.map();
@@ -404,7 +407,7 @@ pub async fn is_served(node: &Node, limit: Duration) -> bool {
 }
 
 /// Writes the map of a new cluster, once.
-pub async fn found_map(node: Weak<Node>, placement: Placement) {
+pub async fn found_map(node: Weak<ShardedRaftNode>, placement: Placement) {
     loop {
         let Some(now) = node.upgrade() else { return };
         let write = |stored: &mut Placement| {

@@ -20,11 +20,11 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::shard::Shard;
 
 /// Beats until the node is gone.
-pub async fn pulse(node: Weak<Node>, every: Duration) {
+pub async fn pulse(node: Weak<ShardedRaftNode>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let Some(node) = node.upgrade() else { return };

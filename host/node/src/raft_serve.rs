@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::limits::{DIGESTS_ASKED_MAX, OUTGOING_KEEP, SNAPSHOT_CHUNK_BYTES};
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::participate;
 use crate::placement;
 use crate::raft_net::{
@@ -52,7 +52,7 @@ impl Outgoing {
 }
 
 /// Answers one message.
-pub async fn serve(node: &Arc<Node>, body: Bytes) -> Bytes {
+pub async fn serve(node: &Arc<ShardedRaftNode>, body: Bytes) -> Bytes {
     let envelope = match decode::<Envelope>(&body) {
         Ok(envelope) => envelope,
         Err(error) => return refuse(Problem::Malformed { reason: error.to_string() }),

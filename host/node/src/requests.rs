@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::call_across;
 use crate::limits::LOCKED_WAIT;
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::open_view;
 use crate::placement;
 use crate::shard::{NotDone, Shard};
@@ -27,7 +27,7 @@ use crate::two_phase::{self, locked_by};
 use crate::views;
 
 /// Answers one request of `from`.
-pub async fn serve(node: &Arc<Node>, from: PeerId, body: Bytes) -> Bytes {
+pub async fn serve(node: &Arc<ShardedRaftNode>, from: PeerId, body: Bytes) -> Bytes {
     let result = match decode::<Request>(&body) {
         Ok(request) => answer(node, from, request).await,
         Err(error) => Err(Refused::Malformed { reason: error.to_string() }),
@@ -35,7 +35,11 @@ pub async fn serve(node: &Arc<Node>, from: PeerId, body: Bytes) -> Bytes {
     encode(&result.unwrap_or_else(Response::Refused))
 }
 
-async fn answer(node: &Arc<Node>, from: PeerId, request: Request) -> Result<Response, Refused> {
+async fn answer(
+    node: &Arc<ShardedRaftNode>,
+    from: PeerId,
+    request: Request,
+) -> Result<Response, Refused> {
     if node.is_stopping() {
         return Err(Refused::Unavailable { reason: "the node is stopping".into() });
     }
@@ -81,7 +85,7 @@ fn shard_of(request: &Request) -> Option<ShardId> {
 }
 
 /// Answers a request to read keys or a range.
-pub async fn read(node: &Node, request: Request) -> Result<Response, Refused> {
+pub async fn read(node: &ShardedRaftNode, request: Request) -> Result<Response, Refused> {
     match request {
         Request::Get { shard, keys, reads, consistency } => {
             get(node, shard, keys, reads, consistency).await
@@ -92,7 +96,7 @@ pub async fn read(node: &Node, request: Request) -> Result<Response, Refused> {
 }
 
 /// The shard, if it lives here and works.
-pub fn find(node: &Node, shard: ShardId) -> Result<Arc<Shard>, Refused> {
+pub fn find(node: &ShardedRaftNode, shard: ShardId) -> Result<Arc<Shard>, Refused> {
     match node.shard(shard) {
         Some(found) => match found.reader.failed() {
             Some(reason) => Err(Refused::Failed { reason }),
@@ -128,7 +132,7 @@ fn failed(fault: Fault) -> Refused {
     Refused::Failed { reason: format!("{fault}: {}", cause.unwrap_or_default()) }
 }
 
-fn cluster(node: &Node) -> ClusterInfo {
+fn cluster(node: &ShardedRaftNode) -> ClusterInfo {
     let map = node.map();
     let leader = |shard| node.shard(shard).and_then(|shard| shard.leader());
     ClusterInfo {
@@ -141,13 +145,13 @@ fn cluster(node: &Node) -> ClusterInfo {
     }
 }
 
-fn status(node: &Node) -> ReplicaStatus {
+fn status(node: &ShardedRaftNode) -> ReplicaStatus {
     let shards = node.router().all().filter_map(|shard| node.shard_status(shard)).collect();
     ReplicaStatus { node: node.id(), shards }
 }
 
 async fn write(
-    node: &Node,
+    node: &ShardedRaftNode,
     from: PeerId,
     shard: ShardId,
     request: Option<RequestId>,
@@ -180,7 +184,7 @@ async fn write(
 
 /// Waits until a transaction that is in the way is over.
 pub async fn wait_for(
-    node: &Node,
+    node: &ShardedRaftNode,
     shard: &Shard,
     by: TxnId,
     until: Instant,
@@ -194,19 +198,24 @@ pub async fn wait_for(
 }
 
 /// An entry as this node proposes it now.
-pub fn entry(node: &Node, caller: Caller, request: Option<RequestId>, command: Command) -> Bytes {
+pub fn entry(
+    node: &ShardedRaftNode,
+    caller: Caller,
+    request: Option<RequestId>,
+    command: Command,
+) -> Bytes {
     let (stamp, seed) = (Timestamp::new(node.clock_ms()), rand::random());
     encode(&Entry { stamp, seed, caller, request, command })
 }
 
 /// Lets what is due expire. If it is not done, the next leader does it.
-pub async fn tick(node: &Node, shard: &Shard) {
+pub async fn tick(node: &ShardedRaftNode, shard: &Shard) {
     let _: Result<Bytes, NotDone> =
         shard.propose(entry(node, Caller::LOCAL, None, Command::Tick)).await;
 }
 
 /// Checks and compiles before anything is proposed, off the async threads.
-async fn check_component(node: &Node, bytes: Bytes) -> Result<(), Refused> {
+async fn check_component(node: &ShardedRaftNode, bytes: Bytes) -> Result<(), Refused> {
     let functions = node.functions().clone();
     let check = move || {
         let manifest = aspen_functions::check(&bytes).map_err(|error| error.to_string())?;
@@ -232,7 +241,7 @@ fn off_async<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Jo
 }
 
 async fn get(
-    node: &Node,
+    node: &ShardedRaftNode,
     shard: ShardId,
     keys: Vec<Key>,
     reads: Vec<Read>,
@@ -264,7 +273,7 @@ async fn get(
     checked(node, &shard, reads, locked, read).await
 }
 
-async fn scan(node: &Node, mut request: ScanRequest) -> Result<Response, Refused> {
+async fn scan(node: &ShardedRaftNode, mut request: ScanRequest) -> Result<Response, Refused> {
     let shard = find(node, request.shard)?;
     if let Some(view) = request.view {
         return scan_view(&shard, view, &request);
@@ -295,7 +304,7 @@ fn scan_view(shard: &Shard, view: ViewId, request: &ScanRequest) -> Result<Respo
 /// Runs `read` if `reads` hold at its revision; else answers as a transaction with them would be.
 /// Waits while a transaction across shards holds what is read (`locked`).
 async fn checked(
-    node: &Node,
+    node: &ShardedRaftNode,
     shard: &Shard,
     reads: Vec<Read>,
     locked: impl Fn(&Locks) -> Option<TxnId> + Clone + Send + 'static,
@@ -352,7 +361,11 @@ fn answer_if(
     }
 }
 
-async fn lease(node: &Node, shard: ShardId, lease: LeaseId) -> Result<Response, Refused> {
+async fn lease(
+    node: &ShardedRaftNode,
+    shard: ShardId,
+    lease: LeaseId,
+) -> Result<Response, Refused> {
     let shard = find(node, shard)?;
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     let clock = node.clock_ms();
@@ -390,7 +403,7 @@ fn page(view: &dyn View, request: &ScanRequest) -> Result<(Vec<Item>, bool), Fau
     Ok((items, more))
 }
 
-async fn components(node: &Node) -> Result<Response, Refused> {
+async fn components(node: &ShardedRaftNode) -> Result<Response, Refused> {
     let shard = find(node, ShardId::new(0))?;
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     let read = shard.reader.read(|view, _| {
@@ -405,7 +418,7 @@ async fn components(node: &Node) -> Result<Response, Refused> {
     read.map_err(failed)
 }
 
-async fn describe(node: &Node, name: Name) -> Result<Response, Refused> {
+async fn describe(node: &ShardedRaftNode, name: Name) -> Result<Response, Refused> {
     let shard = find(node, ShardId::new(0))?;
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     let found = shard.reader.read(|view, _| {

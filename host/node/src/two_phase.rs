@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use crate::driving::Driven;
 use crate::limits::{ACROSS_WAIT, FINISH_WAIT, LOCK_PATIENCE, PREPARE_WAIT, SWEEP_EVERY};
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::participate::{Participated, Participation, ask};
 use crate::requests::{entry, find};
 use crate::shard::{NotDone, Shard};
@@ -36,7 +36,7 @@ use crate::shard::{NotDone, Shard};
 /// Does a transaction across shards, of which `shard` is the coordinator's, as a transaction on one
 /// shard would be done.
 pub async fn transact(
-    node: &Arc<Node>,
+    node: &Arc<ShardedRaftNode>,
     from: PeerId,
     shard: ShardId,
     request: RequestId,
@@ -65,7 +65,7 @@ pub struct Asked {
 
 /// Tries to commit until another transaction is not in the way; the encoded outcome.
 pub async fn commit(
-    node: &Arc<Node>,
+    node: &Arc<ShardedRaftNode>,
     shard: ShardId,
     asked: &Asked,
     split: &Split,
@@ -105,7 +105,7 @@ pub async fn commit(
 }
 
 /// The shard, if this node leads it.
-pub fn led(node: &Node, shard: ShardId) -> Result<Arc<Shard>, Refused> {
+pub fn led(node: &ShardedRaftNode, shard: ShardId) -> Result<Arc<Shard>, Refused> {
     let home = find(node, shard)?;
     match home.leader() == Some(node.id()) {
         true => Ok(home),
@@ -154,7 +154,7 @@ impl Attempt {
         }
     }
 
-    fn node(&self) -> &Arc<Node> {
+    fn node(&self) -> &Arc<ShardedRaftNode> {
         &self.driven.node
     }
 
@@ -198,7 +198,11 @@ impl Attempt {
 }
 
 /// What the state of a shard says of an attempt.
-async fn decision(node: &Node, shard: ShardId, txn: TxnId) -> Result<Option<Decision>, Refused> {
+async fn decision(
+    node: &ShardedRaftNode,
+    shard: ShardId,
+    txn: TxnId,
+) -> Result<Option<Decision>, Refused> {
     let shard = find(node, shard)?;
     let look =
         shard.reader.inspect(move |_, resident, _| Ok(resident.locks.decision(&txn).cloned()));
@@ -208,7 +212,7 @@ async fn decision(node: &Node, shard: ShardId, txn: TxnId) -> Result<Option<Deci
 /// Has a shard's leader, wherever it is, propose a step, again and again until it is applied or the
 /// time is over.
 async fn participate(
-    node: &Node,
+    node: &ShardedRaftNode,
     shard: ShardId,
     command: Command,
     limit: Duration,
@@ -222,7 +226,11 @@ async fn participate(
 
 /// As the leader of the coordinator's shard: what was decided of an attempt. One that nobody
 /// drives is aborted; none: it is under way here.
-pub async fn settle(node: &Node, home: &Shard, txn: TxnId) -> Result<Option<Decision>, NotDone> {
+pub async fn settle(
+    node: &ShardedRaftNode,
+    home: &Shard,
+    txn: TxnId,
+) -> Result<Option<Decision>, NotDone> {
     if node.driving().has(&txn) {
         return Ok(None);
     }
@@ -236,7 +244,7 @@ pub async fn settle(node: &Node, home: &Shard, txn: TxnId) -> Result<Option<Deci
 }
 
 /// As the leader of a shard that has a lock: asks what became of the attempt and does that.
-async fn resolve(node: &Node, shard: &Shard, txn: TxnId, ticket: u64) {
+async fn resolve(node: &ShardedRaftNode, shard: &Shard, txn: TxnId, ticket: u64) {
     let asked = ask(node, txn.coordinator, Participation::Settle(txn), FINISH_WAIT).await;
     if let Some(Participated::Settled(Some(decision))) = asked {
         let branch = decision.branch_for(shard.id, ticket);
@@ -249,7 +257,7 @@ async fn resolve(node: &Node, shard: &Shard, txn: TxnId, ticket: u64) {
 
 /// Waits until a transaction that holds locks on this replica is over, at most until `until`; does
 /// something about it if it takes long.
-pub async fn unlocked(node: &Node, shard: &Shard, txn: TxnId, until: Instant) {
+pub async fn unlocked(node: &ShardedRaftNode, shard: &Shard, txn: TxnId, until: Instant) {
     let patient = Instant::now() + LOCK_PATIENCE;
     let mut pause = Duration::from_millis(1);
     loop {
@@ -273,7 +281,7 @@ type Seen = BTreeSet<(ShardId, TxnId)>;
 
 /// Looks for what was left behind: locks of attempts that nobody drives, commits that not every
 /// shard has done yet, and commits that can be forgotten.
-pub async fn sweep(node: Weak<Node>) {
+pub async fn sweep(node: Weak<ShardedRaftNode>) {
     let mut seen = Seen::new();
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
@@ -293,7 +301,7 @@ pub async fn sweep(node: Weak<Node>) {
 }
 
 /// Looks at one shard; returns what it found and does something about what was there before.
-async fn sweep_shard(node: &Node, shard: Arc<Shard>, seen: &Seen) -> Seen {
+async fn sweep_shard(node: &ShardedRaftNode, shard: Arc<Shard>, seen: &Seen) -> Seen {
     let shard = &*shard;
     let look = shard.reader.inspect(|_, resident, _| {
         let locks = &resident.locks;
@@ -339,7 +347,7 @@ enum Left {
 
 impl Left {
     /// Brings it to its end; names a commit that every shard has done now.
-    async fn tidy(self, node: &Node, shard: &Shard) -> Option<TxnId> {
+    async fn tidy(self, node: &ShardedRaftNode, shard: &Shard) -> Option<TxnId> {
         match self {
             Left::Lock(txn, ticket) => {
                 resolve(node, shard, txn, ticket).await;

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::limits::{
     GATE_MAX, HOLD_MAX, HOLD_PATIENCE, LOCKED_WAIT, VIEW_AGE_MAX, VIEW_IDLE_MAX, VIEWS_MAX,
 };
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::shard::{NotDone, Shard};
 use crate::two_phase;
 
@@ -166,7 +166,11 @@ impl Views {
 }
 
 /// Does a step as the leader of `home`.
-pub async fn serve(node: &Node, home: &Shard, step: ViewStep) -> Result<ViewAnswer, NotDone> {
+pub async fn serve(
+    node: &ShardedRaftNode,
+    home: &Shard,
+    step: ViewStep,
+) -> Result<ViewAnswer, NotDone> {
     match step {
         ViewStep::Hold(view) => {
             let now = Instant::now();
@@ -195,13 +199,13 @@ pub async fn serve(node: &Node, home: &Shard, step: ViewStep) -> Result<ViewAnsw
 }
 
 /// Forgets a view on one shard, and what was held for it.
-pub fn close(node: &Node, home: &Shard, view: ViewId) {
+pub fn close(node: &ShardedRaftNode, home: &Shard, view: ViewId) {
     node.driving().release(home.id, view);
     home.views.close(view);
 }
 
 /// Closes what this node holds of a view, of all shards.
-pub fn close_all(node: &Node, view: ViewId) {
+pub fn close_all(node: &ShardedRaftNode, view: ViewId) {
     for shard in node.shards() {
         close(node, &shard, view);
     }

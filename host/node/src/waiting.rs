@@ -17,7 +17,7 @@ use snafu::{IntoError, ResultExt, Snafu, ensure};
 
 use crate::error::NodeError;
 use crate::limits::FETCH_AGAIN;
-use crate::node::Node;
+use crate::node::ShardedRaftNode;
 use crate::raft_net::{Failure, Replica, SnapshotPart, SnapshotWanted};
 use crate::shard::parse_address;
 
@@ -51,7 +51,11 @@ pub struct Lost {
 
 impl Lost {
     /// Whom the replica of `shard` can ask, if there is anybody.
-    pub fn of(node: &Node, shard: ShardId, purged: LogId) -> Result<Option<Lost>, StoreError> {
+    pub fn of(
+        node: &ShardedRaftNode,
+        shard: ShardId,
+        purged: LogId,
+    ) -> Result<Option<Lost>, StoreError> {
         let opening = node.opening();
         let marked = aspen_store::marked(&opening.dir(shard))?;
         let named = marked.map(|divergence| divergence.members).unwrap_or_default();
@@ -90,7 +94,7 @@ pub fn status(shard: ShardId, reason: String) -> ShardStatus {
 }
 
 /// Asks until the replica of `shard` runs.
-pub async fn wait(node: Weak<Node>, shard: ShardId, lost: Lost) {
+pub async fn wait(node: Weak<ShardedRaftNode>, shard: ShardId, lost: Lost) {
     for turn in 0.. {
         let Some(node) = node.upgrade() else { return };
         if node.waiting(shard).is_none() {
@@ -111,7 +115,7 @@ pub async fn wait(node: Weak<Node>, shard: ShardId, lost: Lost) {
 }
 
 async fn recover(
-    node: &Arc<Node>,
+    node: &Arc<ShardedRaftNode>,
     shard: ShardId,
     address: &str,
     purged: LogId,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aspen_core::NodeId;
 use aspen_functions::WasmFunctions;
 use aspen_net::{PeerAddr, Transport};
-use aspen_node::{Clock, Identity, Node, NodeConfig, NodeHandler, Timing};
+use aspen_node::{Clock, Identity, NodeConfig, NodeHandler, ShardedRaftNode, Timing};
 use aspen_store::Log;
 
 use super::cluster::Running;
@@ -70,7 +70,8 @@ impl Boot {
         let (states, clock) = (self.states.clone(), self.clock.clone());
         let config = NodeConfig { identity, states, timing, clock };
         let sockets: Arc<dyn Transport> = transport.clone();
-        let node = Node::start(config, log.clone(), sockets, functions).await.map_err(text)?;
+        let node =
+            ShardedRaftNode::start(config, log.clone(), sockets, functions).await.map_err(text)?;
         transport.serve(Arc::new(NodeHandler(node.clone())));
         self.running.started(self.number, node.clone(), log);
         self.trace.event(format_args!("  n{} runs as {id}", self.number));

@@ -16,7 +16,7 @@ use std::time::Duration;
 use aspen_client::{Client, Options};
 use aspen_core::{NodeId, ShardId, ShardStatus};
 use aspen_net::{PeerAddr, PeerId};
-use aspen_node::{Clock, Identity, Node};
+use aspen_node::{Clock, Identity, ShardedRaftNode};
 use aspen_store::sim_files;
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, NodeHandle};
@@ -85,7 +85,7 @@ pub struct Running(Arc<Mutex<Nodes>>);
 
 #[derive(Default)]
 struct Nodes {
-    nodes: BTreeMap<u8, Arc<Node>>,
+    nodes: BTreeMap<u8, Arc<ShardedRaftNode>>,
     logs: BTreeMap<u8, aspen_store::Log>,
     halted: BTreeMap<u8, String>,
     /// The node that is known to compute otherwise than the others.
@@ -98,7 +98,7 @@ impl Running {
     }
 
     /// A node runs on machine `number`.
-    pub fn started(&self, number: u8, node: Arc<Node>, log: aspen_store::Log) {
+    pub fn started(&self, number: u8, node: Arc<ShardedRaftNode>, log: aspen_store::Log) {
         let mut running = self.lock();
         running.nodes.insert(number, node);
         running.logs.insert(number, log);
@@ -112,7 +112,7 @@ impl Running {
     /// How every replica is.
     pub fn status(&self) -> Vec<(NodeId, ShardStatus)> {
         let running = self.lock();
-        let of_node = |node: &Arc<Node>| {
+        let of_node = |node: &Arc<ShardedRaftNode>| {
             let shards = node.router().all();
             let status = shards.filter_map(|shard| Some((node.id(), node.shard_status(shard)?)));
             status.collect::<Vec<_>>()
@@ -225,7 +225,7 @@ impl SimCluster {
         let of_shard = status.filter(|status| status.shard == shard);
         let newest = of_shard.max_by_key(|status| (status.term, status.leader.is_some()))?;
         let running = self.running.lock();
-        let leads = |(_, node): &(&u8, &Arc<Node>)| Some(node.id()) == newest.leader;
+        let leads = |(_, node): &(&u8, &Arc<ShardedRaftNode>)| Some(node.id()) == newest.leader;
         running.nodes.iter().find(leads).map(|(number, _)| *number)
     }
 
@@ -417,7 +417,7 @@ impl SimCluster {
     }
 
     /// What every replica has in memory beside its records: sessions, leases, tombstones.
-    pub fn nodes(&self) -> Vec<Arc<Node>> {
+    pub fn nodes(&self) -> Vec<Arc<ShardedRaftNode>> {
         self.running.lock().nodes.values().cloned().collect()
     }
 
