@@ -389,3 +389,21 @@ async fn cluster_scan_consistent_views_are_bounded() {
     client.close().await;
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_scan_of_an_embedded_store_spans_its_shards() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = aspen_node::open_sharded(dir.path(), 2).await.unwrap();
+    let model = fill(&store.client(), 100).await;
+    store.close().await;
+    // One that is there keeps the number of shards that it was created with.
+    let store = aspen_node::open(dir.path()).await.unwrap();
+    assert_eq!(store.node().router().shards(), 2);
+    for consistent in [false, true] {
+        let options = ScanOptions { consistent, ..ScanOptions::default() };
+        let found = store.client().scan(.., options).await.unwrap();
+        assert_eq!(keys(&found), expected(&model, &KeyRange::all(), false, 0));
+    }
+    assert!(aspen_node::open_sharded(dir.path().join("new"), 300).await.is_err());
+    store.close().await;
+}

@@ -194,7 +194,8 @@ impl Scan {
             let holder = view.as_ref().map(|view| view.holder(*shard));
             Source::new(*shard, holder, range.clone(), options, size)
         };
-        let sources = shards.iter().map(source).collect();
+        let mut sources: Vec<Source> = shards.iter().map(source).collect();
+        sources.iter_mut().for_each(|source| source.fetch_if_due(client, left));
         let (client, heads) = (client.clone(), BTreeMap::new());
         Ok(Scan { client, range, reverse, left, sources, heads, last: None, view })
     }

@@ -46,12 +46,15 @@ pub const VIEWS_MAX: usize = 16;
 /// A view that nobody read for so long is closed: whoever reads has gone.
 pub const VIEW_IDLE_MAX: Duration = Duration::from_secs(60);
 
+/// A view that was never read is closed sooner: whoever asked for it may have asked again meanwhile.
+pub const VIEW_UNREAD_MAX: Duration = Duration::from_secs(10);
+
 /// A view older than this is closed: the write-ahead log beside the state's file grows by what is
 /// written meanwhile. At 300,000 entries a second it is enough for 100 million.
 pub const VIEW_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// How long nothing is applied while all shards pin a view: usually some milliseconds. If it is not
-/// enough, the view is tried again.
+/// enough, the view is tried again. Looked at every [`RATE_EVERY`], so it may be that much more.
 pub const GATE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a shard coordinates no new transaction while a view is opened, should nobody say that it

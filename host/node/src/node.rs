@@ -336,7 +336,7 @@ impl ShardedRaftNode {
 
 impl ShardedRaftNode {
     /// Where this node leads and a lease is over by its clock, lets it expire: by an entry, because
-    /// only entries end leases. Views that are over by the clock end here too.
+    /// only entries end leases.
     fn watch_leases(self: &Arc<Self>) {
         let node = Arc::downgrade(self);
         self.watch(async move {
@@ -344,7 +344,6 @@ impl ShardedRaftNode {
                 tokio::time::sleep(EXPIRY_CHECK).await;
                 let Some(node) = node.upgrade() else { return };
                 for shard in node.shards() {
-                    shard.views.expire();
                     let due = shard.reader.next_due();
                     if due.is_some_and(|due| due.get() <= node.clock_ms()) && node.leads(shard.id) {
                         requests::tick(&node, &shard).await;
@@ -400,7 +399,8 @@ impl ShardedRaftNode {
         });
     }
 
-    /// Notes how far each replica has applied.
+    /// Notes how far each replica has applied, and ends views that are over: by a clock that waits for
+    /// no shard, for a view may keep one from applying.
     fn watch_rates(self: &Arc<Self>) {
         let node = Arc::downgrade(self);
         self.watch(async move {
@@ -408,6 +408,7 @@ impl ShardedRaftNode {
                 tokio::time::sleep(RATE_EVERY).await;
                 let Some(node) = node.upgrade() else { return };
                 for shard in node.shards() {
+                    shard.views.expire();
                     let applied = shard.reader.status().applied;
                     shard.rate.note(Instant::now(), applied.map_or(0, |log_id| log_id.index));
                 }

@@ -9,7 +9,7 @@
 //!
 //! Promises of a view that is confirmed: it has every write that was acknowledged before the pinning
 //! began and none that began after the last shard was pinned (`open_view.rs` says why). Promises
-//! that a gate is open again after [`GATE_MAX`] whatever happens to who asked, and that views are
+//! that a gate is open again soon after [`GATE_MAX`] whatever happens to who asked, and that views are
 //! bounded in number and time. A view is nothing but a way to read: it is not replicated, and ends
 //! with the node or when its state is closed.
 
@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::limits::{
-    GATE_MAX, HOLD_MAX, HOLD_PATIENCE, LOCKED_WAIT, VIEW_AGE_MAX, VIEW_IDLE_MAX, VIEWS_MAX,
+    GATE_MAX, HOLD_MAX, HOLD_PATIENCE, LOCKED_WAIT, VIEW_AGE_MAX, VIEW_IDLE_MAX, VIEW_UNREAD_MAX,
+    VIEWS_MAX,
 };
 use crate::node::ShardedRaftNode;
 use crate::shard::{NotDone, Shard};
@@ -78,13 +79,18 @@ struct Part {
     /// The last entry that had to be applied for it: of the term in which it was pinned.
     pinned_at: LogId,
     opened: Instant,
-    used: Instant,
+    /// When it was read last.
+    used: Option<Instant>,
 }
 
 impl Part {
     fn is_over(&self, now: Instant) -> bool {
-        let gate_is_over = self.gate.is_some() && now >= self.opened + GATE_MAX;
-        gate_is_over || now >= self.used + VIEW_IDLE_MAX || now >= self.opened + VIEW_AGE_MAX
+        let allowed = match self.used {
+            _ if self.gate.is_some() => GATE_MAX,
+            Some(used) => (used - self.opened + VIEW_IDLE_MAX).min(VIEW_AGE_MAX),
+            None => VIEW_UNREAD_MAX,
+        };
+        now >= self.opened + allowed
     }
 }
 
@@ -93,7 +99,7 @@ impl Views {
     pub fn find(&self, view: ViewId) -> Option<Arc<PinnedView>> {
         let mut inner = self.inner();
         let part = inner.parts.get_mut(&view).filter(|part| part.gate.is_none())?;
-        part.used = Instant::now();
+        part.used = Some(Instant::now());
         Some(part.view.clone())
     }
 
@@ -141,7 +147,7 @@ impl Views {
     /// Keeps a view. A step that comes twice pins twice: what was there first stays, for others may
     /// have gone on from it.
     fn insert(&self, id: ViewId, view: PinnedView, gate: Option<Gate>, pinned_at: LogId) {
-        let (opened, used, view) = (Instant::now(), Instant::now(), Arc::new(view));
+        let (opened, used, view) = (Instant::now(), None, Arc::new(view));
         let mut inner = self.inner();
         if !inner.is_closed {
             inner.parts.entry(id).or_insert(Part { view, gate, pinned_at, opened, used });
