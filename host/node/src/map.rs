@@ -12,8 +12,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aspen_core::{
-    Command, Expectation, Fault, Key, Outcome, PLACEMENT_KEY, Placement, Read, Refused, ShardId,
-    Transact, Value, Version, WriteOp, decode, encode,
+    Command, Expectation, Fault, Key, NodeId, Outcome, PLACEMENT_KEY, Placement, Read, Refused,
+    ShardId, Transact, Value, Version, WriteOp, decode, encode,
 };
 use aspen_store::StateReader;
 use openraft::async_runtime::WatchReceiver;
@@ -36,12 +36,12 @@ pub struct Known {
 
 impl Known {
     /// Ids and addresses of the nodes that have a replica of `shard`.
-    pub fn replicas(&self, shard: ShardId) -> Vec<(aspen_core::NodeId, String)> {
-        let now: Vec<aspen_core::NodeId> = match shard {
+    pub fn replicas(&self, shard: ShardId) -> Vec<(NodeId, String)> {
+        let now: Vec<NodeId> = match shard {
             ShardId::SYSTEM => self.placement.nodes.keys().copied().collect(),
             shard => self.placement.replicas(shard).map(|it| it.now.clone()).unwrap_or_default(),
         };
-        let address = |id: aspen_core::NodeId| Some((id, self.placement.address(id)?.to_string()));
+        let address = |id: NodeId| Some((id, self.placement.address(id)?.to_string()));
         now.into_iter().filter_map(address).collect()
     }
 }
