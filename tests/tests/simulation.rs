@@ -99,7 +99,7 @@ fn simulation_scenarios_of_the_past_stay_mended() {
         ("a component changes on the disk", "--fault statelost --workload uploads"),
         ("a log rots after a clean stop", "--fault logrot --fault members"),
         ("committed entries wait for a slow disk", "--fault slowdisk --fault restartofall"),
-        ("votes of a first election get lost", "--loss 0.3 --fault clockjump"),
+        ("votes of a first election get lost", "--nodes 3 --shards 1 --loss 0.3 --fault clockjump"),
         ("a replica is lost", "--fault replicalost --fault pause"),
         ("the leader joined while a node was away", "--fault logrot --fault members --fault pause"),
         ("a log is behind its state", "--fault fulldisk --fault crash --fault oneway"),

@@ -124,8 +124,18 @@ impl Bound {
         Ok(server)
     }
 
-    /// Starts the folder's node, which answers nobody before [`Server::serve`].
+    /// Starts the folder's node, which answers nobody before [`Server::serve`]. If it fails the
+    /// socket is given up.
     pub async fn start(self, timing: Timing) -> Result<Server, ServerError> {
+        let transport = self.transport.clone();
+        let started = self.start_node(timing).await;
+        if started.is_err() {
+            transport.close().await;
+        }
+        started
+    }
+
+    async fn start_node(self, timing: Timing) -> Result<Server, ServerError> {
         let Bound { folder, transport } = self;
         let identity = folder.identity()?;
         let path = folder.path().to_path_buf();

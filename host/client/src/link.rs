@@ -305,30 +305,21 @@ impl Link {
         let nodes = replicas.filter(|replicas| !replicas.is_empty()).unwrap_or(&map.nodes);
         leader.unwrap_or_else(|| {
             // It stays with one node as long as that answers.
-            let from = nodes.iter().position(|node| *node == map.current).unwrap_or(map.turn);
-            let mut turns = (0..nodes.len()).map(|turn| nodes[(from + turn) % nodes.len()]);
-            let first = turns.clone().next().expect("there is a node");
-            let has_failed = |node: &PeerAddr| {
-                map.failed.get(node).is_some_and(|failed| failed.elapsed() < SHUNNED)
-            };
-            turns.find(|node| !has_failed(node)).unwrap_or(first)
+            let current = nodes.iter().position(|node| *node == map.current);
+            nodes[current.unwrap_or(map.turn) % nodes.len()]
         })
     }
 
     fn forget(&self, whom: Whom, node: &PeerAddr) {
         let mut map = self.map();
-        let leads = |shard: &ShardId| map.leaders.get(shard) == Some(node);
-        match whom {
-            // Whether or not it leads, it does not answer as a replica.
-            Whom::Leader(shard) if leads(&shard) => {
-                map.leaders.remove(&shard);
-            }
-            _ => {
-                map.turn = map.turn.wrapping_add(1);
-                if map.current == *node {
-                    map.current = map.nodes[map.turn % map.nodes.len()];
-                }
-            }
+        if let Some(shard) = whom.shard()
+            && map.leaders.get(&shard) == Some(node)
+        {
+            map.leaders.remove(&shard);
+        }
+        map.turn = map.turn.wrapping_add(1);
+        if map.current == *node {
+            map.current = map.nodes[map.turn % map.nodes.len()];
         }
     }
 
