@@ -124,18 +124,25 @@ pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
         ("two-key transaction, one shard", together),
         ("call of a two-key transfer", transfer),
     ];
-    for (what, work) in works {
-        let mut cpu = [0.0; 2];
-        // In turns, so that a machine that changes its speed changes both.
-        for _ in 0..2 {
-            for (at, (shards, site)) in sites.iter().enumerate() {
-                let (measured, used) = site.run(work, 64, time)?;
-                cpu[at] += used / 2.0;
-                load::print(what, 64, &format!("{shards} shards, {used:.0} us of CPU"), &measured);
+    // As many requests in all, then as many for each shard: what a batch costs is shared by those
+    // that are in it.
+    for clients in [[64, 64], [64, 1024]] {
+        for (what, work) in works {
+            let mut cpu = [0.0; 2];
+            // In turns, so that a machine that changes its speed changes both.
+            for _ in 0..2 {
+                for (at, (shards, site)) in sites.iter().enumerate() {
+                    let (measured, used) = site.run(work, clients[at], time)?;
+                    cpu[at] += used / 2.0;
+                    let how = format!("{shards} shards, {used:.0} us of CPU");
+                    load::print(what, clients[at], &how, &measured);
+                }
             }
+            let ([one, sixteen], ratio) = (clients, cpu[1] / cpu[0]);
+            println!(
+                "{what}: CPU time with 16 shards, {sixteen} in flight / with 1, {one}: {ratio:.2}x"
+            );
         }
-        let ratio = cpu[1] / cpu[0];
-        println!("{what}: CPU time with 16 shards / with 1: {ratio:.2}x");
     }
     let [_, (_, site)] = &sites;
     for clients in [1, 64] {
