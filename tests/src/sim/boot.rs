@@ -27,7 +27,7 @@ pub struct Boot {
     pub states: PathBuf,
     pub disk: SimDisk,
     pub clock: Clock,
-    pub snapshots: (u64, u64),
+    pub timing: Timing,
     pub leaks_clock: Arc<AtomicBool>,
     pub network: Network,
     pub running: Running,
@@ -60,15 +60,8 @@ impl Boot {
         let functions = Arc::new(WasmFunctions::new(options).expect("the engine starts"));
         functions.planted().leak_clock(self.leaks_clock.load(Ordering::Relaxed));
         let log = Log::with_backend(self.disk.attach(), identity.store()).map_err(text)?;
-        let timing = Timing {
-            heartbeat: Duration::from_millis(100),
-            election: Duration::from_millis(500),
-            snapshot_every: self.snapshots.0,
-            log_keep: self.snapshots.1,
-            ..Timing::default()
-        };
         let (states, clock) = (self.states.clone(), self.clock.clone());
-        let config = NodeConfig { identity, states, timing, clock };
+        let config = NodeConfig { identity, states, timing: self.timing, clock };
         let sockets: Arc<dyn Transport> = transport.clone();
         let node =
             ShardedRaftNode::start(config, log.clone(), sockets, functions).await.map_err(text)?;

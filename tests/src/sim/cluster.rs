@@ -156,7 +156,7 @@ impl SimCluster {
                 states: states.join(format!("n{number}")),
                 disk: SimDisk::default(),
                 clock: Clock::system(),
-                snapshots: plan.snapshots,
+                timing: plan.timing,
                 leaks_clock: Arc::default(),
                 network: network.clone(),
                 running: running.clone(),

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use aspen_core::defect::Defect;
+use aspen_node::Timing;
 
 use crate::history::Choices;
 use crate::sim::faults::Fault;
@@ -41,14 +42,23 @@ pub struct Plan {
     pub pause: Duration,
     /// The mistake that is planted, if any.
     pub defect: Option<Defect>,
-    /// Entries between two snapshots, and entries kept behind one.
-    pub snapshots: (u64, u64),
+    /// How fast nodes notice that a leader is gone, and how often they make snapshots.
+    pub timing: Timing,
     /// Whether the clock of one node leaks into the results of its functions for a while.
     pub diverges: bool,
 }
 
-/// Few entries are kept, so that a node that was away needs a snapshot.
-const FEW: (u64, u64) = (50, 10);
+/// Shorter than by default, for simulated time costs too; and few entries are kept, so that a node
+/// that was away needs a snapshot.
+fn timing() -> Timing {
+    Timing {
+        heartbeat: Duration::from_millis(100),
+        election: Duration::from_millis(500),
+        snapshot_every: 50,
+        log_keep: 10,
+        ..Timing::default()
+    }
+}
 
 impl Plan {
     /// The plan of a seed.
@@ -74,7 +84,7 @@ impl Plan {
             work: millis(6_000 + choices.below(6_000)),
             pause: millis([20, 60, 150][choices.below(3) as usize]),
             defect: None,
-            snapshots: FEW,
+            timing: timing(),
             diverges: false,
         };
         if plan.faults.contains(&Fault::Move) {
@@ -107,7 +117,7 @@ impl Plan {
             work: Duration::from_secs(60),
             pause: Duration::from_millis(100),
             defect: None,
-            snapshots: FEW,
+            timing: timing(),
             diverges: false,
         }
     }

@@ -44,6 +44,13 @@ pub const COSTS: Costs = Costs {
     latency: (Duration::from_millis(10), Duration::from_millis(30)),
 };
 
+/// A hundred times as long, too, as far as it waits for a message or a commit. Otherwise what is
+/// sent to a follower would be given up and sent again while it is still being written.
+fn timing() -> Timing {
+    let Timing { heartbeat, election, .. } = Timing::default();
+    Timing { heartbeat: heartbeat * 100, election: election * 100, ..Timing::default() }
+}
+
 /// Requests in flight for each shard: enough that its core never waits for work.
 pub const CLIENTS: usize = 512;
 
@@ -63,7 +70,7 @@ pub async fn measure(seed: u64, shards: u16, folder: &std::path::Path, trace: Tr
     sim_cost::set(COSTS.apply, COSTS.log);
     let mut plan = Plan::registers(seed);
     (plan.shards, plan.loss) = (shards, 0.0);
-    plan.snapshots = (Timing::default().snapshot_every, Timing::default().log_keep);
+    plan.timing = timing();
     let cluster = SimCluster::start(&plan, &folder.join("states"), &folder.join("synced"), &trace);
     let (done, counter) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let each = CLIENTS * usize::from(shards) / usize::from(MACHINES);
