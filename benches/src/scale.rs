@@ -51,7 +51,6 @@ impl Fed {
             router: ShardRouter::new(1)?,
             identity: Identity { cluster: 1, node: NodeId::new(1) },
             purged: None,
-            stack_bytes: 1 << 20,
         };
         let (machine, reader) = StateMachine::open(config, Arc::new(NoFunctions))?;
         let index = reader.status().applied.map_or(0, |applied| applied.index);

@@ -19,6 +19,9 @@ use crate::folder::Identity;
 use crate::raft_net::RaftNet;
 use crate::shard::Shard;
 
+// Functions run on the threads that apply.
+const _: () = assert!(aspen_store::APPLY_STACK_BYTES >= aspen_functions::STACK_BYTES);
+
 /// What every replica of a node is opened with.
 pub struct Opening {
     pub identity: Identity,
@@ -68,7 +71,6 @@ impl Opening {
             },
             identity: self.identity.store(),
             purged: log.purged(),
-            stack_bytes: aspen_functions::STACK_BYTES,
         };
         let functions = self.functions.clone();
         // It may copy a whole snapshot.

@@ -16,12 +16,9 @@ use std::io;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::layer::Layers;
-use crate::runtime::{Worker, spawn_worker};
+use crate::runtime::{Pool, Worker};
 use crate::state::{Flush, SqliteState};
 use crate::types::LogId;
-
-/// Stack of the worker: SQLite's, which recurses little.
-const STACK_BYTES: usize = 2 << 20;
 
 /// A flush to be done.
 pub struct Job {
@@ -47,9 +44,9 @@ struct Running {
 
 impl Flusher {
     /// Starts a worker for `file`.
-    pub fn start(name: &str, file: SqliteState) -> io::Result<Self> {
+    pub fn start(file: SqliteState) -> io::Result<Self> {
         let (mut flusher, jobs) = Self::unattended(file);
-        flusher.worker = Some(spawn_worker(name, STACK_BYTES, work(jobs))?);
+        flusher.worker = Some(Pool::Flush.spawn(work(jobs))?);
         Ok(flusher)
     }
 

@@ -26,7 +26,7 @@ use crate::log::lock;
 use crate::log_tail::cost;
 use crate::reader::{Shared, StateReader};
 use crate::recovery::recover;
-use crate::runtime::{Runtime, Worker, spawn_worker};
+use crate::runtime::{Pool, Runtime, Worker};
 use crate::schema::{Owner, Unusable};
 use crate::snapshot::Snapshots;
 use crate::snapshot_transfer::SnapshotFile;
@@ -52,8 +52,6 @@ pub struct StateConfig {
     /// Up to where the shard's log is deleted ([`crate::ShardLog::purged`]): a state that reaches
     /// less far is lost.
     pub purged: Option<LogId>,
-    /// Stack of the apply thread: functions run on it.
-    pub stack_bytes: usize,
 }
 
 /// The state machine of one shard.
@@ -83,7 +81,7 @@ impl StateMachine {
         functions: Arc<dyn Functions>,
         buffer_bytes_max: usize,
     ) -> Result<(StateMachine, StateReader), StoreError> {
-        let StateConfig { dir, shard, router, identity, purged, stack_bytes } = config;
+        let StateConfig { dir, shard, router, identity, purged } = config;
         let what = "creating folder";
         std::fs::create_dir_all(&dir).context(FileSnafu { what, path: &dir })?;
         let owner = Owner { identity, shard };
@@ -96,7 +94,7 @@ impl StateMachine {
         let what = "opening";
         let state = state.context(StateStorageSnafu { what, path: file.path() })?;
         let what = "starting a worker of";
-        let flusher = Flusher::start(&format!("aspen-flush-{shard}"), file);
+        let flusher = Flusher::start(file);
         let flusher = flusher.context(FileSnafu { what, path: &dir })?;
         let shared = Arc::new(Shared { dir, owner, snapshots, live, idle: Default::default() });
         let (alive_sender, alive) = mpsc::channel(1);
@@ -113,7 +111,7 @@ impl StateMachine {
             jobs,
             alive,
         };
-        let worker = spawn_worker(&format!("aspen-apply-{shard}"), stack_bytes, worker.run());
+        let worker = Pool::Apply.spawn(worker.run());
         let worker = worker.context(FileSnafu { what, path: &shared.dir })?;
         let jobs = jobs_sender.downgrade();
         let reader = StateReader { shared: shared.clone(), worker: alive_sender, jobs };

@@ -12,6 +12,7 @@ mod pinned;
 mod raft;
 mod recovery;
 mod snapshot;
+mod workers;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -102,7 +103,7 @@ pub fn open_bounded(dir: &Path, buffer_bytes_max: usize) -> (StateMachine, State
 fn config(dir: &Path, purged: Option<LogId>) -> StateConfig {
     let router = ShardRouter::new(1).unwrap();
     let (dir, shard, identity) = (dir.join("s0"), SHARD, ME);
-    StateConfig { dir, shard, router, identity, purged, stack_bytes: 1 << 20 }
+    StateConfig { dir, shard, router, identity, purged }
 }
 
 /// What the disk of an open state would be after a crash at this moment. Its log of writes only

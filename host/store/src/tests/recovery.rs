@@ -222,7 +222,6 @@ fn storage_state_of_another_is_refused_and_left_alone() {
                 router,
                 identity,
                 purged: None,
-                stack_bytes: 1 << 20,
             };
             let error = StateMachine::open(config, Arc::new(NoFunctions)).err().unwrap();
             assert!(matches!(error, StoreError::ForeignState { found, .. } if found == ME));
