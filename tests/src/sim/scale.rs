@@ -45,7 +45,8 @@ pub const COSTS: Costs = Costs {
 };
 
 /// A hundred times as long, too, as far as it waits for a message or a commit. Otherwise what is
-/// sent to a follower would be given up and sent again while it is still being written.
+/// sent to a follower, or by a client, would be given up and sent again while it is still being
+/// written.
 fn timing() -> Timing {
     let Timing { heartbeat, election, .. } = Timing::default();
     Timing { heartbeat: heartbeat * 100, election: election * 100, ..Timing::default() }
@@ -54,8 +55,9 @@ fn timing() -> Timing {
 /// Requests in flight for each shard: enough that its core never waits for work.
 pub const CLIENTS: usize = 512;
 
-/// Until clients know leaders and these are spread, and how long is measured then.
-const WARM_UP: Duration = Duration::from_secs(15);
+/// Until leaders are spread, then until clients know them, and how long is measured then.
+const SETTLING: Duration = Duration::from_secs(600);
+const WARM_UP: Duration = Duration::from_secs(30);
 const MEASURED: Duration = Duration::from_secs(20);
 
 /// Machines that the clients are on.
@@ -67,14 +69,22 @@ pub async fn measure(seed: u64, shards: u16, folder: &std::path::Path, trace: Tr
         config.packet_loss_rate = 0.0;
         config.send_latency = COSTS.latency.0..COSTS.latency.1;
     });
-    sim_cost::set(COSTS.apply, COSTS.log);
     let mut plan = Plan::registers(seed);
     (plan.shards, plan.loss) = (shards, 0.0);
     plan.timing = timing();
     let cluster = SimCluster::start(&plan, &folder.join("states"), &folder.join("synced"), &trace);
+    while !cluster.is_founded() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    sleep(SETTLING).await;
+    sim_cost::set(COSTS.apply, COSTS.log);
+    for number in cluster.seated() {
+        cluster.slow_disk(number, COSTS.commit);
+    }
     let (done, counter) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let each = CLIENTS * usize::from(shards) / usize::from(MACHINES);
-    let options = Options { limit: Duration::from_secs(60), attempt: Duration::from_secs(10) };
+    let Options { limit, attempt } = Options::default();
+    let options = Options { limit: limit * 100, attempt: attempt * 100 };
     for machine in 1..=MACHINES {
         let (done, counter) = (done.clone(), counter.clone());
         cluster.run_client(machine, options, move |client: Client| async move {
@@ -93,12 +103,6 @@ pub async fn measure(seed: u64, shards: u16, folder: &std::path::Path, trace: Tr
                 let _: Result<(), _> = one.await;
             }
         });
-    }
-    while !cluster.is_founded() {
-        sleep(Duration::from_millis(10)).await;
-    }
-    for number in cluster.seated() {
-        cluster.slow_disk(number, COSTS.commit);
     }
     sleep(WARM_UP).await;
     let before = done.load(Ordering::Relaxed);
