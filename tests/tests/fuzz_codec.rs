@@ -14,11 +14,11 @@ use aspen_core::{
 };
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
-    Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex, Name,
-    NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Read, Record,
-    Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest,
-    SessionId, ShardId, ShardStatus, Timestamp, Transact, Upload, Val, Value, Version, ViewId,
-    ViewInfo, WriteOp, decode, decode_vals, encode, encode_vals,
+    DryRun, Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
+    Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Pointed,
+    Queried, Query, Read, Record, Refused, Relation, ReplicaStatus, Request, RequestId, Response,
+    Revision, ScanRequest, SessionId, ShardId, ShardStatus, Timestamp, Transact, Upload, Val,
+    Value, Version, ViewId, ViewInfo, WriteOp, decode, decode_vals, encode, encode_vals,
 };
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
@@ -89,6 +89,8 @@ fn commands() -> Vec<Command> {
         Command::Call(call),
         Command::Upload(upload),
         Command::Tick,
+        Command::Point { name: Name::new("n").unwrap(), component: ComponentHash::new([7; 32]) },
+        Command::RemoveName { name: Name::new("n").unwrap() },
     ]
 }
 
@@ -124,6 +126,8 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Conflict { revision, conflicts: vec![conflict.clone(), conflict] },
         Outcome::Returned { revision, values, fuel, writes: 2 },
         Outcome::Uploaded { component: ComponentHash::new([7; 32]) },
+        Outcome::Pointed,
+        Outcome::NameRemoved { existed: true, components: 300 },
         Outcome::Ticked,
         Outcome::Prepared(Vote { ticket: 4, reads_hold: true, then: vec![], otherwise: vec![] }),
         Outcome::Decided(Decision::Abort),
@@ -154,7 +158,8 @@ fn requests() -> Vec<Request> {
         Request::Get { shard: SHARD, keys, reads: reads(), consistency },
         Request::Scan(scan),
         Request::Lease { shard: SHARD, lease: LeaseId::new(3) },
-        Request::Describe { name: Name::new("n").unwrap() },
+        Request::Describe { component: "n".parse().unwrap() },
+        Request::History { name: Name::new("n").unwrap() },
         Request::Place(PlacementChange::AddNode { address: "00@127.0.0.1:4000".into() }),
         Request::Place(PlacementChange::Move {
             shard: SHARD,
@@ -163,6 +168,15 @@ fn requests() -> Vec<Request> {
         }),
         Request::OpenView { shard: SHARD, range: KeyRange::prefix("k") },
         Request::CloseView { view: ViewId::new(300) },
+        Request::Query(Query {
+            shard: SHARD,
+            call: match commands().swap_remove(6) {
+                Command::Call(call) => call,
+                other => panic!("{other:?}"),
+            },
+            consistency: Consistency::Stale { max_age_ms: 300 },
+            dry_run: true,
+        }),
     ]);
     requests
 }
@@ -216,6 +230,21 @@ fn responses() -> Vec<Response> {
         Response::View(ViewInfo { view: ViewId::new(300), parts: vec![(SHARD, "a".into())] }),
         Response::ViewClosed,
         Response::Refused(Refused::ViewLost),
+        Response::Queried(Queried {
+            outcome: outcomes()[1].clone(),
+            dry_run: Some(DryRun {
+                reads: vec![(key("a"), Version::new(300))],
+                more_reads: 300,
+                writes: vec![WriteOp::Delete { key: key("b") }],
+                log: vec!["line".into()],
+            }),
+        }),
+        Response::History(vec![Pointed {
+            component: ComponentHash::new([7; 32]),
+            time: Timestamp::new(300),
+            caller: Caller::LOCAL,
+        }]),
+        Response::Refused(Refused::QueryWrites { key: key("a") }),
     ]
 }
 

@@ -83,9 +83,37 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show which components a name points to and pointed to, the newest first.
+    History {
+        /// The name.
+        name: String,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a name point to a component that is there already.
+    Alias {
+        /// The name, old or new.
+        name: String,
+        /// The component's hash, as `history` and `functions --json` print it.
+        component: String,
+    },
+    /// Let a name point to the component that it pointed to before.
+    Rollback {
+        /// The name.
+        name: String,
+        /// To this one of its history: the hash, or how it begins.
+        #[arg(long)]
+        to: Option<String>,
+    },
+    /// Remove a name with its history, and the components that no other name has or had.
+    Remove {
+        /// The name.
+        name: String,
+    },
     /// Show the functions of a component with their types.
     Describe {
-        /// The component's name.
+        /// The component's name, or sha256: and its hash.
         name: String,
         /// Print as JSON.
         #[arg(long)]
@@ -93,6 +121,8 @@ pub enum Command {
     },
     /// Call a function: it runs next to the data and is applied exactly once.
     Call(Call),
+    /// Run a function that only reads: no log entry, and any replica may answer with --stale.
+    Query(Query),
     /// Nodes, and where replicas are: show them, add, remove, move.
     #[command(subcommand)]
     Cluster(Cluster),
@@ -297,7 +327,7 @@ pub struct Build {
 /// `aspen call`
 #[derive(Debug, Args)]
 pub struct Call {
-    /// The component's name.
+    /// The component's name, or sha256: and its hash.
     pub name: String,
     /// The function.
     pub function: String,
@@ -310,6 +340,30 @@ pub struct Call {
     /// Let it touch keys of any shard: slower, for it commits as a transaction across shards.
     #[arg(long)]
     pub across: bool,
+    /// Change nothing: print the result, the keys that it reads with their versions, its writes and
+    /// its log lines.
+    #[arg(long, conflicts_with = "across")]
+    pub dry_run: bool,
+    /// Print result, fuel and revision as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `aspen query`
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The component's name, or sha256: and its hash.
+    pub name: String,
+    /// The function.
+    pub function: String,
+    /// Its arguments, as of `aspen call`.
+    pub args: Vec<String>,
+    /// A key of the shard that shall run it: the function sees keys of that shard alone.
+    #[arg(long)]
+    pub key: String,
+    /// A state this old will do (such as 5s): any replica may answer.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub stale: Option<Duration>,
     /// Print result, fuel and revision as JSON.
     #[arg(long)]
     pub json: bool,

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aspen_client::{CallError, Client, ConnectError, Options, RequestError, Ticket, WriteError};
-use aspen_core::{Refusal, Refused};
+use aspen_core::{GuestFault, Refusal, Refused};
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -41,8 +41,14 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Status(options) => status::run(client, options).await,
         Command::Upload { file, name } => functions::upload(client, file, name).await,
         Command::Functions { json } => functions::list(client, *json).await,
+        Command::History { name, json } => functions::history(client, name, *json).await,
+        Command::Alias { name, component } => functions::alias(client, name, component).await,
+        Command::Rollback { name, to } => functions::rollback(client, name, to.as_deref()).await,
+        Command::Remove { name } => functions::remove(client, name).await,
         Command::Describe { name, json } => functions::describe(client, name, *json).await,
+        Command::Call(options) if options.dry_run => functions::dry_run(client, options).await,
         Command::Call(options) => functions::call(client, options).await,
+        Command::Query(options) => functions::query(client, options).await,
         Command::Cluster(command) => cluster::run(client, command).await,
         Command::Dev(_) | Command::Node(_) | Command::New { .. } | Command::Build(_) => {
             unreachable!("main() runs these without a client")
@@ -114,6 +120,10 @@ impl From<CallError> for Failure {
             CallError::CallRequest { source } => source.into(),
             CallError::CallRefusal { refusal: Refusal::WrongShard { shard } } => {
                 let message = format!("{message} ({shard}): --key must live with the keys it uses");
+                Failure::Refused { message }
+            }
+            CallError::Faulted { fault: GuestFault::WrongShard { .. }, .. } => {
+                let message = format!("{message}; with --across it may touch keys of any shard");
                 Failure::Refused { message }
             }
             _ => Failure::Refused { message },

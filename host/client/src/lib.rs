@@ -33,15 +33,15 @@ pub mod wave;
 
 pub use aspen_core::{
     Actual, BuildError, Caller, Compare, ComponentHash, ComponentInfo, ComponentRef, ConflictError,
-    Consistency, Digest, Expectation, Expiry, Fuel, GuestFault, Item, Key, KeyRange, LeaseId,
-    LeaseInfo, Manifest, Name, Operation, OperationResult, Read, Record, Refusal, Relation,
-    ReplicaStatus, Revision, ScanToken, ScanTokenError, Timestamp, Transact, TransactionBuilder,
-    Val, Value, Version, WriteCommand, WriteOp,
+    Consistency, Digest, DryRun, Expectation, Expiry, Fuel, GuestFault, Item, Key, KeyRange,
+    LeaseId, LeaseInfo, Manifest, Name, Operation, OperationResult, Pointed, Read, Record, Refusal,
+    Relation, ReplicaStatus, Revision, ScanToken, ScanTokenError, Timestamp, Transact,
+    TransactionBuilder, Val, Value, Version, WriteCommand, WriteOp,
 };
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
 pub use client::{Client, Committed, Options, Written};
 pub use error::{CallError, ConnectError, Invalid, RequestError, TransactionError, WriteError};
-pub use functions::CallReply;
+pub use functions::{CallReply, DryRunReply, QueryReply};
 pub use leases::{Lease, after};
 pub use reads::{Records, stale};
 pub use scan::{SCAN_BUFFER_BYTES, Scan, ScanOptions, ScanPage};

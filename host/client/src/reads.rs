@@ -86,7 +86,7 @@ impl Client {
         }
     }
 
-    async fn ask_for(
+    pub(crate) async fn ask_for(
         &self,
         shard: ShardId,
         request: &Request,

@@ -11,6 +11,7 @@
 //! ```
 
 mod call;
+mod components;
 mod reads;
 mod transact;
 mod two_phase;
@@ -19,17 +20,18 @@ mod writer;
 use bytes::Bytes;
 
 use crate::codec::encode;
-use crate::command::{Command, Entry, Upload};
+use crate::command::{Command, Entry};
 use crate::defect::{Defect, is_planted};
 use crate::functions::Functions;
-use crate::ids::{Caller, ComponentHash, LeaseId, ShardId, Timestamp};
+use crate::ids::{Caller, LeaseId, ShardId, Timestamp};
 use crate::key::Key;
-use crate::limits::{COMPONENT_BYTES_MAX, COMPONENTS_MAX, EXPIRE_KEYS_MAX};
+use crate::limits::EXPIRE_KEYS_MAX;
 use crate::outcome::{ConflictError, Outcome, Refusal};
 use crate::route::ShardRouter;
 use crate::session::Known;
-use crate::state::{Alias, Fault, Header, Resident, State, View};
+use crate::state::{Fault, Header, Resident, State, View};
 use crate::transact::{Read, check_read_set};
+pub(crate) use call::evaluate;
 use writer::Writer;
 
 /// What applying one entry came to.
@@ -42,17 +44,26 @@ pub struct Applied {
 }
 
 /// Where and when an entry runs.
-struct Context {
-    shard: ShardId,
-    router: ShardRouter,
-    time: Timestamp,
-    seed: u64,
-    caller: Caller,
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// The shard.
+    pub shard: ShardId,
+    /// The map of all shards.
+    pub router: ShardRouter,
+    /// Entry time.
+    pub time: Timestamp,
+    /// Chance, from the entry.
+    pub seed: u64,
+    /// Who asked.
+    pub caller: Caller,
 }
 
 impl Context {
     /// Whether all keys live on this shard.
-    fn check_home<'a>(&self, mut keys: impl Iterator<Item = &'a Key>) -> Result<(), Refusal> {
+    pub(crate) fn check_home<'a>(
+        &self,
+        mut keys: impl Iterator<Item = &'a Key>,
+    ) -> Result<(), Refusal> {
         if self.router.shards() == 1 {
             return Ok(());
         }
@@ -191,12 +202,18 @@ fn run<S: State>(
         Command::OpenSession => Ok(open_session(state, context).into()),
         Command::Transact(transact) => transact::run(state, context, transact),
         Command::Call(call) => call::run(state, functions, context, call),
-        Command::Upload(upload) => run_upload(state, functions, context, upload),
+        Command::Upload(upload) => {
+            Ok(components::upload(state, functions, context, upload)?.into())
+        }
         Command::Tick => Ok(Outcome::Ticked.into()),
         Command::Prepare(prepare) => two_phase::prepare(state, context, prepare),
         Command::Decide(decide) => two_phase::decide(state, context, decide),
         Command::Finish(finish) => two_phase::finish(state, finish),
         Command::Forget(txns) => Ok(two_phase::forget(state, txns)),
+        Command::Point { name, component } => {
+            Ok(components::point(state, context, name, *component)?.into())
+        }
+        Command::RemoveName { name } => Ok(components::remove(state, name)?.into()),
     }
 }
 
@@ -207,29 +224,4 @@ fn open_session<S: State>(state: &mut S, context: &Context) -> Outcome {
     let sessions = &mut state.resident_mut().sessions;
     sessions.open(header.last_session, context.caller, context.time);
     Outcome::SessionOpened { session: header.last_session }
-}
-
-fn run_upload<S: State>(
-    state: &mut S,
-    functions: &dyn Functions,
-    context: &Context,
-    upload: &Upload,
-) -> Result<Effect, Fault> {
-    let Upload { name, bytes } = upload;
-    if bytes.len() > COMPONENT_BYTES_MAX {
-        return Ok(Refusal::ComponentTooLarge { bytes: bytes.len() as u64 }.into());
-    }
-    let component = ComponentHash::of(bytes);
-    if state.component(&component)?.is_none() {
-        let mut header = state.header();
-        if header.components as usize >= COMPONENTS_MAX {
-            return Ok(Refusal::TooManyComponents.into());
-        }
-        header.components += 1;
-        state.set_header(header);
-        state.set_component(&component, bytes)?;
-    }
-    state.set_alias(name, &Alias { component, uploaded: context.time })?;
-    functions.prepare(&component, bytes);
-    Ok(Outcome::Uploaded { component }.into())
 }

@@ -4,10 +4,13 @@
 //! [`crate::WriteCommand`] is how users say it. Serialized types: their field order and variant
 //! numbers are pinned by the golden vectors in `tests/codec.rs`; new variants go to the end.
 
+use std::fmt;
+use std::str::FromStr;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Caller, ComponentHash, Name, SessionId, Timestamp};
+use crate::ids::{Caller, ComponentHash, Name, NameError, SessionId, Timestamp};
 use crate::key::Key;
 use crate::limits::VALS_BYTES_MAX;
 use crate::outcome::Refusal;
@@ -61,6 +64,18 @@ pub enum Command {
     Finish(Finish),
     /// Every shard has done what was decided of these. Proposed by nodes.
     Forget(Vec<TxnId>),
+    /// Lets a name point to a component that is there.
+    Point {
+        /// The name, old or new.
+        name: Name,
+        /// The component.
+        component: ComponentHash,
+    },
+    /// Removes a name, and the components that no other name has or had.
+    RemoveName {
+        /// The name.
+        name: Name,
+    },
 }
 
 impl Command {
@@ -69,6 +84,7 @@ impl Command {
         match self {
             Command::OpenSession | Command::Transact(_) => true,
             Command::Call(_) | Command::Upload(_) => true,
+            Command::Point { .. } | Command::RemoveName { .. } => true,
             Command::Tick | Command::Prepare(_) => false,
             Command::Decide(_) | Command::Finish(_) | Command::Forget(_) => false,
         }
@@ -82,6 +98,34 @@ pub enum ComponentRef {
     Name(Name),
     /// This one and no other.
     Hash(ComponentHash),
+}
+
+/// Before the hash, in the text that names a component by it.
+const HASH_PREFIX: &str = "sha256:";
+
+impl FromStr for ComponentRef {
+    type Err = NameError;
+
+    /// A name, or `sha256:` and 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let Some(hash) = text.strip_prefix(HASH_PREFIX) else {
+            return Name::new(text).map(ComponentRef::Name);
+        };
+        match hash.parse() {
+            Ok(hash) => Ok(ComponentRef::Hash(hash)),
+            // What is wrong with it as a name is the colon.
+            Err(_) => Name::new(text).map(ComponentRef::Name),
+        }
+    }
+}
+
+impl fmt::Display for ComponentRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ComponentRef::Name(name) => write!(f, "{name}"),
+            ComponentRef::Hash(hash) => write!(f, "{HASH_PREFIX}{hash}"),
+        }
+    }
 }
 
 /// A function call.

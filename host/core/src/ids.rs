@@ -208,6 +208,25 @@ impl ComponentHash {
     }
 }
 
+/// A text is no [`ComponentHash`]: it is not 64 hexadecimal digits.
+#[derive(Debug, Snafu, PartialEq, Eq)]
+#[snafu(display("a component's hash has 64 hexadecimal digits"))]
+pub struct HashError;
+
+impl std::str::FromStr for ComponentHash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        let mut hash = [0; 32];
+        ensure!(text.len() == 64 && text.bytes().all(|c| c.is_ascii_hexdigit()), HashSnafu);
+        for (at, byte) in hash.iter_mut().enumerate() {
+            let digits = &text[2 * at..2 * at + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| HashError)?;
+        }
+        Ok(Self(hash))
+    }
+}
+
 impl fmt::Display for ComponentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(&self.0, f)

@@ -39,6 +39,7 @@ mod message;
 mod model;
 mod outcome;
 mod placement;
+mod query;
 mod read_ahead;
 mod route;
 mod scan_token;
@@ -51,7 +52,7 @@ mod two_phase;
 mod val;
 mod write_command;
 
-pub use apply::{Applied, apply, check_reads};
+pub use apply::{Applied, Context, apply, check_reads};
 pub use builder::{BuildError, TransactionBuilder};
 pub use codec::{CodecError, decode, encode};
 pub use command::{Call, Command, ComponentRef, Entry, RequestId, Upload};
@@ -59,27 +60,28 @@ pub use coordinator::{Action, Coordinator, Event, Reply, Split};
 pub use digest::{Digest, DigestBuilder};
 pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
 pub use ids::{
-    Caller, ComponentHash, Fuel, LeaseId, LogIndex, Name, NameError, NodeId, Revision, SessionId,
-    ShardId, Timestamp, Version, ViewId,
+    Caller, ComponentHash, Fuel, HashError, LeaseId, LogIndex, Name, NameError, NodeId, Revision,
+    SessionId, ShardId, Timestamp, Version, ViewId,
 };
 pub use key::{Key, KeyError, KeyRange, Value, ValueError};
 pub use lease::{LeaseChange, LeaseImage, Leases};
 pub use locks::{LockChange, Locks, Prepared};
 pub use message::{
-    ClusterInfo, ComponentInfo, Consistency, Item, LeaseInfo, Page, Refused, ReplicaStatus,
-    Request, Response, ScanRequest, ShardStatus, ViewInfo,
+    ClusterInfo, ComponentInfo, Consistency, DryRun, Item, LeaseInfo, Page, Queried, Query,
+    Refused, ReplicaStatus, Request, Response, ScanRequest, ShardStatus, ViewInfo,
 };
 pub use model::Model;
 pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, Refusal, Vote};
 pub use placement::{
     PLACEMENT_KEY, PlacedNode, Placement, PlacementChange, PlacementError, Replicas,
 };
+pub use query::query;
 pub use read_ahead::{Need, ReadAhead};
 pub use route::{ShardRouter, tag, tag_hash};
 pub use scan_token::{ScanToken, ScanTokenError};
 pub use session::{SessionChange, SessionImage, Sessions};
 pub use signature::{Field, FunctionSignature, Manifest, Type};
-pub use state::{Alias, Fault, Header, Record, Resident, ResidentChanges, State, View};
+pub use state::{Alias, Fault, Header, Pointed, Record, Resident, ResidentChanges, State, View};
 pub use tombstone::{TombstoneChange, Tombstones};
 pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};
 pub use two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, TxnId};

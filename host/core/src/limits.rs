@@ -57,6 +57,13 @@ pub const COMPONENT_BYTES_MAX: usize = 2 << 20;
 /// Components a shard keeps; one more upload is refused.
 pub const COMPONENTS_MAX: usize = 1000;
 
+/// Names of components that a shard keeps; one more is refused.
+pub const NAMES_MAX: usize = 1000;
+
+/// What a name pointed to, remembered with what it points to; the oldest is forgotten first, and its
+/// component removed unless another name has it.
+pub const ALIAS_HISTORY_MAX: usize = 32;
+
 /// Encoded arguments, or encoded result, of one call.
 pub const VALS_BYTES_MAX: usize = 1 << 20;
 
@@ -85,6 +92,9 @@ pub const SCAN_ENTRIES_MAX: usize = 1000;
 /// A function's page of a scan ends after the entry that passes this many bytes of keys and values,
 /// a client's before it (but holds one entry): at most this much plus one entry.
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
+
+/// Keys that a dry run names of those that the function looked at.
+pub const QUERY_READS_MAX: usize = 1024;
 
 /// Outcomes a session remembers: how many requests one client may have in flight on one shard.
 pub const SESSION_WINDOW: usize = 1024;

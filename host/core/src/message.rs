@@ -9,16 +9,17 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Call, Command, RequestId};
+use crate::command::{Call, Command, ComponentRef, RequestId};
 use crate::digest::Digest;
 use crate::ids::{
-    ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, ShardId, Timestamp, ViewId,
+    ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, ShardId, Timestamp, Version, ViewId,
 };
 use crate::key::{Key, KeyRange};
+use crate::outcome::Outcome;
 use crate::placement::{Placement, PlacementChange};
 use crate::signature::Manifest;
-use crate::state::Record;
-use crate::transact::{Read, Transact};
+use crate::state::{Pointed, Record};
+use crate::transact::{Read, Transact, WriteOp};
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,10 +58,10 @@ pub enum Request {
     },
     /// The names and components known. Leader only.
     Components,
-    /// The functions of the component that a name points to. Leader only.
+    /// The functions of a component. Leader only.
     Describe {
-        /// The name.
-        name: Name,
+        /// The component.
+        component: ComponentRef,
     },
     /// How this node and its replicas are.
     Status,
@@ -98,6 +99,27 @@ pub enum Request {
         /// The view.
         view: ViewId,
     },
+    /// Run a function and change nothing.
+    Query(Query),
+    /// What a name points to and pointed to. Leader only.
+    History {
+        /// The name.
+        name: Name,
+    },
+}
+
+/// A call that changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    /// The shard of the call's key.
+    pub shard: ShardId,
+    /// The call; its reads must be empty.
+    pub call: Call,
+    /// How old the state may be that it runs on.
+    pub consistency: Consistency,
+    /// It may write, nothing of which is kept, and the answer tells all it did. Otherwise a function
+    /// that writes is refused.
+    pub dry_run: bool,
 }
 
 /// How old the answer to a read may be.
@@ -176,6 +198,34 @@ pub enum Response {
     View(ViewInfo),
     /// To `CloseView`.
     ViewClosed,
+    /// To `Query`.
+    Queried(Queried),
+    /// To `History`: the oldest first.
+    History(Vec<Pointed>),
+}
+
+/// What a call came to that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queried {
+    /// What it would have come to as an entry. Its revision is that of the state if it wrote nothing,
+    /// else what its writes would have had.
+    pub outcome: Outcome,
+    /// What else it did; only of a dry run.
+    pub dry_run: Option<DryRun>,
+}
+
+/// Everything that a function did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRun {
+    /// The keys that it looked at and their versions, in order of keys; at most
+    /// [`crate::limits::QUERY_READS_MAX`].
+    pub reads: Vec<(Key, Version)>,
+    /// Reads of further keys.
+    pub more_reads: u64,
+    /// What it would have written, one per key, in order of keys.
+    pub writes: Vec<WriteOp>,
+    /// Lines that it logged.
+    pub log: Vec<String>,
 }
 
 /// Why a node did not do a request. Nothing was proposed, unless it says otherwise.
@@ -228,6 +278,11 @@ pub enum Refused {
     },
     /// This node does not hold the view: it was closed, not used for long, or the node restarted.
     ViewLost,
+    /// A query may not write, and the function did.
+    QueryWrites {
+        /// The first key in order of keys.
+        key: Key,
+    },
 }
 
 impl fmt::Display for Refused {
@@ -246,6 +301,9 @@ impl fmt::Display for Refused {
                 write!(f, "no replica of the shard is here, by the map of epoch {epoch}")
             }
             Self::ViewLost => write!(f, "the view is not there any more"),
+            Self::QueryWrites { key } => {
+                write!(f, "the function writes {key}, which a query may not: call it instead")
+            }
         }
     }
 }

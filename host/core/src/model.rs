@@ -4,6 +4,7 @@
 //! Leaves out durability and batches: every change is visible at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -16,7 +17,7 @@ use crate::state::{Alias, Fault, Header, Record, Resident, State, View};
 pub struct Model {
     records: BTreeMap<Key, Record>,
     components: BTreeMap<ComponentHash, Bytes>,
-    aliases: BTreeMap<Name, Alias>,
+    aliases: BTreeMap<Name, Arc<Alias>>,
     header: Header,
     resident: Resident,
 }
@@ -39,7 +40,12 @@ impl Model {
         assert_eq!(self.records.len() as u64, self.header.keys);
         assert_eq!(self.components.len() as u64, self.header.components);
         for (name, alias) in &self.aliases {
-            assert!(self.components.contains_key(&alias.component), "{name} points nowhere");
+            for pointed in &alias.history {
+                assert!(self.components.contains_key(&pointed.component), "{name} points nowhere");
+            }
+        }
+        for hash in self.components.keys() {
+            assert!(self.aliases.values().any(|alias| alias.mentions(hash)), "{hash} has no name");
         }
     }
 }
@@ -72,11 +78,11 @@ impl View for Model {
         Ok(self.components.get(hash).cloned())
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
         Ok(self.aliases.get(name).cloned())
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
         Ok(self.aliases.iter().map(|(name, alias)| (name.clone(), alias.clone())).collect())
     }
 }
@@ -97,8 +103,18 @@ impl State for Model {
         Ok(())
     }
 
-    fn set_alias(&mut self, name: &Name, alias: &Alias) -> Result<(), Fault> {
-        self.aliases.insert(name.clone(), alias.clone());
+    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), Fault> {
+        assert!(self.components.remove(hash).is_some(), "only present components are removed");
+        Ok(())
+    }
+
+    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), Fault> {
+        self.aliases.insert(name.clone(), alias);
+        Ok(())
+    }
+
+    fn remove_alias(&mut self, name: &Name) -> Result<(), Fault> {
+        assert!(self.aliases.remove(name).is_some(), "only present names are removed");
         Ok(())
     }
 

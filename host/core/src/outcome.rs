@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ComponentHash, Fuel, LeaseId, Revision, SessionId, ShardId, Timestamp, Version};
 use crate::key::Key;
 use crate::limits::{
-    COMPONENT_BYTES_MAX, COMPONENTS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX,
+    COMPONENT_BYTES_MAX, COMPONENTS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX, NAMES_MAX,
     PREPARED_MAX, RANGE_READ_KEYS_MAX, READS_BYTES_MAX, RESULTS_BYTES_MAX, TXN_BYTES_MAX,
     TXN_OPS_MAX, TXN_SHARDS_MAX, VALS_BYTES_MAX,
 };
@@ -86,6 +86,15 @@ pub enum Outcome {
     Decided(Decision),
     /// What was decided is done, or was before.
     Finished,
+    /// The name points to the component.
+    Pointed,
+    /// The name is gone, or was not there.
+    NameRemoved {
+        /// Whether it was there.
+        existed: bool,
+        /// Components that went with it.
+        components: u32,
+    },
 }
 
 /// What a shard says to a prepare that it accepts.
@@ -343,6 +352,8 @@ pub enum Refusal {
     },
     /// A range read of a transaction across shards does not lie on one shard.
     RangeAcrossShards,
+    /// The shard has as many names of components as it can.
+    TooManyNames,
 }
 
 impl Refusal {
@@ -377,6 +388,7 @@ impl fmt::Display for Refusal {
             Self::TooManyComponents => {
                 write!(f, "the shard has {COMPONENTS_MAX} components, no more fit")
             }
+            Self::TooManyNames => write!(f, "the shard has {NAMES_MAX} names, no more fit"),
             Self::WrongShard { shard } => write!(f, "the key lives on shard {shard}"),
             Self::LeaseUnknown { lease } => write!(f, "lease {lease} is unknown or over"),
             Self::TooManyLeases => write!(f, "the shard has {LEASES_MAX} leases, no more fit"),

@@ -14,6 +14,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -178,11 +179,11 @@ impl View for ReadAhead {
         Ok((*hash == self.component).then(|| self.code.clone()))
     }
 
-    fn alias(&self, _name: &Name) -> Result<Option<Alias>, Fault> {
+    fn alias(&self, _name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
         Ok(None)
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
         Ok(vec![])
     }
 }

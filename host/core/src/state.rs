@@ -4,12 +4,14 @@
 //! ([`crate::Model`]); tests hold them equal. An error from either is a fault of this machine: the
 //! replica stops, because going on would give another answer than its peers gave.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 
 use crate::digest::Digest;
-use crate::ids::{ComponentHash, LeaseId, Name, Revision, SessionId, Timestamp, Version};
+use crate::ids::{Caller, ComponentHash, LeaseId, Name, Revision, SessionId, Timestamp, Version};
 use crate::key::{Key, KeyRange, Value};
 use crate::lease::{LeaseChange, Leases};
 use crate::locks::{LockChange, Locks};
@@ -31,13 +33,34 @@ pub struct Record {
     pub lease: LeaseId,
 }
 
-/// What a name of a component points to.
+/// A name of components: what it points to, and what it pointed to before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alias {
+    /// The last is what it points to. At least one, at most [`crate::limits::ALIAS_HISTORY_MAX`].
+    pub history: Vec<Pointed>,
+}
+
+/// A name was pointed to a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointed {
     /// The component.
     pub component: ComponentHash,
-    /// Entry time of the upload that set it.
-    pub uploaded: Timestamp,
+    /// Entry time.
+    pub time: Timestamp,
+    /// Who did it.
+    pub caller: Caller,
+}
+
+impl Alias {
+    /// What it points to.
+    pub fn now(&self) -> &Pointed {
+        self.history.last().expect("a name always points to something")
+    }
+
+    /// Whether it points to a component, or did.
+    pub fn mentions(&self, component: &ComponentHash) -> bool {
+        self.history.iter().any(|pointed| pointed.component == *component)
+    }
 }
 
 /// A shard's few numbers, written with every batch of entries.
@@ -141,11 +164,16 @@ pub trait View {
     /// A component's bytes.
     fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault>;
 
+    /// Whether a component is there, without its bytes.
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+        Ok(self.component(hash)?.is_some())
+    }
+
     /// What a name points to.
-    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault>;
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault>;
 
     /// All names in order.
-    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault>;
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault>;
 }
 
 /// A shard's state, as `apply` changes it. Changes become visible to others, and durable, all at
@@ -160,8 +188,14 @@ pub trait State: View {
     /// Stores a component; storing it again changes nothing.
     fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), Fault>;
 
-    /// Points a name to a component.
-    fn set_alias(&mut self, name: &Name, alias: &Alias) -> Result<(), Fault>;
+    /// Removes a component; it exists.
+    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), Fault>;
+
+    /// Stores what a name points to and pointed to.
+    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), Fault>;
+
+    /// Removes a name; it exists.
+    fn remove_alias(&mut self, name: &Name) -> Result<(), Fault>;
 
     /// The numbers.
     fn header(&self) -> Header;

@@ -3,11 +3,12 @@
 
 use aspen_core::{
     Actual, Answer, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef,
-    ConflictError, Consistency, Decide, Decision, Digest, Entry, Expectation, Expiry, Finish, Fuel,
-    GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NodeId, Operation, OperationResult,
-    Outcome, Placement, Prepare, Read, Record, Refusal, Refused, Relation, ReplicaStatus, Request,
-    RequestId, Response, Revision, ScanRequest, SessionId, ShardId, ShardStatus, Timestamp,
-    Transact, TxnId, Upload, Value, Version, ViewId, ViewInfo, Vote, WriteOp, decode, encode,
+    ConflictError, Consistency, Decide, Decision, Digest, DryRun, Entry, Expectation, Expiry,
+    Finish, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NodeId, Operation,
+    OperationResult, Outcome, Placement, Prepare, Queried, Query, Read, Record, Refusal, Refused,
+    Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest, SessionId,
+    ShardId, ShardStatus, Timestamp, Transact, TxnId, Upload, Value, Version, ViewId, ViewInfo,
+    Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -236,6 +237,28 @@ fn scans_and_views_are_pinned() {
     check(Response::View(info), "020aac020102016e");
     check(Response::ViewClosed, "020b");
     check(Response::Refused(Refused::ViewLost), "020909");
+    let call = Call {
+        key: key("k"),
+        component: ComponentRef::Hash(ComponentHash::new([7; 32])),
+        function: "f".into(),
+        args: Bytes::from_static(b"a"),
+        reads: vec![],
+    };
+    let consistency = Consistency::Stale { max_age_ms: 300 };
+    let hash = "07".repeat(32);
+    check(
+        Request::Query(Query { shard, call, consistency, dry_run: true }),
+        &format!("020d02016b01{hash}016601610001ac0201"),
+    );
+    let did = DryRun {
+        reads: vec![(key("a"), Version::new(300))],
+        more_reads: 7,
+        writes: vec![WriteOp::Delete { key: key("b") }],
+        log: vec!["x".into()],
+    };
+    let queried = Queried { outcome: Outcome::Ticked, dry_run: Some(did) };
+    check(Response::Queried(queried), "020c0801010161ac020701010162010178");
+    check(Response::Refused(Refused::QueryWrites { key: key("a") }), "02090a0161");
 }
 
 #[test]

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Promises that the call happened at one moment, exactly once, as on one shard: its answer, also an
-//! error or a fault, is given only after its reads were found true together. It runs on a thread of
-//! its own with the stack that functions need, outside of apply, so it holds nobody up. Leaves out
-//! ranges that lie on several shards, and that a call never conflicts: it may, and is repeated.
+//! error or a fault, is given only after its reads were found true together. It runs outside of apply,
+//! so it holds nobody up. Leaves out ranges that lie on several shards, and that a call never
+//! conflicts: it may, and is repeated.
 
 use std::sync::Arc;
 
@@ -19,11 +19,10 @@ use aspen_core::{
     encode,
 };
 use aspen_net::PeerId;
-use aspen_store::spawn_worker;
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::beside::on_a_stack;
 use crate::limits::{ACROSS_WAIT, PREPARE_WAIT, READ_AHEAD_RUNS_MAX};
 use crate::node::ShardedRaftNode;
 use crate::participate::{Participated, Participation, ask};
@@ -122,7 +121,7 @@ async fn run(
     let found = home.reader.read(|view, header| {
         let component = match &call.component {
             ComponentRef::Hash(hash) => Some(*hash),
-            ComponentRef::Name(name) => view.alias(name)?.map(|alias| alias.component),
+            ComponentRef::Name(name) => view.alias(name)?.map(|alias| alias.now().component),
         };
         let Some(component) = component else { return Ok(None) };
         let code = view.component(&component)?;
@@ -160,23 +159,6 @@ async fn run(
         }
     }
     Err(Refusal::TooManyOperations { operations: READ_AHEAD_RUNS_MAX as u64 }.into())
-}
-
-/// Runs `work` on a thread with a stack for functions; in the simulation as a task.
-async fn on_a_stack<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refused> {
-    let failed = |reason: String| Refused::Failed { reason };
-    let (sender, done) = oneshot::channel();
-    let job = async move {
-        // Whoever asked may have gone.
-        let _: Result<(), T> = sender.send(work());
-    };
-    let worker = spawn_worker("aspen-across", aspen_functions::STACK_BYTES, job);
-    let worker = worker.map_err(|error| failed(format!("starting a thread: {error}")))?;
-    let done = done.await;
-    worker.join().await;
-    done.map_err(|_| failed("running a function panicked".into()))
 }
 
 /// Reads what a function misses, from the leader of its shard.

@@ -20,6 +20,7 @@
 
 mod access;
 mod balance;
+mod beside;
 mod call_across;
 mod config;
 mod divergence;
@@ -39,6 +40,7 @@ mod opening;
 mod participate;
 mod placement;
 mod pulse;
+mod query;
 mod raft_net;
 mod raft_serve;
 mod rate;

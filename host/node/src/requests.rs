@@ -7,10 +7,10 @@ use aspen_core::limits::{
     ENTRY_BYTES_MAX, READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX,
 };
 use aspen_core::{
-    Caller, ClusterInfo, Command, ComponentInfo, Consistency, Entry, Expectation, Fault, Header,
-    Item, Key, LeaseId, LeaseInfo, Locks, Name, Outcome, Page, Read, Refused, ReplicaStatus,
-    Request, RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, TxnId, Upload, Value,
-    View, ViewId, decode, encode,
+    Caller, ClusterInfo, Command, ComponentInfo, ComponentRef, Consistency, Entry, Expectation,
+    Fault, Header, Item, Key, LeaseId, LeaseInfo, Locks, Name, Outcome, Page, Pointed, Query, Read,
+    Refused, ReplicaStatus, Request, RequestId, Resident, Response, ScanRequest, ShardId,
+    Timestamp, TxnId, Upload, Value, View, ViewId, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use crate::limits::LOCKED_WAIT;
 use crate::node::ShardedRaftNode;
 use crate::open_view;
 use crate::placement;
+use crate::query;
 use crate::shard::{NotDone, Shard};
 use crate::two_phase::{self, locked_by};
 use crate::views;
@@ -55,7 +56,8 @@ async fn answer(
         Request::Get { .. } | Request::Scan(_) => read(node, request).await,
         Request::Lease { shard, lease } => self::lease(node, shard, lease).await,
         Request::Components => components(node).await,
-        Request::Describe { name } => describe(node, name).await,
+        Request::Describe { component } => describe(node, component).await,
+        Request::History { name } => history(node, name).await,
         Request::Place(change) => placement::change(node, change).await,
         Request::Across { shard, request, transact } => {
             two_phase::transact(node, from, shard, request, &transact).await
@@ -68,6 +70,7 @@ async fn answer(
             views::close_all(node, view);
             Ok(Response::ViewClosed)
         }
+        Request::Query(query) => query::query(node, from, query).await,
     }
 }
 
@@ -78,9 +81,10 @@ fn shard_of(request: &Request) -> Option<ShardId> {
         Request::Scan(ScanRequest { shard, .. }) | Request::Lease { shard, .. } => Some(*shard),
         Request::Across { shard, .. } | Request::CallAcross { shard, .. } => Some(*shard),
         Request::OpenView { shard, .. } => Some(*shard),
+        Request::Query(Query { shard, .. }) => Some(*shard),
         Request::CloseView { .. } => None,
         Request::Cluster | Request::Status | Request::Place(_) => None,
-        Request::Components | Request::Describe { .. } => None,
+        Request::Components | Request::Describe { .. } | Request::History { .. } => None,
     }
 }
 
@@ -127,7 +131,7 @@ pub fn refused(not_done: NotDone) -> Refused {
     }
 }
 
-fn failed(fault: Fault) -> Refused {
+pub fn failed(fault: Fault) -> Refused {
     let cause = std::error::Error::source(&fault).map(|cause| cause.to_string());
     Refused::Failed { reason: format!("{fault}: {}", cause.unwrap_or_default()) }
 }
@@ -407,10 +411,10 @@ async fn components(node: &ShardedRaftNode) -> Result<Response, Refused> {
     let shard = find(node, ShardId::new(0))?;
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     let read = shard.reader.read(|view, _| {
-        let info = |(name, alias): (Name, aspen_core::Alias)| {
-            let bytes = view.component(&alias.component)?.map_or(0, |bytes| bytes.len() as u64);
-            let (component, uploaded) = (alias.component, alias.uploaded);
-            Ok(ComponentInfo { name, component, bytes, uploaded })
+        let info = |(name, alias): (Name, Arc<aspen_core::Alias>)| {
+            let Pointed { component, time, .. } = *alias.now();
+            let bytes = view.component(&component)?.map_or(0, |bytes| bytes.len() as u64);
+            Ok(ComponentInfo { name, component, bytes, uploaded: time })
         };
         let all = view.aliases()?.into_iter().map(info).collect::<Result<_, Fault>>()?;
         Ok(Response::Components(all))
@@ -418,15 +422,26 @@ async fn components(node: &ShardedRaftNode) -> Result<Response, Refused> {
     read.map_err(failed)
 }
 
-async fn describe(node: &ShardedRaftNode, name: Name) -> Result<Response, Refused> {
+async fn history(node: &ShardedRaftNode, name: Name) -> Result<Response, Refused> {
+    let shard = find(node, ShardId::new(0))?;
+    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
+    let alias = shard.reader.read(|view, _| view.alias(&name)).map_err(failed)?;
+    let not_found = || Refused::NotFound { what: format!("component {name}") };
+    Ok(Response::History(alias.ok_or_else(not_found)?.history.clone()))
+}
+
+async fn describe(node: &ShardedRaftNode, component: ComponentRef) -> Result<Response, Refused> {
     let shard = find(node, ShardId::new(0))?;
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     let found = shard.reader.read(|view, _| {
-        let Some(alias) = view.alias(&name)? else { return Ok(None) };
-        view.component(&alias.component)
+        let hash = match &component {
+            ComponentRef::Hash(hash) => Some(*hash),
+            ComponentRef::Name(name) => view.alias(name)?.map(|alias| alias.now().component),
+        };
+        hash.map_or(Ok(None), |hash| view.component(&hash))
     });
     let Some(bytes) = found.map_err(failed)? else {
-        return Err(Refused::NotFound { what: format!("component {name}") });
+        return Err(Refused::NotFound { what: format!("component {component}") });
     };
     let checked = off_async(move || aspen_functions::check(&bytes)).await;
     match checked {

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use aspen_core::{
-    Alias, ComponentHash, Digest, Fault, Header, Key, KeyRange, Name, Record, Resident, State, View,
+    Alias, ComponentHash, Digest, Fault, Header, Key, KeyRange, Name, Pointed, Record, Resident,
+    State, View,
 };
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -50,7 +51,7 @@ pub struct BufferedState {
     /// What this batch read from the file: a function reads a key, then the commit does.
     read: RefCell<ReadCache>,
     /// What names point to, as of this batch.
-    names: RefCell<BTreeMap<Name, Alias>>,
+    names: RefCell<BTreeMap<Name, Arc<Alias>>>,
     progress: Progress,
     membership: StoredMembership,
     resident: Resident,
@@ -197,7 +198,11 @@ impl View for BufferedState {
         self.overlay()?.component(hash)
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+        self.overlay()?.has_component(hash)
+    }
+
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
         if let Some(alias) = self.names.borrow().get(name) {
             return Ok(Some(alias.clone()));
         }
@@ -212,7 +217,7 @@ impl View for BufferedState {
         Ok(alias)
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
         self.overlay()?.aliases()
     }
 }
@@ -233,14 +238,28 @@ impl State for BufferedState {
 
     fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), Fault> {
         self.unwritten_bytes += bytes.len() + OVERHEAD_BYTES;
-        self.batch.components.insert(*hash, bytes.clone());
+        self.batch.components.insert(*hash, Some(bytes.clone()));
         Ok(())
     }
 
-    fn set_alias(&mut self, name: &Name, alias: &Alias) -> Result<(), Fault> {
+    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), Fault> {
+        self.unwritten_bytes += OVERHEAD_BYTES;
+        self.batch.components.insert(*hash, None);
+        Ok(())
+    }
+
+    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), Fault> {
+        let history = alias.history.len() * size_of::<Pointed>();
+        self.unwritten_bytes += name.as_str().len() + history + OVERHEAD_BYTES;
+        self.names.get_mut().remove(name);
+        self.batch.aliases.insert(name.clone(), Some(alias));
+        Ok(())
+    }
+
+    fn remove_alias(&mut self, name: &Name) -> Result<(), Fault> {
         self.unwritten_bytes += name.as_str().len() + OVERHEAD_BYTES;
         self.names.get_mut().remove(name);
-        self.batch.aliases.insert(name.clone(), alias.clone());
+        self.batch.aliases.insert(name.clone(), None);
         Ok(())
     }
 

@@ -23,8 +23,10 @@ use bytes::Bytes;
 pub struct Layer {
     /// `None`: deleted.
     pub records: BTreeMap<Key, Option<Record>>,
-    pub components: BTreeMap<ComponentHash, Bytes>,
-    pub aliases: BTreeMap<Name, Alias>,
+    /// `None`: removed.
+    pub components: BTreeMap<ComponentHash, Option<Bytes>>,
+    /// `None`: removed.
+    pub aliases: BTreeMap<Name, Option<Arc<Alias>>>,
 }
 
 impl Layer {

@@ -60,7 +60,7 @@ pub use live::Status;
 pub use log::{Log, ShardLog};
 pub use pinned::{Gate, PinnedView};
 pub use reader::StateReader;
-pub use runtime::{APPLY_STACK_BYTES, Runtime, Worker, spawn_worker};
+pub use runtime::{APPLY_STACK_BYTES, Pool, Runtime, Worker};
 pub use snapshot_transfer::{SnapshotFile, SnapshotReceiver};
 pub use state_machine::{SnapshotBuilder, StateConfig, StateMachine};
 pub use types::{

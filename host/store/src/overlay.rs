@@ -5,6 +5,7 @@
 //! already, but none that are newer. Leaves out who sees to that (`reader.rs`, `buffer.rs`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aspen_core::{Alias, ComponentHash, Fault, Key, KeyRange, Name, Record, View};
 use bytes::Bytes;
@@ -78,23 +79,35 @@ impl View for OverlayView<'_> {
 
     fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
         match self.newest_first().find_map(|layer| layer.components.get(hash)) {
-            Some(bytes) => Ok(Some(bytes.clone())),
+            Some(bytes) => Ok(bytes.clone()),
             None => SqliteView(self.db).component(hash),
         }
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+        match self.newest_first().find_map(|layer| layer.components.get(hash)) {
+            Some(bytes) => Ok(bytes.is_some()),
+            None => SqliteView(self.db).has_component(hash),
+        }
+    }
+
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
         match self.newest_first().find_map(|layer| layer.aliases.get(name)) {
-            Some(alias) => Ok(Some(alias.clone())),
+            Some(alias) => Ok(alias.clone()),
             None => SqliteView(self.db).alias(name),
         }
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
-        let mut aliases: BTreeMap<Name, Alias> =
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+        let mut aliases: BTreeMap<Name, Arc<Alias>> =
             SqliteView(self.db).aliases()?.into_iter().collect();
         for layer in self.layers.oldest_first().chain(self.batch) {
-            aliases.extend(layer.aliases.iter().map(|(name, alias)| (name.clone(), alias.clone())));
+            for (name, alias) in &layer.aliases {
+                match alias {
+                    Some(alias) => aliases.insert(name.clone(), alias.clone()),
+                    None => aliases.remove(name),
+                };
+            }
         }
         Ok(aliases.into_iter().collect())
     }

@@ -19,7 +19,7 @@ pub type Runtime = openraft_rt_tokio::TokioRuntime;
 #[cfg(madsim)]
 pub type Runtime = crate::sim_runtime::SimRuntime;
 
-/// Stack of the threads that apply, in bytes: functions run on it.
+/// Stack of the threads that apply, or run beside it, in bytes: functions run on it.
 pub const APPLY_STACK_BYTES: usize = 18 << 20;
 
 /// Stack of the threads that write states down: SQLite's, which recurses little.
@@ -34,6 +34,8 @@ pub enum Pool {
     Apply,
     /// States are written down.
     Flush,
+    /// Functions run beside the log.
+    Beside,
 }
 
 /// A running worker. Dropping it waits for its end (in production), so whatever makes it end, such
@@ -118,9 +120,11 @@ mod real {
         fn threads(self) -> &'static Mutex<Option<runtime::Runtime>> {
             static APPLY: Mutex<Option<runtime::Runtime>> = Mutex::new(None);
             static FLUSH: Mutex<Option<runtime::Runtime>> = Mutex::new(None);
+            static BESIDE: Mutex<Option<runtime::Runtime>> = Mutex::new(None);
             match self {
                 Pool::Apply => &APPLY,
                 Pool::Flush => &FLUSH,
+                Pool::Beside => &BESIDE,
             }
         }
 
@@ -128,6 +132,7 @@ mod real {
             let (name, stack_bytes) = match self {
                 Pool::Apply => ("aspen-apply", APPLY_STACK_BYTES),
                 Pool::Flush => ("aspen-flush", FLUSH_STACK_BYTES),
+                Pool::Beside => ("aspen-beside", APPLY_STACK_BYTES),
             };
             // Twice the cores, for some wait for the disk.
             let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -144,7 +149,7 @@ mod real {
             let waits_for_itself = match self.runs {
                 Runs::Alone(thread) => thread == thread::current().id(),
                 Runs::Among(Pool::Apply) => POOL.get().is_some(),
-                Runs::Among(Pool::Flush) => POOL.get() == Some(Pool::Flush),
+                Runs::Among(pool) => POOL.get() == Some(pool),
             };
             if !waits_for_itself {
                 // A panic was already reported by the panic hook and by every unanswered job.

@@ -31,7 +31,7 @@ const APPLICATION_ID: i32 = 0x4153_504e;
 
 /// Form of the tables: 2 since there are leases and tombstones, 3 since rows have checksums, 4
 /// since there are transactions across shards.
-const FORM: i32 = 4;
+const FORM: i32 = 5;
 
 /// SQLite's page cache of the writing connection, and of the one that apply reads through.
 const PAGE_CACHE_KIB: i32 = 16 << 10;
@@ -51,8 +51,8 @@ const TABLES: &str = "
     CREATE TABLE prepared (txn BLOB PRIMARY KEY, row BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE decision (txn BLOB PRIMARY KEY, row BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE component (hash BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
-    CREATE TABLE alias (name TEXT PRIMARY KEY, component BLOB NOT NULL,
-        uploaded INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE alias (name TEXT PRIMARY KEY, row BLOB NOT NULL,
+        sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE session (id INTEGER PRIMARY KEY, owner BLOB NOT NULL, used INTEGER NOT NULL,
         floor INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE outcome (id INTEGER PRIMARY KEY, outcomes BLOB NOT NULL,

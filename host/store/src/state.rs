@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aspen_core::{
-    Alias, ComponentHash, Key, KeyRange, Name, Record, Resident, ResidentChanges, Timestamp,
+    Alias, ComponentHash, Key, KeyRange, Name, Record, Resident, ResidentChanges, Timestamp, encode,
 };
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -137,10 +137,10 @@ impl SqliteState {
         }
         for layer in layers.oldest_first() {
             for (hash, bytes) in &layer.components {
-                self.set_component(hash, bytes)?;
+                self.write_component(hash, bytes.as_ref())?;
             }
             for (name, alias) in &layer.aliases {
-                self.set_alias(name, alias)?;
+                self.write_alias(name, alias.as_deref())?;
             }
         }
         self.resident_store.store(&self.db, resident)?;
@@ -169,17 +169,40 @@ impl SqliteState {
         remove.execute([key.as_bytes()]).map(|_| ())
     }
 
-    fn set_component(&self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), rusqlite::Error> {
-        let sql = "INSERT OR IGNORE INTO component VALUES (?1, ?2)";
-        self.db.prepare_cached(sql)?.execute((hash.as_bytes(), &bytes[..])).map(|_| ())
+    /// Stores a component, or removes it.
+    fn write_component(
+        &self,
+        hash: &ComponentHash,
+        bytes: Option<&Bytes>,
+    ) -> Result<(), rusqlite::Error> {
+        let written = match bytes {
+            Some(bytes) => {
+                let sql = "INSERT OR IGNORE INTO component VALUES (?1, ?2)";
+                self.db.prepare_cached(sql)?.execute((hash.as_bytes(), &bytes[..]))
+            }
+            None => {
+                let sql = "DELETE FROM component WHERE hash = ?1";
+                self.db.prepare_cached(sql)?.execute([hash.as_bytes()])
+            }
+        };
+        written.map(|_| ())
     }
 
-    fn set_alias(&self, name: &Name, alias: &Alias) -> Result<(), rusqlite::Error> {
-        let sql = "INSERT OR REPLACE INTO alias VALUES (?1, ?2, ?3, ?4)";
-        let uploaded = alias.uploaded.get().cast_signed();
-        let sum = alias_sum(name.as_str(), alias);
-        let values = (name.as_str(), alias.component.as_bytes(), uploaded, sum);
-        self.db.prepare_cached(sql)?.execute(values).map(|_| ())
+    /// Stores a name, or removes it.
+    fn write_alias(&self, name: &Name, alias: Option<&Alias>) -> Result<(), rusqlite::Error> {
+        let written = match alias {
+            Some(alias) => {
+                let (sql, row) =
+                    ("INSERT OR REPLACE INTO alias VALUES (?1, ?2, ?3)", encode(alias));
+                let sum = alias_sum(name.as_str(), &row);
+                self.db.prepare_cached(sql)?.execute((name.as_str(), &row[..], sum))
+            }
+            None => {
+                let sql = "DELETE FROM alias WHERE name = ?1";
+                self.db.prepare_cached(sql)?.execute([name.as_str()])
+            }
+        };
+        written.map(|_| ())
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), StoreError> {

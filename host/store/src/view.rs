@@ -3,9 +3,11 @@
 //! Promises the order and the content that [`aspen_core::Model`] has. Whoever owns the connection
 //! holds a transaction, so that all reads are of one revision.
 
+use std::sync::Arc;
+
 use aspen_core::{
-    Alias, ComponentHash, Fault, Key, KeyRange, LeaseId, Name, Record, Revision, Timestamp, Value,
-    Version, View,
+    Alias, ComponentHash, Fault, Key, KeyRange, LeaseId, Name, Record, Revision, Value, Version,
+    View, decode,
 };
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
@@ -101,9 +103,17 @@ impl View for SqliteView<'_> {
         }
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
-        let get = || -> Read<Option<Alias>> {
-            let sql = "SELECT name, component, uploaded, sum FROM alias WHERE name = ?1";
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+        let get = || {
+            let mut statement = self.0.prepare_cached("SELECT 1 FROM component WHERE hash = ?1")?;
+            statement.exists([hash.as_bytes()])
+        };
+        get().map_err(|error: rusqlite::Error| Fault::new("looking for a component", error))
+    }
+
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
+        let get = || -> Read<Option<Arc<Alias>>> {
+            let sql = "SELECT name, row, sum FROM alias WHERE name = ?1";
             let mut statement = self.0.prepare_cached(sql)?;
             let read = |row: &Row<'_>| alias(row).map(|(_, alias)| alias);
             statement.query_row([name.as_str()], read).optional()
@@ -111,9 +121,9 @@ impl View for SqliteView<'_> {
         get().map_err(|error| Fault::new("reading a name", error))
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
-        let list = || -> Read<Vec<(Name, Alias)>> {
-            let sql = "SELECT name, component, uploaded, sum FROM alias ORDER BY name";
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+        let list = || -> Read<Vec<(Name, Arc<Alias>)>> {
+            let sql = "SELECT name, row, sum FROM alias ORDER BY name";
             let mut statement = self.0.prepare_cached(sql)?;
             let rows = statement.query_map([], alias)?;
             rows.collect()
@@ -147,17 +157,16 @@ fn blob(value: ValueRef<'_>) -> Read<&[u8]> {
     Ok(value.as_blob()?)
 }
 
-fn alias(row: &Row<'_>) -> Read<(Name, Alias)> {
-    let name: String = row.get(0)?;
-    let component = ComponentHash::new(row.get(1)?);
-    let alias = Alias { component, uploaded: Timestamp::new(number(row, 2)?) };
-    compare(row, 3, &alias_sum(&name, &alias))?;
-    Ok((Name::new(name).map_err(|error| damaged(0, error))?, alias))
+fn alias(row: &Row<'_>) -> Read<(Name, Arc<Alias>)> {
+    let (name, bytes): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    compare(row, 2, &alias_sum(&name, &bytes))?;
+    let alias = decode(&bytes).map_err(|error| damaged(1, error))?;
+    Ok((Name::new(name).map_err(|error| damaged(0, error))?, Arc::new(alias)))
 }
 
 /// The checksum of a name's row.
-pub fn alias_sum(name: &str, alias: &Alias) -> i64 {
-    sum(&[name.as_bytes(), alias.component.as_bytes()], &[alias.uploaded.get()])
+pub fn alias_sum(name: &str, bytes: &[u8]) -> i64 {
+    sum(&[name.as_bytes(), bytes], &[])
 }
 
 /// A number of 64 bits, stored bit by bit.

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use aspen_client::{Client, wave};
+use aspen_client::{
+    CallReply, Client, ComponentHash, Consistency, DryRun, Pointed, Val, WriteOp, stale, wave,
+};
 use serde_json::{Value as Json, json};
 
-use crate::cli::Call;
-use crate::commands::print::say;
+use crate::cli::{Call, Query};
+use crate::commands::print::{bytes_json, say, time as print_time};
 use crate::failure::Failure;
 
 /// `aspen upload`
@@ -38,6 +40,64 @@ pub async fn list(client: &Client, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// `aspen history`
+pub async fn history(client: &Client, name: &str, as_json: bool) -> Result<(), Failure> {
+    let history = client.history(name).await?;
+    for (at, pointed) in history.iter().enumerate().rev() {
+        let Pointed { component, time, caller } = pointed;
+        let is_now = at + 1 == history.len();
+        if as_json {
+            say(&json!({
+                "component": component.to_string(), "since_ms": time.get(), "now": is_now,
+                "caller": caller.to_string(),
+            })
+            .to_string())?;
+        } else {
+            let mark = if is_now { "now" } else { "   " };
+            let time = print_time(*time);
+            say(&format!("{mark} {component}  since {time}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// `aspen alias`
+pub async fn alias(client: &Client, name: &str, component: &str) -> Result<(), Failure> {
+    let hash = component.strip_prefix("sha256:").unwrap_or(component).parse::<ComponentHash>();
+    let hash = hash.map_err(|error| Failure::Usage { message: error.to_string() })?;
+    client.point(name, hash).await?;
+    say(&format!("{name} is now {hash}"))
+}
+
+/// `aspen rollback`
+pub async fn rollback(client: &Client, name: &str, to: Option<&str>) -> Result<(), Failure> {
+    let history = client.history(name).await?;
+    let now = history.last().expect("the client checks it").component;
+    let mut before = history.iter().rev().map(|pointed| pointed.component);
+    let wanted = to.map(|to| to.strip_prefix("sha256:").unwrap_or(to));
+    let found = match wanted {
+        None => before.find(|component| *component != now),
+        Some(start) => before.find(|component| component.to_string().starts_with(start)),
+    };
+    let Some(component) = found else {
+        let message = match wanted {
+            None => format!("{name} was never anything else"),
+            Some(start) => format!("{name} was never {start}; see: aspen history {name}"),
+        };
+        return Err(Failure::Refused { message });
+    };
+    client.point(name, component).await?;
+    say(&format!("{name} is now {component}, it was {now}"))
+}
+
+/// `aspen remove`
+pub async fn remove(client: &Client, name: &str) -> Result<(), Failure> {
+    match client.remove_name(name).await? {
+        true => say(&format!("{name} is removed")),
+        false => Err(Failure::Refused { message: format!("{name}: not found") }),
+    }
+}
+
 /// `aspen describe`
 pub async fn describe(client: &Client, name: &str, as_json: bool) -> Result<(), Failure> {
     let manifest = client.describe(name).await?;
@@ -67,7 +127,88 @@ pub async fn describe(client: &Client, name: &str, as_json: bool) -> Result<(), 
 
 /// `aspen call`
 pub async fn call(client: &Client, options: &Call) -> Result<(), Failure> {
-    let Call { name, function, args, key, across, json } = options;
+    let Call { name, function, args, key, across, json, .. } = options;
+    let args = parse(client, name, function, args).await?;
+    let reply = match across {
+        true => client.call_across(name, function, key, &args).await?,
+        false => client.call(name, function, key, &args).await?,
+    };
+    if *json {
+        return say(&reply_json(&reply).to_string());
+    }
+    reply.value.as_ref().map_or(Ok(()), |value| say(&wave::print(value)))
+}
+
+/// `aspen call --dry-run`
+pub async fn dry_run(client: &Client, options: &Call) -> Result<(), Failure> {
+    let Call { name, function, args, key, json, .. } = options;
+    let args = parse(client, name, function, args).await?;
+    let ran = client.dry_run(name, function, key, &args).await?;
+    let DryRun { reads, more_reads, writes, log } = &ran.did;
+    if *json {
+        let reads: Vec<Json> = reads
+            .iter()
+            .map(|(key, version)| {
+                json!({ "key": bytes_json(key.as_bytes()), "version": version.get() })
+            })
+            .collect();
+        let writes: Vec<Json> = writes.iter().map(write_json).collect();
+        let (reply, error) = match &ran.reply {
+            Ok(reply) => (reply_json(reply), Json::Null),
+            Err(error) => (Json::Null, json!(error.to_string())),
+        };
+        say(&json!({
+            "reply": reply, "error": error, "reads": reads, "more_reads": more_reads,
+            "writes": writes, "log": log,
+        })
+        .to_string())?;
+        return ran.reply.map(|_| ()).map_err(Failure::from);
+    }
+    for (key, version) in reads {
+        match version.get() {
+            0 => say(&format!("read    {key}: absent"))?,
+            version => say(&format!("read    {key}: version {version}"))?,
+        }
+    }
+    if *more_reads > 0 {
+        say(&format!("read    {more_reads} times further keys"))?;
+    }
+    for write in writes {
+        say(&match write {
+            WriteOp::Set { key, value, .. } => {
+                format!("set     {key} to {}", value.as_bytes().escape_ascii())
+            }
+            WriteOp::Delete { key } => format!("delete  {key}"),
+            WriteOp::Expire { key, .. } => format!("expire  {key}"),
+        })?;
+    }
+    log.iter().try_for_each(|line| say(&format!("log     {line}")))?;
+    let reply = ran.reply?;
+    say(&format!("fuel    {}", reply.fuel.get()))?;
+    reply.value.as_ref().map_or(Ok(()), |value| say(&format!("result  {}", wave::print(value))))
+}
+
+/// `aspen query`
+pub async fn query(client: &Client, options: &Query) -> Result<(), Failure> {
+    let Query { name, function, args, key, stale: max_age, json } = options;
+    let args = parse(client, name, function, args).await?;
+    let consistency = max_age.map_or(Consistency::Linearizable, stale);
+    let reply = client.query(name, function, key, &args, consistency).await?;
+    let value = reply.value.as_ref().map(wave::print);
+    if *json {
+        let (revision, fuel) = (reply.revision.get(), reply.fuel.get());
+        return say(&json!({ "value": value, "revision": revision, "fuel": fuel }).to_string());
+    }
+    value.map_or(Ok(()), |value| say(&value))
+}
+
+/// Arguments as the function wants them.
+async fn parse(
+    client: &Client,
+    name: &str,
+    function: &str,
+    args: &[String],
+) -> Result<Vec<Val>, Failure> {
     let manifest = client.describe(name).await?;
     let found = manifest.functions.iter().find(|candidate| candidate.name == *function);
     let Some(signature) = found else {
@@ -75,19 +216,21 @@ pub async fn call(client: &Client, options: &Call) -> Result<(), Failure> {
         let message = format!("{name} has no function {function}; it has: {}", names.join(", "));
         return Err(Failure::Refused { message });
     };
-    let args = wave::parse_args(signature, args)
-        .map_err(|error| Failure::Usage { message: error.to_string() })?;
-    let reply = match across {
-        true => client.call_across(name, function, key, &args).await?,
-        false => client.call(name, function, key, &args).await?,
-    };
-    let value = reply.value.as_ref().map(wave::print);
-    if *json {
-        return say(&json!({
-            "value": value, "revision": reply.revision.get(), "fuel": reply.fuel.get(),
-            "writes": reply.writes,
-        })
-        .to_string());
+    wave::parse_args(signature, args).map_err(|error| Failure::Usage { message: error.to_string() })
+}
+
+fn reply_json(reply: &CallReply) -> Json {
+    json!({
+        "value": reply.value.as_ref().map(wave::print), "revision": reply.revision.get(),
+        "fuel": reply.fuel.get(), "writes": reply.writes,
+    })
+}
+
+fn write_json(write: &WriteOp) -> Json {
+    let key = bytes_json(write.key().as_bytes());
+    match write {
+        WriteOp::Set { value, .. } => json!({ "set": key, "value": bytes_json(value.as_bytes()) }),
+        WriteOp::Delete { .. } => json!({ "delete": key }),
+        WriteOp::Expire { .. } => json!({ "expire": key }),
     }
-    value.map_or(Ok(()), |value| say(&value))
 }

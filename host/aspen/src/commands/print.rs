@@ -2,8 +2,10 @@
 
 use std::io::Write;
 
-use aspen_client::{Key, Record};
+use aspen_client::{Key, Record, Timestamp};
 use serde_json::{Value as Json, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::failure::Failure;
 
@@ -34,6 +36,14 @@ pub fn size(bytes: u64) -> String {
         10_000..10_000_000 => format!("{} kB", bytes / 1000),
         _ => format!("{} MB", bytes / 1_000_000),
     }
+}
+
+/// Milliseconds since 1970 as date and time in UTC, RFC 3339; as a number if they are out of range.
+pub fn time(time: Timestamp) -> String {
+    let seconds = i64::try_from(time.get() / 1000).ok();
+    let time_of =
+        |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok();
+    seconds.and_then(time_of).unwrap_or_else(|| format!("{} ms", time.get()))
 }
 
 /// Text as text; bytes that are none as `{"hex": "..."}`.

@@ -1,4 +1,4 @@
-//! Applying a function call: as a transaction whose writes a guest computes.
+//! Applying a function call: as a transaction whose writes a guest computes; and running one.
 
 use crate::apply::two_phase::Guarded;
 use crate::apply::writer::Writer;
@@ -6,10 +6,10 @@ use crate::apply::{Context, Effect, reads};
 use crate::codec::encode;
 use crate::command::{Call, ComponentRef};
 use crate::functions::{CallEnd, CallInput, CallResult, Functions};
-use crate::ids::ComponentHash;
-use crate::outcome::Outcome;
-use crate::outcome::Refusal;
-use crate::state::{Fault, State};
+use crate::ids::{ComponentHash, Revision};
+use crate::locks::Locks;
+use crate::outcome::{Outcome, Refusal};
+use crate::state::{Fault, State, View};
 use crate::transact::read_keys;
 
 /// Runs one call.
@@ -34,30 +34,11 @@ pub fn run<S: State>(
         }
         Ok(_) => {}
     }
-    let Some(component) = resolve(state, &call.component)? else {
-        return Ok(Refusal::ComponentUnknown.into());
-    };
-    let input = CallInput {
-        component,
-        function: &call.function,
-        args: &call.args,
-        shard: context.shard,
-        router: context.router,
-        revision: revision.next(),
-        time: context.time,
-        seed: context.seed,
-        caller: context.caller,
-    };
-    let called = match state.resident().locks.is_free() {
-        true => functions.call(state.view(), &input)?,
-        false => {
-            let view = Guarded::new(state.view(), &state.resident().locks);
-            let called = functions.call(&view, &input)?;
-            if let Some(by) = view.met(&called.writes) {
-                return Ok(Refusal::Locked { by }.into());
-            }
-            called
-        }
+    let locks = &state.resident().locks;
+    let called = evaluate(state.view(), locks, functions, context, revision.next(), call)?;
+    let called = match called {
+        Ok(called) => called,
+        Err(refusal) => return Ok(refusal.into()),
     };
     let CallResult { end, fuel, writes, log } = called;
     let outcome = match end {
@@ -78,9 +59,37 @@ pub fn run<S: State>(
     Ok(Effect::Answer { outcome, log })
 }
 
-fn resolve<S: State>(state: &S, component: &ComponentRef) -> Result<Option<ComponentHash>, Fault> {
+/// Runs the function; `revision` is what its writes will have. Changes nothing.
+pub(crate) fn evaluate(
+    view: &dyn View,
+    locks: &Locks,
+    functions: &dyn Functions,
+    context: &Context,
+    revision: Revision,
+    call: &Call,
+) -> Result<Result<CallResult, Refusal>, Fault> {
+    let Some(component) = resolve(view, &call.component)? else {
+        return Ok(Err(Refusal::ComponentUnknown));
+    };
+    let Context { shard, router, time, seed, caller } = *context;
+    let (function, args) = (&*call.function, &call.args);
+    let input =
+        CallInput { component, function, args, shard, router, revision, time, seed, caller };
+    if locks.is_free() {
+        return functions.call(view, &input).map(Ok);
+    }
+    let view = Guarded::new(view, locks);
+    let called = functions.call(&view, &input)?;
+    Ok(match view.met(&called.writes) {
+        Some(by) => Err(Refusal::Locked { by }),
+        None => Ok(called),
+    })
+}
+
+fn resolve(view: &dyn View, component: &ComponentRef) -> Result<Option<ComponentHash>, Fault> {
     match component {
-        ComponentRef::Name(name) => Ok(state.alias(name)?.map(|alias| alias.component)),
-        ComponentRef::Hash(hash) => Ok(Some(*hash)),
+        ComponentRef::Name(name) => Ok(view.alias(name)?.map(|alias| alias.now().component)),
+        // One that was removed may still be compiled here, and not elsewhere.
+        ComponentRef::Hash(hash) => Ok(view.has_component(hash)?.then_some(*hash)),
     }
 }

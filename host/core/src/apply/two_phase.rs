@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -202,7 +203,7 @@ pub fn forget<S: State>(state: &mut S, txns: &[TxnId]) -> Effect {
     Outcome::Finished.into()
 }
 
-fn release<S: State>(state: &mut S, txn: &TxnId) -> Option<std::sync::Arc<Prepared>> {
+fn release<S: State>(state: &mut S, txn: &TxnId) -> Option<Arc<Prepared>> {
     let released = state.resident_mut().locks.release(txn)?;
     let mut header = state.header();
     header.prepared -= 1;
@@ -298,11 +299,15 @@ impl View for Guarded<'_> {
         self.view.component(hash)
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Alias>, Fault> {
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+        self.view.has_component(hash)
+    }
+
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
         self.view.alias(name)
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Alias)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
         self.view.aliases()
     }
 }

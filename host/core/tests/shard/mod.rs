@@ -4,11 +4,14 @@
 
 use aspen_core::{
     Call, CallEnd, CallInput, CallResult, Caller, Command, ComponentHash, ComponentRef, Entry,
-    Expectation, Fault, Fuel, Functions, GuestFault, Key, Model, OperationResult, Outcome, Read,
-    Refusal, RequestId, SessionId, ShardId, ShardRouter, State, Timestamp, Transact, Value, View,
-    WriteOp, apply, decode, encode_vals,
+    Expectation, Fault, Fuel, Functions, GuestFault, Key, Model, Name, OperationResult, Outcome,
+    Read, Refusal, RequestId, SessionId, ShardId, ShardRouter, State, Timestamp, Transact, Upload,
+    Value, View, WriteOp, apply, decode, encode_vals,
 };
 use bytes::Bytes;
+
+/// Stands for the component of [`Native`].
+const NATIVE: &[u8] = b"native";
 
 /// Functions as native code: `append` appends its input's bytes, the others end as they are named.
 pub struct Native;
@@ -73,6 +76,8 @@ impl Shard {
         let mut shard = Self { model: Model::new(), router, clock: 1_000, sequence: 0 };
         let opened = shard.entry(None, Command::OpenSession);
         assert_eq!(opened, Outcome::SessionOpened { session: SessionId::new(1) });
+        let (name, bytes) = (Name::new("native").unwrap(), Bytes::from_static(NATIVE));
+        shard.entry(None, Command::Upload(Upload { name, bytes }));
         shard
     }
 
@@ -126,7 +131,7 @@ pub fn request(sequence: u64) -> RequestId {
 }
 
 pub fn call(function: &str) -> Command {
-    let component = ComponentRef::Hash(ComponentHash::new([0; 32]));
+    let component = ComponentRef::Hash(ComponentHash::of(NATIVE));
     let args = encode_vals(&[]).unwrap();
     Command::Call(Call {
         key: key("log"),

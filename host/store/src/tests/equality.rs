@@ -1,11 +1,13 @@
 //! The stored state equals the model: same outcomes, same header and digest, same content, whatever
 //! the batches, and through flushes, reopening, crashes and snapshots.
 
+use std::sync::Arc;
+
 use aspen_core::{
-    Call, Command, Compare, ComponentRef, Entry, Expectation, Expiry, Header, Key, KeyRange,
-    LeaseId, Model, Name, NoFunctions, Operation, Read, Record, Relation, RequestId, Resident,
-    Revision, SessionId, ShardRouter, State, Transact, Upload, Value, Version, View, WriteOp,
-    decode,
+    Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, Header, Key,
+    KeyRange, LeaseId, Model, Name, NoFunctions, Operation, Read, Record, Relation, RequestId,
+    Resident, Revision, SessionId, ShardRouter, State, Transact, Upload, Value, Version, View,
+    WriteOp, decode,
 };
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -116,7 +118,27 @@ fn command() -> impl Strategy<Value = Command> {
         let (function, args) = ("run".to_string(), Bytes::new());
         Command::Call(Call { key, component, function, args, reads: vec![] })
     });
-    prop_oneof![1 => Just(Command::OpenSession), 1 => Just(Command::Tick), 8 => transact, 1 => upload, 1 => call]
+    let name = || (0..2u8).prop_map(|n| Name::new(format!("component-{n}")).unwrap());
+    let point = (name(), 0..3u8).prop_map(|(name, number)| Command::Point {
+        name,
+        component: ComponentHash::of(&[number; 50]),
+    });
+    let remove = name().prop_map(|name| Command::RemoveName { name });
+    let pinned = (key(), 0..3u8).prop_map(|(key, number)| {
+        let component = ComponentRef::Hash(ComponentHash::of(&[number; 50]));
+        let (function, args) = ("run".to_string(), Bytes::new());
+        Command::Call(Call { key, component, function, args, reads: vec![] })
+    });
+    prop_oneof![
+        1 => Just(Command::OpenSession),
+        1 => Just(Command::Tick),
+        12 => transact,
+        2 => upload,
+        1 => call,
+        1 => pinned,
+        1 => point,
+        1 => remove,
+    ]
 }
 
 fn request() -> impl Strategy<Value = Option<RequestId>> {
@@ -139,7 +161,7 @@ fn batch() -> impl Strategy<Value = (Vec<(Option<RequestId>, Command)>, Pause)> 
     (vec((request(), command()), 1..12), pause)
 }
 
-type Content = (Vec<(Bytes, Record)>, Vec<(Name, aspen_core::Alias)>);
+type Content = (Vec<(Bytes, Record)>, Vec<(Name, Arc<aspen_core::Alias>)>);
 
 fn content(view: &dyn View, reverse: bool) -> Content {
     let mut records = vec![];
@@ -151,7 +173,16 @@ fn content(view: &dyn View, reverse: bool) -> Content {
     let aliases = view.aliases().unwrap();
     for (name, alias) in &aliases {
         assert_eq!(view.alias(name).unwrap().as_ref(), Some(alias));
-        assert!(view.component(&alias.component).unwrap().is_some());
+        for pointed in &alias.history {
+            assert!(view.has_component(&pointed.component).unwrap());
+            assert!(view.component(&pointed.component).unwrap().is_some());
+        }
+    }
+    for number in 0..3u8 {
+        let hash = ComponentHash::of(&[number; 50]);
+        let is_named = aliases.iter().any(|(_, alias)| alias.mentions(&hash));
+        assert_eq!(view.has_component(&hash).unwrap(), is_named);
+        assert_eq!(view.component(&hash).unwrap().is_some(), is_named);
     }
     (records, aliases)
 }

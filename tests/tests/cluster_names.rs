@@ -1,0 +1,71 @@
+//! The life of components on real clusters: names that go forward, back and away, and pinned hashes.
+
+#![cfg(not(madsim))]
+
+use aspen_client::{CallError, Client, Refusal, RequestError, WriteError};
+use aspen_core::{ComponentHash, Refused};
+use aspen_node::Timing;
+use aspen_tests::cluster::Cluster;
+use aspen_tests::guests::component;
+use bytes::Bytes;
+
+/// The bank with another hash: a custom section of this content at its end.
+fn bank(version: u8) -> Bytes {
+    let mut bytes = component("bank").to_vec();
+    // Section 0: its size, then the length of its name, the name, and the content.
+    bytes.extend([0, 3, 1, b'v', version]);
+    bytes.into()
+}
+
+async fn touch(client: &Client, component: &str) -> Result<(), CallError> {
+    client.call(component, "touch", "k", &[]).await.map(|_| ())
+}
+
+fn is_unknown(result: Result<(), CallError>) -> bool {
+    matches!(result, Err(CallError::CallRefusal { refusal: Refusal::ComponentUnknown }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_name_goes_back_and_away_also_over_a_restart() {
+    let mut cluster = Cluster::with_shards(3, 2, Timing::default()).await;
+    let client = cluster.client().await;
+    let mut hashes = vec![];
+    for version in 1..=2 {
+        hashes.push(client.upload("bank", bank(version)).await.unwrap());
+    }
+    let [first, second] = [hashes[0], hashes[1]];
+    let pinned = |hash: ComponentHash| format!("sha256:{hash}");
+    client.point("bank", first).await.unwrap();
+    client.point("old-bank", second).await.unwrap();
+    for node in 0..3 {
+        cluster.stop_node(node).await;
+        cluster.start_node(node).await;
+    }
+    let history = client.history("bank").await.unwrap();
+    let components: Vec<_> = history.iter().map(|pointed| pointed.component).collect();
+    assert_eq!(components, [first, second, first]);
+    assert!(history.is_sorted_by_key(|pointed| pointed.time));
+    for name in ["bank", "old-bank", &pinned(first), &pinned(second)] {
+        touch(&client, name).await.unwrap();
+    }
+    let listed = client.components().await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|it| (it.name.as_str(), it.component)).collect();
+    assert_eq!(listed, [("bank", first), ("old-bank", second)]);
+    assert_eq!(client.describe(&pinned(second)).await.unwrap().component, second);
+
+    assert!(client.remove_name("bank").await.unwrap());
+    assert!(!client.remove_name("bank").await.unwrap());
+    assert!(is_unknown(touch(&client, "bank").await));
+    assert!(is_unknown(touch(&client, &pinned(first)).await), "it is compiled, but gone");
+    touch(&client, &pinned(second)).await.unwrap();
+    let gone = client.history("bank").await.unwrap_err();
+    assert!(matches!(gone, RequestError::Refused { refused: Refused::NotFound { .. } }), "{gone}");
+    let gone = client.point("bank", first).await.unwrap_err();
+    let WriteError::Refusal { refusal: Refusal::ComponentUnknown } = gone else { panic!("{gone}") };
+    // What is gone can be uploaded again, and replicas that had it compiled and those that had not
+    // agree.
+    client.upload("bank", bank(1)).await.unwrap();
+    touch(&client, &pinned(first)).await.unwrap();
+    client.close().await;
+    cluster.stop().await;
+}
