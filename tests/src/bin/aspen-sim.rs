@@ -58,6 +58,9 @@ mod simulator {
             /// Numbers of shards
             #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16")]
             shards: Vec<u16>,
+            /// Nodes, with three replicas of each shard among them
+            #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=5))]
+            nodes: u8,
             /// Write a chart to this file
             #[arg(long)]
             svg: Option<PathBuf>,
@@ -125,7 +128,7 @@ mod simulator {
         }
         let done = match Cli::parse().command {
             Command::Run { brief, trace, options, seed } => run_one(seed, brief, trace, &options),
-            Command::Scale { shards, svg, seed } => measure_scale(&shards, svg, seed),
+            Command::Scale { shards, nodes, svg, seed } => measure_scale(&shards, nodes, svg, seed),
             Command::Sweep { seeds, from, jobs, first, options } => {
                 sweep(from..from + seeds, jobs, first, options)
             }
@@ -143,7 +146,7 @@ mod simulator {
     type Done = Result<bool, Box<dyn std::error::Error>>;
 
     /// In one process, a thread for each: nothing of one run reaches the next.
-    fn measure_scale(shards: &[u16], svg: Option<PathBuf>, seed: u64) -> Done {
+    fn measure_scale(shards: &[u16], nodes: u8, svg: Option<PathBuf>, seed: u64) -> Done {
         println!("shards  puts/s of simulated time  times one shard  of linear");
         let mut points: Vec<(u16, f64)> = vec![];
         for shards in shards.iter().copied() {
@@ -152,7 +155,7 @@ mod simulator {
             let rate = Arc::new(std::sync::Mutex::new(0.0));
             let slot = rate.clone();
             run_seed(seed, false, move |trace| async move {
-                let measured = scale::measure(seed, shards, &path, trace).await;
+                let measured = scale::measure(seed, nodes, shards, &path, trace).await;
                 *slot.lock().expect("no panic under the lock") = measured;
             });
             let rate = *rate.lock().expect("no panic under the lock");
@@ -162,7 +165,7 @@ mod simulator {
             println!("{shards:>6} {rate:>25.0} {times:>16.2} {:>10.2}", times / f64::from(shards));
         }
         if let Some(svg) = svg {
-            fs::write(svg, scale::chart(&points))?;
+            fs::write(svg, scale::chart(nodes, &points))?;
         }
         Ok(true)
     }

@@ -1,6 +1,6 @@
 //! How throughput grows with the number of shards, when every replica has a core of its own.
 //!
-//! One machine cannot show it: its cores are what more shards share. Here three simulated nodes run
+//! One machine cannot show it: its cores are what more shards share. Here some simulated nodes run
 //! the product's code, and what takes simulated time is stated ([`COSTS`]): applying, one entry
 //! after the other on the core of its replica; the log, one writer and one disk per node for all of
 //! its shards; the network. So this shows what of the system is shared between shards and would
@@ -53,7 +53,7 @@ fn timing() -> Timing {
 }
 
 /// Requests in flight for each shard: enough that its core never waits for work.
-pub const CLIENTS: usize = 512;
+pub const CLIENTS: usize = 1024;
 
 /// Until leaders are spread, then until clients know them, and how long is measured then.
 const SETTLING: Duration = Duration::from_secs(600);
@@ -63,14 +63,20 @@ const MEASURED: Duration = Duration::from_secs(20);
 /// Machines that the clients are on.
 const MACHINES: u8 = 16;
 
-/// Puts per simulated second with so many shards.
-pub async fn measure(seed: u64, shards: u16, folder: &std::path::Path, trace: Trace) -> f64 {
+/// Puts per simulated second with so many shards on so many nodes.
+pub async fn measure(
+    seed: u64,
+    nodes: u8,
+    shards: u16,
+    folder: &std::path::Path,
+    trace: Trace,
+) -> f64 {
     NetSim::current().update_config(|config| {
         config.packet_loss_rate = 0.0;
         config.send_latency = COSTS.latency.0..COSTS.latency.1;
     });
     let mut plan = Plan::registers(seed);
-    (plan.shards, plan.loss) = (shards, 0.0);
+    (plan.nodes, plan.shards, plan.loss) = (nodes, shards, 0.0);
     plan.timing = timing();
     let cluster = SimCluster::start(&plan, &folder.join("states"), &folder.join("synced"), &trace);
     while !cluster.is_founded() {
@@ -113,7 +119,7 @@ pub async fn measure(seed: u64, shards: u16, folder: &std::path::Path, trace: Tr
 }
 
 /// The chart: measured throughput over linear growth, as SVG that reads on light and dark ground.
-pub fn chart(points: &[(u16, f64)]) -> String {
+pub fn chart(nodes: u8, points: &[(u16, f64)]) -> String {
     let (left, right, top, bottom) = (64.0, 560.0, 28.0, 320.0);
     let most = points.last().map_or(1.0, |(shards, _)| f64::from(*shards));
     let one = points.first().map_or(1.0, |(shards, rate)| rate / f64::from(*shards));
@@ -124,7 +130,9 @@ pub fn chart(points: &[(u16, f64)]) -> String {
          font-size=\"12\" fill=\"#777\">\n",
     );
     let mut add = |line: String| svg.push_str(&format!("  {line}\n"));
-    add("<title>Throughput by shards, one simulated core per replica</title>".into());
+    add(format!(
+        "<title>Throughput by shards on {nodes} nodes, one simulated core per replica</title>"
+    ));
     for (shards, _) in points {
         let (at, number) = (f64::from(*shards), shards);
         let (x, y) = (x(at), y(at));
@@ -149,7 +157,10 @@ pub fn chart(points: &[(u16, f64)]) -> String {
         add(format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"#2a7fd4\"/>"));
     }
     add("<text x=\"312\" y=\"362\" text-anchor=\"middle\">shards</text>".into());
-    add("<text x=\"64\" y=\"16\">puts per simulated second, times those of one shard</text>".into());
+    add(format!(
+        "<text x=\"64\" y=\"16\">puts per simulated second on {nodes} nodes, times those of one \
+         shard</text>"
+    ));
     add("<text x=\"330\" y=\"250\" fill=\"#2a7fd4\">measured</text>".into());
     add("<text x=\"330\" y=\"268\">dashed: linear</text>".into());
     svg.push_str("</svg>\n");
