@@ -53,7 +53,7 @@ fn timing() -> Timing {
 }
 
 /// Requests in flight for each shard: enough that its core never waits for work.
-pub const CLIENTS: usize = 1024;
+pub const CLIENTS: usize = 512;
 
 /// Until leaders are spread, then until clients know them, and how long is measured then.
 const SETTLING: Duration = Duration::from_secs(600);
