@@ -4,13 +4,15 @@
 CARGO ?= cargo
 # As many as CI has time for: about three minutes on two cores.
 SEEDS ?= 600
+# `make demo PROFILE=dev` builds next to nothing after `make test`.
+PROFILE ?= release
 
 .PHONY: demo test check bench sim guest-toolchain
 
 ## demo: the main job on real input: three nodes, a function, 69,659 purchases, a killed leader
 demo: guest-toolchain
-	$(CARGO) build --release --workspace --bins
-	target/release/aspen-demo
+	$(CARGO) build --profile $(PROFILE) --workspace --bins
+	target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/aspen-demo
 
 ## test: every test
 test: guest-toolchain
