@@ -3,7 +3,8 @@
 //! Promises what the call would give as the next entry, with the same time, seed and caller: result,
 //! writes, fuel and log lines, by the same code. What a transaction across shards holds is not looked
 //! through: then the answer is [`Refusal::Locked`], and whoever asked waits. Leaves out how fresh the
-//! state is, and reads that the call may depend on.
+//! state is, reads that the call may depend on, and expiry: a key that is due is there until the next
+//! entry removes it, as for any read.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 //! components that are there; so what no name mentions any more goes at once. Leaves out whether a
 //! component can run: that was found before it was proposed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::apply::Context;
@@ -66,10 +67,7 @@ pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, Fault> {
         return Ok(Outcome::NameRemoved { existed: false, components: 0 });
     };
     state.remove_alias(name)?;
-    let mut components = 0;
-    for pointed in &alias.history {
-        components += u32::from(sweep(state, &pointed.component)?);
-    }
+    let components = sweep(state, alias.history.iter().map(|pointed| pointed.component).collect())?;
     Ok(Outcome::NameRemoved { existed: true, components })
 }
 
@@ -93,20 +91,23 @@ fn set<S: State>(
     let forgotten = (history.len() > ALIAS_HISTORY_MAX).then(|| history.remove(0));
     state.set_alias(name, Arc::new(Alias { history }))?;
     if let Some(forgotten) = forgotten {
-        sweep(state, &forgotten.component)?;
+        sweep(state, BTreeSet::from([forgotten.component]))?;
     }
     Ok(())
 }
 
-/// Removes a component if it is there and no name mentions it; whether it did.
-fn sweep<S: State>(state: &mut S, component: &ComponentHash) -> Result<bool, Fault> {
-    let is_mentioned = state.aliases()?.iter().any(|(_, alias)| alias.mentions(component));
-    if is_mentioned || !state.has_component(component)? {
-        return Ok(false);
+/// Removes those components that no name mentions; how many. All names are read once: they may be many.
+fn sweep<S: State>(state: &mut S, mut components: BTreeSet<ComponentHash>) -> Result<u32, Fault> {
+    for (_, alias) in state.aliases()? {
+        for pointed in &alias.history {
+            components.remove(&pointed.component);
+        }
     }
-    state.remove_component(component)?;
+    for component in &components {
+        state.remove_component(component)?;
+    }
     let mut header = state.header();
-    header.components -= 1;
+    header.components -= components.len() as u64;
     state.set_header(header);
-    Ok(true)
+    Ok(components.len() as u32)
 }
