@@ -9,8 +9,8 @@
 use std::fmt::Debug;
 
 use aspen_core::{
-    Actual, Answer, Branch, ComponentHash, ConflictError, Decide, Decision, Finish, Prepare, TxnId,
-    Vote,
+    Actual, Alias, Answer, Branch, CallNote, Canary, ComponentHash, ConflictError, Decide,
+    Decision, Ended, Finish, FunctionStatistics, GuestFault, Prepare, TxnId, Vote,
 };
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
@@ -91,6 +91,10 @@ fn commands() -> Vec<Command> {
         Command::Tick,
         Command::Point { name: Name::new("n").unwrap(), component: ComponentHash::new([7; 32]) },
         Command::RemoveName { name: Name::new("n").unwrap() },
+        Command::Canary {
+            name: Name::new("n").unwrap(),
+            canary: Some((ComponentHash::new([7; 32]), 5)),
+        },
     ]
 }
 
@@ -160,6 +164,8 @@ fn requests() -> Vec<Request> {
         Request::Lease { shard: SHARD, lease: LeaseId::new(3) },
         Request::Describe { component: "n".parse().unwrap() },
         Request::History { name: Name::new("n").unwrap() },
+        Request::Notes { shard: SHARD, after: LogIndex::new(300), of: Some("n".parse().unwrap()) },
+        Request::Statistics { shard: SHARD },
         Request::Place(PlacementChange::AddNode { address: "00@127.0.0.1:4000".into() }),
         Request::Place(PlacementChange::Move {
             shard: SHARD,
@@ -195,6 +201,7 @@ fn responses() -> Vec<Response> {
         component: ComponentHash::new([7; 32]),
         bytes: 300,
         uploaded: Timestamp::new(4),
+        canary: Some((ComponentHash::new([7; 32]), 5)),
     };
     let shard = ShardStatus {
         shard: SHARD,
@@ -239,13 +246,39 @@ fn responses() -> Vec<Response> {
                 log: vec!["line".into()],
             }),
         }),
-        Response::History(vec![Pointed {
-            component: ComponentHash::new([7; 32]),
+        Response::History(Alias {
+            history: vec![pointed()],
+            canary: Some(Canary { pointed: pointed(), percent: 5 }),
+        }),
+        Response::Notes(vec![CallNote {
+            shard: SHARD,
+            index: LogIndex::new(300),
             time: Timestamp::new(300),
             caller: Caller::LOCAL,
+            named: "n".parse().unwrap(),
+            component: ComponentHash::new([7; 32]),
+            function: "f".into(),
+            ended: Ended::Faulted(GuestFault::OutOfFuel),
+            lines: vec!["line".into()],
         }]),
+        Response::Statistics(vec![statistics()]),
         Response::Refused(Refused::QueryWrites { key: key("a") }),
     ]
+}
+
+fn pointed() -> Pointed {
+    Pointed {
+        component: ComponentHash::new([7; 32]),
+        time: Timestamp::new(300),
+        caller: Caller::LOCAL,
+    }
+}
+
+fn statistics() -> FunctionStatistics {
+    let mut statistics = FunctionStatistics::new(ComponentHash::new([7; 32]), "f".into());
+    statistics.faulted.push((GuestFault::OutOfFuel, 300));
+    statistics.fuel.count(300);
+    statistics
 }
 
 fn vals() -> Vec<Val> {

@@ -1,5 +1,7 @@
 //! The command line: what can be asked of the `aspen` binary.
 
+mod functions;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +9,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::txn_text::parse_ms;
+
+pub use functions::{Build, Call, Logs, Query};
 
 /// A distributed, strictly serializable key-value store that you program with WebAssembly
 /// functions.
@@ -95,7 +99,7 @@ pub enum Command {
     Alias {
         /// The name, old or new.
         name: String,
-        /// The component's hash, as `history` and `functions --json` print it.
+        /// The component: its hash, as `history` prints it, or another name that points to it.
         component: String,
     },
     /// Let a name point to the component that it pointed to before.
@@ -105,6 +109,20 @@ pub enum Command {
         /// To this one of its history: the hash, or how it begins.
         #[arg(long)]
         to: Option<String>,
+    },
+    /// Send a share of a name's calls to a second component, to try it; show it or end it.
+    Canary {
+        /// The name.
+        name: String,
+        /// The second component: a name, or sha256: and a hash.
+        #[arg(long, requires = "percent")]
+        to: Option<String>,
+        /// How many of a hundred tags of keys (1 to 100); all calls with one tag go the same way.
+        #[arg(long, requires = "to", value_parser = clap::value_parser!(u8).range(1..=100))]
+        percent: Option<u8>,
+        /// No more: all calls go to what the name points to.
+        #[arg(long, conflicts_with = "to")]
+        off: bool,
     },
     /// Remove a name with its history, and the components that no other name has or had.
     Remove {
@@ -123,6 +141,30 @@ pub enum Command {
     Call(Call),
     /// Run a function that only reads: no log entry, and any replica may answer with --stale.
     Query(Query),
+    /// Print what calls logged, and which faulted.
+    Logs(Logs),
+    /// Run an entry of a stopped node's log once more: what it read, wrote, logged and came to.
+    Replay {
+        /// The shard's number, as `logs` prints it: s3.
+        #[arg(value_parser = shard_number)]
+        shard: u16,
+        /// The entry's index, as `logs` prints it.
+        index: u64,
+        /// The folder of a node that does not run, or a copy of it; it stays as it is.
+        #[arg(long)]
+        data: PathBuf,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show of each function how often it was called, how calls ended, fuel and time.
+    Stats {
+        /// Only of this component: its name, or sha256: and its hash.
+        name: Option<String>,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Nodes, and where replicas are: show them, add, remove, move.
     #[command(subcommand)]
     Cluster(Cluster),
@@ -309,62 +351,6 @@ pub struct Scan {
     #[arg(long, conflicts_with_all = ["prefix", "reverse"])]
     pub token: Option<String>,
     /// One JSON object a line, with versions, revisions and lease; `{"next": TOKEN}` if there is more.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `aspen build`
-#[derive(Debug, Args)]
-pub struct Build {
-    /// The crate's folder.
-    #[arg(default_value = ".")]
-    pub dir: PathBuf,
-    /// Where to write the component [default: NAME.wasm in the crate's folder]
-    #[arg(short, long)]
-    pub output: Option<PathBuf>,
-}
-
-/// `aspen call`
-#[derive(Debug, Args)]
-pub struct Call {
-    /// The component's name, or sha256: and its hash.
-    pub name: String,
-    /// The function.
-    pub function: String,
-    /// Its arguments, as WAVE text: 7, true, "text" (plain text needs no quotes), [1, 2],
-    /// {field: 1}, some(1), ok("x").
-    pub args: Vec<String>,
-    /// A key of the shard that shall run it: the function may touch keys of that shard alone.
-    #[arg(long)]
-    pub key: String,
-    /// Let it touch keys of any shard: slower, for it commits as a transaction across shards.
-    #[arg(long)]
-    pub across: bool,
-    /// Change nothing: print the result, the keys that it reads with their versions, its writes and
-    /// its log lines.
-    #[arg(long, conflicts_with = "across")]
-    pub dry_run: bool,
-    /// Print result, fuel and revision as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `aspen query`
-#[derive(Debug, Args)]
-pub struct Query {
-    /// The component's name, or sha256: and its hash.
-    pub name: String,
-    /// The function.
-    pub function: String,
-    /// Its arguments, as of `aspen call`.
-    pub args: Vec<String>,
-    /// A key of the shard that shall run it: the function sees keys of that shard alone.
-    #[arg(long)]
-    pub key: String,
-    /// A state this old will do (such as 5s): any replica may answer.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub stale: Option<Duration>,
-    /// Print result, fuel and revision as JSON.
     #[arg(long)]
     pub json: bool,
 }

@@ -4,7 +4,9 @@ mod cluster;
 mod functions;
 mod keys;
 mod leases;
+mod logs;
 mod print;
+mod replay;
 mod route;
 mod status;
 mod txn;
@@ -17,6 +19,8 @@ use aspen_core::{GuestFault, Refusal, Refused};
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
+
+pub use replay::replay;
 
 /// Runs a command against the cluster of `--connect`.
 pub async fn run(cli: &Cli) -> Result<(), Failure> {
@@ -44,15 +48,23 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::History { name, json } => functions::history(client, name, *json).await,
         Command::Alias { name, component } => functions::alias(client, name, component).await,
         Command::Rollback { name, to } => functions::rollback(client, name, to.as_deref()).await,
+        Command::Canary { name, to: Some(to), percent: Some(percent), .. } => {
+            functions::canary(client, name, to, *percent).await
+        }
+        Command::Canary { name, off: true, .. } => functions::no_canary(client, name).await,
+        Command::Canary { name, .. } => functions::show_canary(client, name).await,
         Command::Remove { name } => functions::remove(client, name).await,
         Command::Describe { name, json } => functions::describe(client, name, *json).await,
         Command::Call(options) if options.dry_run => functions::dry_run(client, options).await,
         Command::Call(options) => functions::call(client, options).await,
         Command::Query(options) => functions::query(client, options).await,
+        Command::Logs(options) => logs::logs(client, options).await,
+        Command::Stats { name, json } => logs::statistics(client, name.as_deref(), *json).await,
         Command::Cluster(command) => cluster::run(client, command).await,
         Command::Dev(_) | Command::Node(_) | Command::New { .. } | Command::Build(_) => {
             unreachable!("main() runs these without a client")
         }
+        Command::Replay { .. } => unreachable!("it needs no cluster"),
     }
 }
 

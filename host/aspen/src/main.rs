@@ -40,6 +40,9 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Node(options) => run_node(options).await,
         Command::New { name } => scaffold::create(name),
         Command::Build(options) => run_build(options),
+        Command::Replay { shard, index, data, json } => {
+            commands::replay(data, *shard, *index, *json)
+        }
         _ => commands::run(cli).await,
     }
 }

@@ -2,8 +2,8 @@
 
 use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_core::{
-    Call, Command, ComponentHash, ComponentInfo, ComponentRef, Consistency, DryRun, Fuel, Manifest,
-    Name, Outcome, Pointed, Queried, Query, Read, Request, Response, Revision, ShardId, Upload,
+    Alias, Call, Command, ComponentHash, ComponentInfo, ComponentRef, Consistency, DryRun, Fuel,
+    Manifest, Name, Outcome, Queried, Query, Read, Request, Response, Revision, ShardId, Upload,
     Val, decode_vals, encode_vals,
 };
 use bytes::Bytes;
@@ -97,11 +97,31 @@ impl Client {
         Ok(was_there)
     }
 
-    /// What a name points to and pointed to, the oldest first: the last one it points to.
-    pub async fn history(&self, name: &str) -> Result<Vec<Pointed>, RequestError> {
+    /// Sends of a hundred tags of keys so many (1 to 100) to another component that is there, by name,
+    /// on every shard; `None` ends it, as [`Self::point`] and [`Self::upload`] do. Calls whose keys
+    /// have one tag always go to the same component.
+    pub async fn canary(
+        &self,
+        name: &str,
+        share: Option<(ComponentHash, u8)>,
+    ) -> Result<(), WriteError> {
+        let name = Name::new(name).map_err(Invalid::from)?;
+        for shard in self.router().all() {
+            let canary = Command::Canary { name: name.clone(), canary: share };
+            match self.propose(shard, &canary).await? {
+                Outcome::Pointed => {}
+                Outcome::Refused(refusal) => return RefusalSnafu { refusal }.fail(),
+                _ => return Err(ProtocolSnafu.build().into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What a name points to and pointed to.
+    pub async fn history(&self, name: &str) -> Result<Alias, RequestError> {
         let name = Name::new(name).map_err(Invalid::from)?;
         match self.ask(ShardId::new(0), &Request::History { name }).await? {
-            Response::History(history) if !history.is_empty() => Ok(history),
+            Response::History(alias) if !alias.history.is_empty() => Ok(alias),
             _ => ProtocolSnafu.fail(),
         }
     }
@@ -225,7 +245,7 @@ fn one(values: &Bytes) -> Result<Option<Val>, RequestError> {
     Ok(values.pop())
 }
 
-fn to_component(text: &str) -> Result<ComponentRef, Invalid> {
+pub(crate) fn to_component(text: &str) -> Result<ComponentRef, Invalid> {
     text.parse().map_err(Invalid::from)
 }
 

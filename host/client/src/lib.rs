@@ -21,6 +21,7 @@ mod error;
 mod functions;
 mod leases;
 mod link;
+mod notes;
 mod placement;
 mod reads;
 mod scan;
@@ -32,17 +33,19 @@ mod transaction;
 pub mod wave;
 
 pub use aspen_core::{
-    Actual, BuildError, Caller, Compare, ComponentHash, ComponentInfo, ComponentRef, ConflictError,
-    Consistency, Digest, DryRun, Expectation, Expiry, Fuel, GuestFault, Item, Key, KeyRange,
-    LeaseId, LeaseInfo, Manifest, Name, Operation, OperationResult, Pointed, Read, Record, Refusal,
-    Relation, ReplicaStatus, Revision, ScanToken, ScanTokenError, Timestamp, Transact,
-    TransactionBuilder, Val, Value, Version, WriteCommand, WriteOp,
+    Actual, Alias, BuildError, CallNote, Caller, Canary, Compare, ComponentHash, ComponentInfo,
+    ComponentRef, ConflictError, Consistency, Digest, DryRun, Ended, Expectation, Expiry, Fuel,
+    FunctionStatistics, GuestFault, Histogram, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
+    Manifest, Name, Operation, OperationResult, Pointed, Read, Record, Refusal, Relation,
+    ReplicaStatus, Revision, ScanToken, ScanTokenError, Timestamp, Transact, TransactionBuilder,
+    Val, Value, Version, WriteCommand, WriteOp,
 };
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
 pub use client::{Client, Committed, Options, Written};
 pub use error::{CallError, ConnectError, Invalid, RequestError, TransactionError, WriteError};
 pub use functions::{CallReply, DryRunReply, QueryReply};
 pub use leases::{Lease, after};
+pub use notes::LogPosition;
 pub use reads::{Records, stale};
 pub use scan::{SCAN_BUFFER_BYTES, Scan, ScanOptions, ScanPage};
 pub use store::KeyValueStore;

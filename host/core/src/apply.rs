@@ -30,8 +30,10 @@ use crate::outcome::{ConflictError, Outcome, Refusal};
 use crate::route::ShardRouter;
 use crate::session::Known;
 use crate::state::{Fault, Header, Resident, State, View};
+use crate::statistics::Called;
 use crate::transact::{Read, check_read_set};
 pub(crate) use call::evaluate;
+pub use call::resolve;
 use writer::Writer;
 
 /// What applying one entry came to.
@@ -39,8 +41,8 @@ use writer::Writer;
 pub struct Applied {
     /// The encoded [`Outcome`], as the client gets it, now and on every repeat.
     pub outcome: Bytes,
-    /// Lines that a function logged; not replicated. Empty on a repeat.
-    pub log: Vec<String>,
+    /// The call that was run, if one was: not on a repeat.
+    pub called: Option<Called>,
 }
 
 /// Where and when an entry runs.
@@ -76,9 +78,9 @@ impl Context {
 /// What a command came to.
 enum Effect {
     /// It wrote: the encoded outcome is in the digest already.
-    Done { outcome: Bytes, log: Vec<String> },
+    Done { outcome: Bytes, called: Option<Called> },
     /// It wrote nothing.
-    Answer { outcome: Outcome, log: Vec<String> },
+    Answer { outcome: Outcome, called: Option<Called> },
 }
 
 impl Effect {
@@ -93,7 +95,7 @@ impl Effect {
 
 impl From<Outcome> for Effect {
     fn from(outcome: Outcome) -> Effect {
-        Effect::Answer { outcome, log: vec![] }
+        Effect::Answer { outcome, called: None }
     }
 }
 
@@ -138,21 +140,23 @@ pub fn apply<S: State>(
                 // Another attempt at the same request was faster.
                 two_phase::abandon(state, &context, &decide.txn);
             }
-            return Ok(Applied { outcome, log: vec![] });
+            return Ok(Applied { outcome, called: None });
         }
         Known::Forgotten => Refusal::SequenceForgotten.into(),
         Known::NoSession => Refusal::SessionUnknown.into(),
         Known::New => run(state, functions, &context, &entry.command)?,
     };
     let is_final = !matches!(entry.command, Command::Prepare(_)) && !effect.is_transient();
-    let (outcome, log) = match effect {
-        Effect::Done { outcome, log } => (outcome, log),
-        Effect::Answer { outcome, log } => (Writer::begin(state).finish(|_| encode(&outcome)), log),
+    let (outcome, called) = match effect {
+        Effect::Done { outcome, called } => (outcome, called),
+        Effect::Answer { outcome, called } => {
+            (Writer::begin(state).finish(|_| encode(&outcome)), called)
+        }
     };
     if let Some(request) = entry.request.as_ref().filter(|_| is_final) {
         state.resident_mut().sessions.keep(request, header.clock, outcome.clone());
     }
-    Ok(Applied { outcome, log })
+    Ok(Applied { outcome, called })
 }
 
 /// Checks `reads` against a state at its present revision: what a transaction with them would say.
@@ -214,6 +218,9 @@ fn run<S: State>(
             Ok(components::point(state, context, name, *component)?.into())
         }
         Command::RemoveName { name } => Ok(components::remove(state, name)?.into()),
+        Command::Canary { name, canary } => {
+            Ok(components::canary(state, context, name, canary.as_ref())?.into())
+        }
     }
 }
 

@@ -76,6 +76,13 @@ pub enum Command {
         /// The name.
         name: Name,
     },
+    /// Sends a share of a name's calls to another component that is there.
+    Canary {
+        /// The name; it exists.
+        name: Name,
+        /// The component, and of a hundred tags of keys how many; `None` ends it.
+        canary: Option<(ComponentHash, u8)>,
+    },
 }
 
 impl Command {
@@ -84,7 +91,7 @@ impl Command {
         match self {
             Command::OpenSession | Command::Transact(_) => true,
             Command::Call(_) | Command::Upload(_) => true,
-            Command::Point { .. } | Command::RemoveName { .. } => true,
+            Command::Point { .. } | Command::RemoveName { .. } | Command::Canary { .. } => true,
             Command::Tick | Command::Prepare(_) => false,
             Command::Decide(_) | Command::Finish(_) | Command::Forget(_) => false,
         }

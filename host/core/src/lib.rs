@@ -46,13 +46,14 @@ mod scan_token;
 mod session;
 mod signature;
 mod state;
+mod statistics;
 mod tombstone;
 mod transact;
 mod two_phase;
 mod val;
 mod write_command;
 
-pub use apply::{Applied, Context, apply, check_reads};
+pub use apply::{Applied, Context, apply, check_reads, resolve};
 pub use builder::{BuildError, TransactionBuilder};
 pub use codec::{CodecError, decode, encode};
 pub use command::{Call, Command, ComponentRef, Entry, RequestId, Upload};
@@ -75,13 +76,16 @@ pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, R
 pub use placement::{
     PLACEMENT_KEY, PlacedNode, Placement, PlacementChange, PlacementError, Replicas,
 };
-pub use query::query;
+pub use query::{Seen, query};
 pub use read_ahead::{Need, ReadAhead};
 pub use route::{ShardRouter, tag, tag_hash};
 pub use scan_token::{ScanToken, ScanTokenError};
 pub use session::{SessionChange, SessionImage, Sessions};
 pub use signature::{Field, FunctionSignature, Manifest, Type};
-pub use state::{Alias, Fault, Header, Pointed, Record, Resident, ResidentChanges, State, View};
+pub use state::{
+    Alias, Canary, Fault, Header, Pointed, Record, Resident, ResidentChanges, State, View,
+};
+pub use statistics::{CallNote, CallNotes, Called, Ended, FunctionStatistics, Histogram};
 pub use tombstone::{TombstoneChange, Tombstones};
 pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};
 pub use two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, TxnId};

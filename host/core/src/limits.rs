@@ -96,6 +96,13 @@ pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 /// Keys that a dry run names of those that the function looked at.
 pub const QUERY_READS_MAX: usize = 1024;
 
+/// Memory of what a replica notes of its calls: their log lines, and those that faulted. The oldest go
+/// first. With 256 shards that all log, 64 MiB of a node.
+pub const CALL_NOTES_BYTES_MAX: usize = 256 << 10;
+
+/// Functions that a replica keeps figures of; those called first.
+pub const FUNCTIONS_COUNTED_MAX: usize = 256;
+
 /// Outcomes a session remembers: how many requests one client may have in flight on one shard.
 pub const SESSION_WINDOW: usize = 1024;
 

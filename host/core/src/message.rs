@@ -18,7 +18,8 @@ use crate::key::{Key, KeyRange};
 use crate::outcome::Outcome;
 use crate::placement::{Placement, PlacementChange};
 use crate::signature::Manifest;
-use crate::state::{Pointed, Record};
+use crate::state::{Alias, Record};
+use crate::statistics::{CallNote, FunctionStatistics};
 use crate::transact::{Read, Transact, WriteOp};
 
 /// What a client asks.
@@ -105,6 +106,20 @@ pub enum Request {
     History {
         /// The name.
         name: Name,
+    },
+    /// What calls logged, and those that faulted. Leader of `shard` only.
+    Notes {
+        /// The shard.
+        shard: ShardId,
+        /// Only of entries after this one.
+        after: LogIndex,
+        /// Only of calls by this name, or of this component.
+        of: Option<ComponentRef>,
+    },
+    /// Figures of each function. Leader of `shard` only.
+    Statistics {
+        /// The shard.
+        shard: ShardId,
     },
 }
 
@@ -200,8 +215,12 @@ pub enum Response {
     ViewClosed,
     /// To `Query`.
     Queried(Queried),
-    /// To `History`: the oldest first.
-    History(Vec<Pointed>),
+    /// To `History`.
+    History(Alias),
+    /// To `Notes`: the oldest first, those that are still kept.
+    Notes(Vec<CallNote>),
+    /// To `Statistics`.
+    Statistics(Vec<FunctionStatistics>),
 }
 
 /// What a call came to that changed nothing.
@@ -379,6 +398,8 @@ pub struct ComponentInfo {
     pub bytes: u64,
     /// Entry time of the upload.
     pub uploaded: Timestamp,
+    /// Another component that gets a share of the calls, and how many of a hundred.
+    pub canary: Option<(ComponentHash, u8)>,
 }
 
 /// How a node is.

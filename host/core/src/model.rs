@@ -40,8 +40,8 @@ impl Model {
         assert_eq!(self.records.len() as u64, self.header.keys);
         assert_eq!(self.components.len() as u64, self.header.components);
         for (name, alias) in &self.aliases {
-            for pointed in &alias.history {
-                assert!(self.components.contains_key(&pointed.component), "{name} points nowhere");
+            for component in alias.components() {
+                assert!(self.components.contains_key(component), "{name} points nowhere");
             }
         }
         for hash in self.components.keys() {

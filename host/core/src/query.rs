@@ -36,10 +36,10 @@ pub fn query(
     if let Err(refusal) = call.check().and_then(|()| context.check_home([&call.key].into_iter())) {
         return refused(refusal);
     }
-    let seen = Seen { view, reads: RefCell::default(), more: Cell::default() };
+    let seen = Seen::new(view);
     let next = header.revision.next();
     let called = match evaluate(&seen, locks, functions, context, next, call)? {
-        Ok(called) => called,
+        Ok((_, called)) => called,
         Err(refusal) => return refused(refusal),
     };
     let CallResult { end, fuel, writes, log } = called;
@@ -52,8 +52,7 @@ pub fn query(
         CallEnd::Faulted(fault) => Outcome::Faulted { fault, fuel },
         CallEnd::Refused(refusal) => Outcome::Refused(refusal),
     };
-    let (reads, more_reads) = (seen.reads.into_inner(), seen.more.get());
-    let reads = reads.into_iter().collect();
+    let (reads, more_reads) = seen.into_reads();
     Ok(Queried { outcome, dry_run: Some(DryRun { reads, more_reads, writes, log }) })
 }
 
@@ -68,13 +67,23 @@ impl Queried {
 }
 
 /// A view that notes which keys were looked at.
-struct Seen<'a> {
+pub struct Seen<'a> {
     view: &'a dyn View,
     reads: RefCell<BTreeMap<Key, Version>>,
     more: Cell<u64>,
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
+    /// A view through which nothing was looked at yet.
+    pub fn new(view: &'a dyn View) -> Self {
+        Self { view, reads: RefCell::default(), more: Cell::default() }
+    }
+
+    /// The keys and their versions, in order of keys, and how many times further keys were read.
+    pub fn into_reads(self) -> (Vec<(Key, Version)>, u64) {
+        (self.reads.into_inner().into_iter().collect(), self.more.get())
+    }
+
     fn note(&self, key: &Key, record: Option<&Record>) {
         let mut reads = self.reads.borrow_mut();
         let version = record.map_or(Version::ABSENT, |record| record.version);

@@ -15,6 +15,7 @@ use crate::ids::{Caller, ComponentHash, LeaseId, Name, Revision, SessionId, Time
 use crate::key::{Key, KeyRange, Value};
 use crate::lease::{LeaseChange, Leases};
 use crate::locks::{LockChange, Locks};
+use crate::route::tag;
 use crate::session::{SessionChange, Sessions};
 use crate::tombstone::{TombstoneChange, Tombstones};
 
@@ -38,6 +39,26 @@ pub struct Record {
 pub struct Alias {
     /// The last is what it points to. At least one, at most [`crate::limits::ALIAS_HISTORY_MAX`].
     pub history: Vec<Pointed>,
+    /// A second component that gets a share of the calls.
+    pub canary: Option<Canary>,
+}
+
+/// A share of a name's calls goes to another component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// The component, and who decided so.
+    pub pointed: Pointed,
+    /// Of a hundred tags of keys, how many; above 100 as 100.
+    pub percent: u8,
+}
+
+/// Where among 100 places the tag of a key is for a canary of this name: another place than for other
+/// names, and one that says nothing of the shard.
+fn canary_place(name: &Name, key: &Key) -> u8 {
+    let of_name = seahash::hash(name.as_str().as_bytes());
+    // The other seeds are those of SeaHash's reference implementation.
+    let (b, c, d) = (0xb480_a793_d8e6_c86c, 0x6fe2_e5aa_f078_ebc9, 0x14f9_94a4_c525_9381);
+    (seahash::hash_seeded(tag(key.as_bytes()), of_name, b, c, d) % 100) as u8
 }
 
 /// A name was pointed to a component.
@@ -57,9 +78,23 @@ impl Alias {
         self.history.last().expect("a name always points to something")
     }
 
-    /// Whether it points to a component, or did.
+    /// What a call with this key means. All keys with one tag get the same.
+    pub fn of(&self, name: &Name, key: &Key) -> ComponentHash {
+        match &self.canary {
+            Some(canary) if canary_place(name, key) < canary.percent => canary.pointed.component,
+            _ => self.now().component,
+        }
+    }
+
+    /// What it points to, pointed to, or sends calls to; some may come more than once.
+    pub fn components(&self) -> impl Iterator<Item = &ComponentHash> {
+        let canary = self.canary.iter().map(|canary| &canary.pointed.component);
+        self.history.iter().map(|pointed| &pointed.component).chain(canary)
+    }
+
+    /// Whether it is one of [`Self::components`].
     pub fn mentions(&self, component: &ComponentHash) -> bool {
-        self.history.iter().any(|pointed| pointed.component == *component)
+        self.components().any(|mentioned| mentioned == component)
     }
 }
 

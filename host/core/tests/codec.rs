@@ -35,7 +35,7 @@ fn txn() -> TxnId {
     TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
 }
 
-fn commands() -> [Command; 9] {
+fn commands() -> [Command; 12] {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -81,6 +81,12 @@ fn commands() -> [Command; 9] {
         Command::Decide(Decide { txn: txn(), decision: commit(), answer: Answer::Results(vec![]) }),
         Command::Finish(Finish { txn: txn(), ticket: Some(4), branch: Some(Branch::Otherwise) }),
         Command::Forget(vec![txn()]),
+        Command::Point { name: Name::new("n").unwrap(), component: ComponentHash::new([7; 32]) },
+        Command::RemoveName { name: Name::new("n").unwrap() },
+        Command::Canary {
+            name: Name::new("n").unwrap(),
+            canary: Some((ComponentHash::new([7; 32]), 5)),
+        },
     ]
 }
 
@@ -102,6 +108,9 @@ fn entries_are_pinned() {
         "06ac02020900000103040000",
         "07ac02020901040101",
         "0801ac020209",
+        "09016e0707070707070707070707070707070707070707070707070707070707070707",
+        "0a016e",
+        "0b016e01070707070707070707070707070707070707070707070707070707070707070705",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);

@@ -2,8 +2,9 @@
 
 use aspen_core::limits::{ALIAS_HISTORY_MAX, COMPONENTS_MAX, NAMES_MAX};
 use aspen_core::{
-    Call, Caller, Command, ComponentHash, ComponentRef, Entry, Model, Name, NoFunctions, Outcome,
-    Refusal, ShardId, ShardRouter, State, Timestamp, Upload, View, apply, decode,
+    Alias, Call, Caller, Canary, Command, ComponentHash, ComponentRef, Entry, Key, Model, Name,
+    NoFunctions, Outcome, Pointed, Refusal, ShardId, ShardRouter, State, Timestamp, Upload, View,
+    apply, decode,
 };
 use bytes::Bytes;
 
@@ -91,6 +92,65 @@ fn component_goes_with_the_last_name_that_mentions_it() {
     // Known by its hash alone, and gone: also where it is still compiled.
     assert_eq!(shard.call(ComponentRef::Hash(hash("one"))), refused(Refusal::ComponentUnknown));
     assert_eq!(shard.call(ComponentRef::Name(name("b"))), refused(Refusal::ComponentUnknown));
+}
+
+#[test]
+fn canary_ends_when_the_name_moves_and_keeps_its_component_until_then() {
+    let mut shard = Shard::default();
+    let canary = |shard: &mut Shard, it: &str, share: Option<(&str, u8)>| {
+        let canary = share.map(|(component, percent)| (hash(component), percent));
+        shard.run(Command::Canary { name: name(it), canary })
+    };
+    shard.upload("a", "one");
+    assert_eq!(canary(&mut shard, "a", Some(("two", 5))), refused(Refusal::ComponentUnknown));
+    assert_eq!(canary(&mut shard, "b", None), refused(Refusal::ComponentUnknown));
+    shard.upload("b", "two");
+    assert_eq!(canary(&mut shard, "a", Some(("two", 5))), Outcome::Pointed);
+    shard.remove("b");
+    assert!(shard.model.has_component(&hash("two")).unwrap());
+    assert_eq!(shard.point("a", "one"), Outcome::Pointed);
+    assert_eq!(shard.history("a").len(), 1);
+    assert!(!shard.model.has_component(&hash("two")).unwrap());
+
+    shard.upload("b", "two");
+    canary(&mut shard, "a", Some(("two", 5)));
+    shard.remove("b");
+    assert_eq!(shard.point("a", "two"), Outcome::Pointed);
+    let alias = shard.model.alias(&name("a")).unwrap().unwrap();
+    assert_eq!((alias.now().component, alias.canary), (hash("two"), None));
+    canary(&mut shard, "a", Some(("one", 5)));
+    assert_eq!(canary(&mut shard, "a", None), Outcome::Pointed);
+    assert!(shard.model.has_component(&hash("one")).unwrap(), "it is in the history");
+}
+
+#[test]
+fn canary_gets_its_share_of_tags_and_tags_stay_together() {
+    let pointed = |component| Pointed {
+        component: hash(component),
+        time: Timestamp::new(1),
+        caller: Caller::LOCAL,
+    };
+    let alias = |percent| {
+        let canary = Some(Canary { pointed: pointed("two"), percent });
+        Alias { history: vec![pointed("one")], canary }
+    };
+    let goes = |percent, key: String| {
+        alias(percent).of(&name("a"), &Key::new(key).unwrap()) == hash("two")
+    };
+    let share = |percent| (0..10_000).filter(|n| goes(percent, format!("k{n}"))).count();
+    assert_eq!([share(0), share(100), share(255)], [0, 10_000, 10_000]);
+    // Pinned: another function would send calls elsewhere on a part of the replicas.
+    assert_eq!([share(1), share(25), share(50)], [111, 2_508, 5_054]);
+    for n in 0..100 {
+        assert_eq!(goes(50, format!("{{t{n}}}/a")), goes(50, format!("b/{{t{n}}}")));
+    }
+    // It grows: who had the second version keeps it.
+    assert!((0..1_000).all(|n| !goes(5, format!("k{n}")) || goes(6, format!("k{n}"))));
+    // Another name sends other tags.
+    let other =
+        |n: &u32| alias(50).of(&name("b"), &Key::new(format!("k{n}")).unwrap()) == hash("two");
+    let same = (0..10_000).filter(|n| other(n) == goes(50, format!("k{n}"))).count();
+    assert!((4_500..5_500).contains(&same), "{same}");
 }
 
 #[test]

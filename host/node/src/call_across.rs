@@ -13,10 +13,9 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Answer, Call, CallEnd, CallInput, CallResult, Caller, ComponentRef, Consistency, Fault,
-    Functions, Need, Operation, Outcome, Page, ReadAhead, Record, Refusal, Refused, Request,
-    RequestId, Response, ScanRequest, ShardId, ShardRouter, Split, Timestamp, Transact, decode,
-    encode,
+    Answer, Call, CallEnd, CallInput, CallResult, Caller, Consistency, Fault, Functions, Need,
+    Operation, Outcome, Page, ReadAhead, Record, Refusal, Refused, Request, RequestId, Response,
+    ScanRequest, ShardId, ShardRouter, Split, Timestamp, Transact, decode, encode, resolve,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -119,10 +118,7 @@ async fn run(
 ) -> Result<(CallResult, Vec<aspen_core::Read>), Stop> {
     let failed = |fault: Fault| Refused::Failed { reason: fault.to_string() };
     let found = home.reader.read(|view, header| {
-        let component = match &call.component {
-            ComponentRef::Hash(hash) => Some(*hash),
-            ComponentRef::Name(name) => view.alias(name)?.map(|alias| alias.now().component),
-        };
+        let component = resolve(view, &call.component, &call.key)?;
         let Some(component) = component else { return Ok(None) };
         let code = view.component(&component)?;
         Ok(code.map(|code| (component, code, header)))

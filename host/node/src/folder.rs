@@ -101,6 +101,13 @@ impl Folder {
         }
     }
 
+    /// Opens the folder of a node, which there must be, and locks it.
+    pub fn open_existing(path: impl Into<PathBuf>) -> Result<Folder, FolderError> {
+        let path = path.into();
+        ensure!(path.join("node.json").exists(), EmptySnafu { path });
+        Self::open(path)
+    }
+
     /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path

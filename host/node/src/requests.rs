@@ -7,24 +7,24 @@ use aspen_core::limits::{
     ENTRY_BYTES_MAX, READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX,
 };
 use aspen_core::{
-    Caller, ClusterInfo, Command, ComponentInfo, ComponentRef, Consistency, Entry, Expectation,
-    Fault, Header, Item, Key, LeaseId, LeaseInfo, Locks, Name, Outcome, Page, Pointed, Query, Read,
-    Refused, ReplicaStatus, Request, RequestId, Resident, Response, ScanRequest, ShardId,
-    Timestamp, TxnId, Upload, Value, View, ViewId, decode, encode,
+    Caller, ClusterInfo, Command, Consistency, Entry, Expectation, Fault, Header, Item, Key,
+    LeaseId, LeaseInfo, Locks, Outcome, Page, Query, Read, Refused, ReplicaStatus, Request,
+    RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, TxnId, Upload, Value, View,
+    ViewId, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::call_across;
+use crate::components;
 use crate::limits::LOCKED_WAIT;
 use crate::node::ShardedRaftNode;
 use crate::open_view;
 use crate::placement;
 use crate::query;
 use crate::shard::{NotDone, Shard};
-use crate::two_phase::{self, locked_by};
+use crate::two_phase::{self, led, locked_by};
 use crate::views;
 
 /// Answers one request of `from`.
@@ -55,9 +55,15 @@ async fn answer(
         }
         Request::Get { .. } | Request::Scan(_) => read(node, request).await,
         Request::Lease { shard, lease } => self::lease(node, shard, lease).await,
-        Request::Components => components(node).await,
-        Request::Describe { component } => describe(node, component).await,
-        Request::History { name } => history(node, name).await,
+        Request::Components => components::list(node).await,
+        Request::Describe { component } => components::describe(node, component).await,
+        Request::History { name } => components::history(node, name).await,
+        Request::Notes { shard, after, of } => {
+            Ok(Response::Notes(led(node, shard)?.reader.notes(after, of.as_ref())))
+        }
+        Request::Statistics { shard } => {
+            Ok(Response::Statistics(led(node, shard)?.reader.statistics()))
+        }
         Request::Place(change) => placement::change(node, change).await,
         Request::Across { shard, request, transact } => {
             two_phase::transact(node, from, shard, request, &transact).await
@@ -82,6 +88,7 @@ fn shard_of(request: &Request) -> Option<ShardId> {
         Request::Across { shard, .. } | Request::CallAcross { shard, .. } => Some(*shard),
         Request::OpenView { shard, .. } => Some(*shard),
         Request::Query(Query { shard, .. }) => Some(*shard),
+        Request::Notes { shard, .. } | Request::Statistics { shard } => Some(*shard),
         Request::CloseView { .. } => None,
         Request::Cluster | Request::Status | Request::Place(_) => None,
         Request::Components | Request::Describe { .. } | Request::History { .. } => None,
@@ -171,7 +178,7 @@ async fn write(
         return Err(Refused::Invalid { reason });
     }
     if let Command::Upload(Upload { bytes, .. }) = &command {
-        check_component(node, bytes.clone()).await?;
+        components::check(node, bytes.clone()).await?;
     }
     let entry = entry(node, Caller::new(*from.as_bytes()), request, command);
     if entry.len() > ENTRY_BYTES_MAX {
@@ -216,32 +223,6 @@ pub fn entry(
 pub async fn tick(node: &ShardedRaftNode, shard: &Shard) {
     let _: Result<Bytes, NotDone> =
         shard.propose(entry(node, Caller::LOCAL, None, Command::Tick)).await;
-}
-
-/// Checks and compiles before anything is proposed, off the async threads.
-async fn check_component(node: &ShardedRaftNode, bytes: Bytes) -> Result<(), Refused> {
-    let functions = node.functions().clone();
-    let check = move || {
-        let manifest = aspen_functions::check(&bytes).map_err(|error| error.to_string())?;
-        let compiled = functions.compile(&manifest.component, &bytes);
-        match compiled {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("it cannot be compiled".to_string()),
-            Err(fault) => Err(fault.to_string()),
-        }
-    };
-    let checked = off_async(check).await;
-    let bad = |reason: String| Refused::BadComponent { reason };
-    match checked {
-        Ok(checked) => checked.map_err(bad),
-        Err(_) => Err(bad("the compiler failed on it".into())),
-    }
-}
-
-/// Runs `work` off the async threads; in the simulation, which has no others, in place.
-#[cfg_attr(madsim, expect(deprecated, reason = "madsim warns that it does not block"))]
-fn off_async<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    tokio::task::spawn_blocking(work)
 }
 
 async fn get(
@@ -405,48 +386,4 @@ fn page(view: &dyn View, request: &ScanRequest) -> Result<(Vec<Item>, bool), Fau
         true
     })?;
     Ok((items, more))
-}
-
-async fn components(node: &ShardedRaftNode) -> Result<Response, Refused> {
-    let shard = find(node, ShardId::new(0))?;
-    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
-    let read = shard.reader.read(|view, _| {
-        let info = |(name, alias): (Name, Arc<aspen_core::Alias>)| {
-            let Pointed { component, time, .. } = *alias.now();
-            let bytes = view.component(&component)?.map_or(0, |bytes| bytes.len() as u64);
-            Ok(ComponentInfo { name, component, bytes, uploaded: time })
-        };
-        let all = view.aliases()?.into_iter().map(info).collect::<Result<_, Fault>>()?;
-        Ok(Response::Components(all))
-    });
-    read.map_err(failed)
-}
-
-async fn history(node: &ShardedRaftNode, name: Name) -> Result<Response, Refused> {
-    let shard = find(node, ShardId::new(0))?;
-    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
-    let alias = shard.reader.read(|view, _| view.alias(&name)).map_err(failed)?;
-    let not_found = || Refused::NotFound { what: format!("component {name}") };
-    Ok(Response::History(alias.ok_or_else(not_found)?.history.clone()))
-}
-
-async fn describe(node: &ShardedRaftNode, component: ComponentRef) -> Result<Response, Refused> {
-    let shard = find(node, ShardId::new(0))?;
-    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
-    let found = shard.reader.read(|view, _| {
-        let hash = match &component {
-            ComponentRef::Hash(hash) => Some(*hash),
-            ComponentRef::Name(name) => view.alias(name)?.map(|alias| alias.now().component),
-        };
-        hash.map_or(Ok(None), |hash| view.component(&hash))
-    });
-    let Some(bytes) = found.map_err(failed)? else {
-        return Err(Refused::NotFound { what: format!("component {component}") });
-    };
-    let checked = off_async(move || aspen_functions::check(&bytes)).await;
-    match checked {
-        Ok(Ok(manifest)) => Ok(Response::Manifest(manifest)),
-        Ok(Err(error)) => Err(Refused::BadComponent { reason: error.to_string() }),
-        Err(_) => Err(Refused::Failed { reason: "the compiler failed on it".into() }),
-    }
 }

@@ -11,10 +11,10 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
-use aspen_core::{Fault, Functions, ShardRouter};
+use aspen_core::{Applied, Command, Fault, Functions, LogIndex, ShardRouter, State};
 use futures::future::{Either, select};
-use openraft::EntryPayload;
 use openraft::storage::{ApplyResponder, EntryResponder};
 use snafu::ResultExt;
 use tokio::sync::{mpsc, oneshot};
@@ -28,8 +28,9 @@ use crate::log::lock;
 use crate::pinned::Look;
 use crate::reader::Shared;
 use crate::recovery;
+use crate::replay::apply_entry;
 use crate::schema::Unusable;
-use crate::types::{Entry, LogId, Proposal, Reply, Snapshot, StoredMembership, TypeConfig};
+use crate::types::{Entry, LogId, Reply, Snapshot, StoredMembership, TypeConfig};
 
 /// Jobs that may wait: openraft sends one at a time, a snapshot another.
 pub const JOBS_MAX: usize = 4;
@@ -277,29 +278,17 @@ impl ApplyWorker {
     }
 
     fn apply_entry(&mut self, entry: Entry) -> Result<Reply, Fault> {
-        let log_id = entry.log_id;
-        let state = &mut self.state;
-        if state.applied().is_some_and(|applied| applied.index >= log_id.index) {
-            return Err(Fault::new("applying in order", "the entry was applied before"));
-        }
-        let (reply, membership) = match entry.payload {
-            EntryPayload::Blank => (Reply::default(), None),
-            EntryPayload::Membership(membership) => {
-                (Reply::default(), Some(StoredMembership::new(Some(log_id), membership)))
-            }
-            EntryPayload::Normal(Proposal(bytes)) => {
-                let entry: aspen_core::Entry = aspen_core::decode(&bytes)
-                    .map_err(|error| Fault::new("decoding the entry", error))?;
-                let (functions, shard) = (&*self.functions, self.shared.owner.shard);
-                let applied = aspen_core::apply(state, functions, shard, self.router, &entry)?;
-                for line in &applied.log {
-                    tracing::info!(target: "aspen::function", %shard, "{line}");
-                }
-                (Reply(applied.outcome), None)
-            }
+        let (index, begun) = (LogIndex::new(entry.log_id.index), Instant::now());
+        let (functions, shard) = (&*self.functions, self.shared.owner.shard);
+        let applied = apply_entry(&mut self.state, functions, shard, self.router, entry)?;
+        let Some((entry, Applied { outcome, called })) = applied else {
+            return Ok(Reply::default());
         };
-        state.advance(log_id, membership, reply.0.len());
-        Ok(reply)
+        if let (Some(called), Command::Call(call)) = (called, entry.command) {
+            let at = (index, self.state.header().clock, entry.caller);
+            self.shared.note(begun, at, call, called);
+        }
+        Ok(Reply(outcome))
     }
 
     /// Replaces the state by what `snapshot` holds. Readers go over to the new file; the old one is

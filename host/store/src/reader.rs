@@ -8,10 +8,15 @@
 //! A read has a transaction on the file and, taken after that began, the layers over it. They fit
 //! if no flush ended in between: the layers then hold everything after what the file reached.
 
+use std::mem;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use aspen_core::{Digest, Fault, Header, Resident, ShardId, State, Timestamp, View};
+use aspen_core::{
+    Call, CallNote, CallNotes, Called, Caller, ComponentRef, Digest, Fault, FunctionStatistics,
+    Header, LogIndex, Resident, ShardId, State, Timestamp, View,
+};
 use openraft::async_runtime::AsyncRuntime;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +47,8 @@ pub struct Shared {
     pub snapshots: Snapshots,
     pub live: Arc<Mutex<Live>>,
     pub idle: Mutex<Vec<(u64, Connection)>>,
+    /// What calls did that are applied.
+    pub notes: Mutex<CallNotes>,
 }
 
 impl Shared {
@@ -49,6 +56,35 @@ impl Shared {
     pub fn fail(&self, error: &dyn std::error::Error) {
         tracing::error!("{} stops: {error}", self.owner.shard);
         lock(&self.live).status.failed.get_or_insert_with(|| error.to_string());
+    }
+
+    /// Notes a call that is applied: `at` is its entry, with entry time and caller. It began at
+    /// `begun`, by this machine's clock; nothing that is applied depends on that.
+    pub fn note(
+        &self,
+        begun: Instant,
+        at: (LogIndex, Timestamp, Caller),
+        call: Call,
+        mut called: Called,
+    ) {
+        let micros = begun.elapsed().as_micros() as u64;
+        let shard = self.owner.shard;
+        for line in &called.log {
+            tracing::info!(target: "aspen::function", %shard, "{line}");
+        }
+        let (index, time, caller) = at;
+        let note = CallNote {
+            shard,
+            index,
+            time,
+            caller,
+            named: call.component,
+            component: called.component,
+            function: call.function,
+            ended: called.ended.clone(),
+            lines: mem::take(&mut called.log),
+        };
+        lock(&self.notes).note(note, &called, micros);
     }
 }
 
@@ -145,6 +181,17 @@ impl StateReader {
         if marked.await.is_err() {
             tracing::error!("{}: marking panicked", self.shared.owner.shard);
         }
+    }
+
+    /// What calls logged that this replica applied since it was opened, after an entry, and those that
+    /// faulted; of one name or component if wanted.
+    pub fn notes(&self, after: LogIndex, of: Option<&ComponentRef>) -> Vec<CallNote> {
+        lock(&self.shared.notes).after(after, of)
+    }
+
+    /// Figures of each function that this replica called since it was opened.
+    pub fn statistics(&self) -> Vec<FunctionStatistics> {
+        lock(&self.shared.notes).statistics()
     }
 
     /// The shard.

@@ -210,6 +210,22 @@ fn good_snapshot(snapshots: &Snapshots) -> Result<Option<Snapshot>, StoreError> 
     }
 }
 
+/// A state in the empty folder `dir`: what `snapshot` holds, or nothing.
+pub fn begin_anew(
+    dir: &Path,
+    owner: &Owner,
+    snapshot: Option<&Snapshot>,
+) -> Result<Opened, StoreError> {
+    let none = StateFile::new(dir, 0);
+    match snapshot {
+        Some(snapshot) => {
+            snapshot.snapshot.verify()?;
+            install(snapshot, owner, &none)
+        }
+        None => create(none.next(), owner),
+    }
+}
+
 /// Makes an empty state.
 fn create(file: StateFile, owner: &Owner) -> Result<Opened, StoreError> {
     let new = files::beside(&file.path, ".new");

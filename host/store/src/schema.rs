@@ -31,7 +31,7 @@ const APPLICATION_ID: i32 = 0x4153_504e;
 
 /// Form of the tables: 2 since there are leases and tombstones, 3 since rows have checksums, 4
 /// since there are transactions across shards.
-const FORM: i32 = 5;
+const FORM: i32 = 6;
 
 /// SQLite's page cache of the writing connection, and of the one that apply reads through.
 const PAGE_CACHE_KIB: i32 = 16 << 10;

@@ -47,17 +47,19 @@ struct Inner {
     next_file: u64,
 }
 
+/// The snapshot in folder `dir`, which stays as it is. A damaged note is as good as none.
+pub fn current(dir: &Path) -> Option<Snapshot> {
+    read_note(dir).unwrap_or_else(|error| {
+        tracing::warn!("ignoring the snapshot in {}: {error}", dir.display());
+        None
+    })
+}
+
 impl Snapshots {
     /// Finds the current snapshot in `dir` and deletes the leftovers of interrupted work. A damaged
     /// note is as good as none.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let current = match read_note(dir) {
-            Ok(current) => current,
-            Err(error) => {
-                tracing::warn!("ignoring the snapshot in {}: {error}", dir.display());
-                None
-            }
-        };
+        let current = current(dir);
         let keep = current.as_ref().and_then(|snapshot| snapshot.snapshot.path.file_name());
         for name in files::names(dir)? {
             let ours = name.starts_with("snapshot-") || name.starts_with("incoming-");

@@ -96,7 +96,8 @@ impl StateMachine {
         let what = "starting a worker of";
         let flusher = Flusher::start(file);
         let flusher = flusher.context(FileSnafu { what, path: &dir })?;
-        let shared = Arc::new(Shared { dir, owner, snapshots, live, idle: Default::default() });
+        let (idle, notes) = Default::default();
+        let shared = Arc::new(Shared { dir, owner, snapshots, live, idle, notes });
         let (alive_sender, alive) = mpsc::channel(1);
         let (jobs_sender, jobs) = mpsc::channel(JOBS_MAX);
         let worker = ApplyWorker {

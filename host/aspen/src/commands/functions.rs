@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use aspen_client::{
-    CallReply, Client, ComponentHash, Consistency, DryRun, Pointed, Val, WriteOp, stale, wave,
+    CallReply, Canary, Client, ComponentHash, ComponentRef, Consistency, DryRun, Pointed, Val,
+    WriteOp, stale, wave,
 };
 use serde_json::{Value as Json, json};
 
@@ -31,10 +32,18 @@ pub async fn list(client: &Client, as_json: bool) -> Result<(), Failure> {
             say(&json!({
                 "name": component.name.as_str(), "component": hash, "bytes": component.bytes,
                 "uploaded_ms": component.uploaded.get(),
+                "canary": component.canary.map(|(hash, percent)| {
+                    json!({ "component": hash.to_string(), "percent": percent })
+                }),
             })
             .to_string())?;
         } else {
-            say(&format!("{:<20} {}  {:>8} bytes", component.name, &hash[..16], component.bytes))?;
+            let canary = component
+                .canary
+                .map(|(hash, percent)| format!("  {percent}% to {}", &hash.to_string()[..16]));
+            let canary = canary.unwrap_or_default();
+            let (name, bytes) = (&component.name, component.bytes);
+            say(&format!("{name:<20} {}  {bytes:>8} bytes{canary}", &hash[..16]))?;
         }
     }
     Ok(())
@@ -42,7 +51,8 @@ pub async fn list(client: &Client, as_json: bool) -> Result<(), Failure> {
 
 /// `aspen history`
 pub async fn history(client: &Client, name: &str, as_json: bool) -> Result<(), Failure> {
-    let history = client.history(name).await?;
+    let alias = client.history(name).await?;
+    let history = &alias.history;
     for (at, pointed) in history.iter().enumerate().rev() {
         let Pointed { component, time, caller } = pointed;
         let is_now = at + 1 == history.len();
@@ -63,16 +73,18 @@ pub async fn history(client: &Client, name: &str, as_json: bool) -> Result<(), F
 
 /// `aspen alias`
 pub async fn alias(client: &Client, name: &str, component: &str) -> Result<(), Failure> {
-    let hash = component.strip_prefix("sha256:").unwrap_or(component).parse::<ComponentHash>();
-    let hash = hash.map_err(|error| Failure::Usage { message: error.to_string() })?;
+    let hash = match component.parse::<ComponentHash>() {
+        Ok(hash) => hash,
+        Err(_) => hash_of(client, component).await?,
+    };
     client.point(name, hash).await?;
     say(&format!("{name} is now {hash}"))
 }
 
 /// `aspen rollback`
 pub async fn rollback(client: &Client, name: &str, to: Option<&str>) -> Result<(), Failure> {
-    let history = client.history(name).await?;
-    let now = history.last().expect("the client checks it").component;
+    let alias = client.history(name).await?;
+    let (history, now) = (&alias.history, alias.now().component);
     let mut before = history.iter().rev().map(|pointed| pointed.component);
     let wanted = to.map(|to| to.strip_prefix("sha256:").unwrap_or(to));
     let found = match wanted {
@@ -88,6 +100,43 @@ pub async fn rollback(client: &Client, name: &str, to: Option<&str>) -> Result<(
     };
     client.point(name, component).await?;
     say(&format!("{name} is now {component}, it was {now}"))
+}
+
+/// `aspen canary --to --percent`
+pub async fn canary(client: &Client, name: &str, to: &str, percent: u8) -> Result<(), Failure> {
+    let to = hash_of(client, to).await?;
+    if client.history(name).await?.now().component == to {
+        return Err(Failure::Refused { message: format!("{name} points to {to} already") });
+    }
+    client.canary(name, Some((to, percent))).await?;
+    say(&format!("{percent} of 100 tags of {name} go to {to}"))
+}
+
+/// `aspen canary --off`
+pub async fn no_canary(client: &Client, name: &str) -> Result<(), Failure> {
+    client.canary(name, None).await?;
+    say(&format!("all calls of {name} go to {}", client.history(name).await?.now().component))
+}
+
+/// `aspen canary`
+pub async fn show_canary(client: &Client, name: &str) -> Result<(), Failure> {
+    let alias = client.history(name).await?;
+    match alias.canary {
+        None => say(&format!("all calls of {name} go to {}", alias.now().component)),
+        Some(Canary { pointed, percent }) => {
+            let (to, since) = (pointed.component, print_time(pointed.time));
+            say(&format!("{percent} of 100 tags of {name} go to {to}  since {since}"))
+        }
+    }
+}
+
+/// The hash of what a name points to, or that is written out.
+pub async fn hash_of(client: &Client, component: &str) -> Result<ComponentHash, Failure> {
+    match component.parse::<ComponentRef>() {
+        Ok(ComponentRef::Hash(hash)) => Ok(hash),
+        Ok(ComponentRef::Name(name)) => Ok(client.history(name.as_str()).await?.now().component),
+        Err(error) => Err(Failure::Usage { message: error.to_string() }),
+    }
 }
 
 /// `aspen remove`
@@ -144,26 +193,26 @@ pub async fn dry_run(client: &Client, options: &Call) -> Result<(), Failure> {
     let Call { name, function, args, key, json, .. } = options;
     let args = parse(client, name, function, args).await?;
     let ran = client.dry_run(name, function, key, &args).await?;
-    let DryRun { reads, more_reads, writes, log } = &ran.did;
     if *json {
-        let reads: Vec<Json> = reads
-            .iter()
-            .map(|(key, version)| {
-                json!({ "key": bytes_json(key.as_bytes()), "version": version.get() })
-            })
-            .collect();
-        let writes: Vec<Json> = writes.iter().map(write_json).collect();
         let (reply, error) = match &ran.reply {
             Ok(reply) => (reply_json(reply), Json::Null),
             Err(error) => (Json::Null, json!(error.to_string())),
         };
-        say(&json!({
-            "reply": reply, "error": error, "reads": reads, "more_reads": more_reads,
-            "writes": writes, "log": log,
-        })
-        .to_string())?;
+        let mut did = did_json(&ran.did);
+        did["reply"] = reply;
+        did["error"] = error;
+        say(&did.to_string())?;
         return ran.reply.map(|_| ()).map_err(Failure::from);
     }
+    say_did(&ran.did)?;
+    let reply = ran.reply?;
+    say(&format!("fuel    {}", reply.fuel.get()))?;
+    reply.value.as_ref().map_or(Ok(()), |value| say(&format!("result  {}", wave::print(value))))
+}
+
+/// What a function read, wrote and logged, for people.
+pub fn say_did(did: &DryRun) -> Result<(), Failure> {
+    let DryRun { reads, more_reads, writes, log } = did;
     for (key, version) in reads {
         match version.get() {
             0 => say(&format!("read    {key}: absent"))?,
@@ -182,10 +231,17 @@ pub async fn dry_run(client: &Client, options: &Call) -> Result<(), Failure> {
             WriteOp::Expire { key, .. } => format!("expire  {key}"),
         })?;
     }
-    log.iter().try_for_each(|line| say(&format!("log     {line}")))?;
-    let reply = ran.reply?;
-    say(&format!("fuel    {}", reply.fuel.get()))?;
-    reply.value.as_ref().map_or(Ok(()), |value| say(&format!("result  {}", wave::print(value))))
+    log.iter().try_for_each(|line| say(&format!("log     {line}")))
+}
+
+/// The same for programs.
+pub fn did_json(did: &DryRun) -> Json {
+    let reads = did.reads.iter().map(
+        |(key, version)| json!({ "key": bytes_json(key.as_bytes()), "version": version.get() }),
+    );
+    let reads: Vec<Json> = reads.collect();
+    let writes: Vec<Json> = did.writes.iter().map(write_json).collect();
+    json!({ "reads": reads, "more_reads": did.more_reads, "writes": writes, "log": did.log })
 }
 
 /// `aspen query`

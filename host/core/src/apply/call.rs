@@ -7,9 +7,11 @@ use crate::codec::encode;
 use crate::command::{Call, ComponentRef};
 use crate::functions::{CallEnd, CallInput, CallResult, Functions};
 use crate::ids::{ComponentHash, Revision};
+use crate::key::Key;
 use crate::locks::Locks;
 use crate::outcome::{Outcome, Refusal};
 use crate::state::{Fault, State, View};
+use crate::statistics::{Called, Ended};
 use crate::transact::read_keys;
 
 /// Runs one call.
@@ -36,11 +38,12 @@ pub fn run<S: State>(
     }
     let locks = &state.resident().locks;
     let called = evaluate(state.view(), locks, functions, context, revision.next(), call)?;
-    let called = match called {
+    let (component, result) = match called {
         Ok(called) => called,
         Err(refusal) => return Ok(refusal.into()),
     };
-    let CallResult { end, fuel, writes, log } = called;
+    let CallResult { end, fuel, writes, log } = result;
+    let called = Ended::of(&end).map(|ended| Called { component, ended, fuel, log });
     let outcome = match end {
         CallEnd::Returned(values) => {
             let mut writer = Writer::begin(state);
@@ -50,16 +53,17 @@ pub fn run<S: State>(
             let writes = writes.len() as u32;
             let outcome = writer
                 .finish(|revision| encode(&Outcome::Returned { revision, values, fuel, writes }));
-            return Ok(Effect::Done { outcome, log });
+            return Ok(Effect::Done { outcome, called });
         }
         CallEnd::Aborted(error) => Outcome::Aborted { error, fuel },
         CallEnd::Faulted(fault) => Outcome::Faulted { fault, fuel },
         CallEnd::Refused(refusal) => Outcome::Refused(refusal),
     };
-    Ok(Effect::Answer { outcome, log })
+    Ok(Effect::Answer { outcome, called })
 }
 
-/// Runs the function; `revision` is what its writes will have. Changes nothing.
+/// Runs the function; `revision` is what its writes will have. Changes nothing. What it came to, and the
+/// component that the name pointed to.
 pub(crate) fn evaluate(
     view: &dyn View,
     locks: &Locks,
@@ -67,8 +71,8 @@ pub(crate) fn evaluate(
     context: &Context,
     revision: Revision,
     call: &Call,
-) -> Result<Result<CallResult, Refusal>, Fault> {
-    let Some(component) = resolve(view, &call.component)? else {
+) -> Result<Result<(ComponentHash, CallResult), Refusal>, Fault> {
+    let Some(component) = resolve(view, &call.component, &call.key)? else {
         return Ok(Err(Refusal::ComponentUnknown));
     };
     let Context { shard, router, time, seed, caller } = *context;
@@ -76,19 +80,24 @@ pub(crate) fn evaluate(
     let input =
         CallInput { component, function, args, shard, router, revision, time, seed, caller };
     if locks.is_free() {
-        return functions.call(view, &input).map(Ok);
+        return Ok(Ok((component, functions.call(view, &input)?)));
     }
     let view = Guarded::new(view, locks);
     let called = functions.call(&view, &input)?;
     Ok(match view.met(&called.writes) {
         Some(by) => Err(Refusal::Locked { by }),
-        None => Ok(called),
+        None => Ok((component, called)),
     })
 }
 
-fn resolve(view: &dyn View, component: &ComponentRef) -> Result<Option<ComponentHash>, Fault> {
+/// The component that a call with this key means.
+pub fn resolve(
+    view: &dyn View,
+    component: &ComponentRef,
+    key: &Key,
+) -> Result<Option<ComponentHash>, Fault> {
     match component {
-        ComponentRef::Name(name) => Ok(view.alias(name)?.map(|alias| alias.now().component)),
+        ComponentRef::Name(name) => Ok(view.alias(name)?.map(|alias| alias.of(name, key))),
         // One that was removed may still be compiled here, and not elsewhere.
         ComponentRef::Hash(hash) => Ok(view.has_component(hash)?.then_some(*hash)),
     }

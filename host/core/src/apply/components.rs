@@ -13,7 +13,7 @@ use crate::functions::Functions;
 use crate::ids::{ComponentHash, Name};
 use crate::limits::{ALIAS_HISTORY_MAX, COMPONENT_BYTES_MAX, COMPONENTS_MAX, NAMES_MAX};
 use crate::outcome::{Outcome, Refusal};
-use crate::state::{Alias, Fault, Pointed, State};
+use crate::state::{Alias, Canary, Fault, Pointed, State};
 
 /// Stores a component and lets a name point to it.
 pub fn upload<S: State>(
@@ -61,13 +61,36 @@ pub fn point<S: State>(
     Ok(Outcome::Pointed)
 }
 
+/// Sends a share of a name's calls to another component that is there; `None`: no more.
+pub fn canary<S: State>(
+    state: &mut S,
+    context: &Context,
+    name: &Name,
+    share: Option<&(ComponentHash, u8)>,
+) -> Result<Outcome, Fault> {
+    let unknown = Ok(Outcome::Refused(Refusal::ComponentUnknown));
+    let Some(before) = state.alias(name)? else { return unknown };
+    let canary = match share {
+        None => None,
+        Some((component, _)) if !state.has_component(component)? => return unknown,
+        Some((component, percent)) => {
+            let Context { time, caller, .. } = *context;
+            let pointed = Pointed { component: *component, time, caller };
+            Some(Canary { pointed, percent: *percent })
+        }
+    };
+    let history = before.history.clone();
+    replace(state, name, Some(&before), Alias { history, canary })?;
+    Ok(Outcome::Pointed)
+}
+
 /// Removes a name.
 pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, Fault> {
     let Some(alias) = state.alias(name)? else {
         return Ok(Outcome::NameRemoved { existed: false, components: 0 });
     };
     state.remove_alias(name)?;
-    let components = sweep(state, alias.history.iter().map(|pointed| pointed.component).collect())?;
+    let components = sweep(state, alias.components().copied().collect())?;
     Ok(Outcome::NameRemoved { existed: true, components })
 }
 
@@ -76,22 +99,37 @@ fn has_room<S: State>(state: &S, name: &Name) -> Result<bool, Fault> {
     Ok(state.alias(name)?.is_some() || state.aliases()?.len() < NAMES_MAX)
 }
 
+/// Lets a name point to a component, which ends its canary.
 fn set<S: State>(
     state: &mut S,
     context: &Context,
     name: &Name,
     component: ComponentHash,
 ) -> Result<(), Fault> {
-    let alias = state.alias(name)?;
-    if alias.as_ref().is_some_and(|alias| alias.now().component == component) {
+    let before = state.alias(name)?;
+    let mut history = before.as_ref().map_or(vec![], |alias| alias.history.clone());
+    if history.last().is_none_or(|now| now.component != component) {
+        history.push(Pointed { component, time: context.time, caller: context.caller });
+        history.drain(..history.len().saturating_sub(ALIAS_HISTORY_MAX));
+    }
+    replace(state, name, before.as_deref(), Alias { history, canary: None })
+}
+
+/// Stores what a name is now, and lets go what it does not mention any more.
+fn replace<S: State>(
+    state: &mut S,
+    name: &Name,
+    before: Option<&Alias>,
+    alias: Alias,
+) -> Result<(), Fault> {
+    if before == Some(&alias) {
         return Ok(());
     }
-    let mut history = alias.map_or(vec![], |alias| alias.history.clone());
-    history.push(Pointed { component, time: context.time, caller: context.caller });
-    let forgotten = (history.len() > ALIAS_HISTORY_MAX).then(|| history.remove(0));
-    state.set_alias(name, Arc::new(Alias { history }))?;
-    if let Some(forgotten) = forgotten {
-        sweep(state, BTreeSet::from([forgotten.component]))?;
+    let gone = before.into_iter().flat_map(Alias::components);
+    let gone: BTreeSet<_> = gone.filter(|component| !alias.mentions(component)).copied().collect();
+    state.set_alias(name, Arc::new(alias))?;
+    if !gone.is_empty() {
+        sweep(state, gone)?;
     }
     Ok(())
 }
@@ -99,9 +137,9 @@ fn set<S: State>(
 /// Removes those components that no name mentions; how many. All names are read once: they may be many.
 fn sweep<S: State>(state: &mut S, mut components: BTreeSet<ComponentHash>) -> Result<u32, Fault> {
     for (_, alias) in state.aliases()? {
-        for pointed in &alias.history {
-            components.remove(&pointed.component);
-        }
+        alias.components().for_each(|component| {
+            components.remove(component);
+        });
     }
     for component in &components {
         state.remove_component(component)?;

@@ -53,7 +53,7 @@ pub fn run<S: State>(
     let time: Timestamp = context.time;
     let outcome = writer
         .finish(|revision| encode(&Outcome::Committed { revision, time, succeeded, results }));
-    Ok(Effect::Done { outcome, log: vec![] })
+    Ok(Effect::Done { outcome, called: None })
 }
 
 /// Does one operation.

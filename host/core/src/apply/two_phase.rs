@@ -165,7 +165,7 @@ pub fn decide<S: State>(
             Answer::Faulted { fault, fuel } => Outcome::Faulted { fault, fuel },
         })
     })?;
-    Ok(Effect::Done { outcome, log: vec![] })
+    Ok(Effect::Done { outcome, called: None })
 }
 
 /// Aborts an attempt of which nothing is decided here: unlocks it, and remembers that for as long
@@ -189,7 +189,7 @@ pub fn finish<S: State>(state: &mut S, finish: &Finish) -> Result<Effect, Fault>
     Ok(match (prepared, branch) {
         (Some(prepared), Some(branch)) => {
             let outcome = write(state, &prepared.part, *branch, |_| encode(&Outcome::Finished))?;
-            Effect::Done { outcome, log: vec![] }
+            Effect::Done { outcome, called: None }
         }
         _ => Outcome::Finished.into(),
     })

@@ -124,6 +124,11 @@ fn command() -> impl Strategy<Value = Command> {
         component: ComponentHash::of(&[number; 50]),
     });
     let remove = name().prop_map(|name| Command::RemoveName { name });
+    let share = proptest::option::of((0..3u8, 0..=100u8));
+    let canary = (name(), share).prop_map(|(name, share)| {
+        let canary = share.map(|(number, percent)| (ComponentHash::of(&[number; 50]), percent));
+        Command::Canary { name, canary }
+    });
     let pinned = (key(), 0..3u8).prop_map(|(key, number)| {
         let component = ComponentRef::Hash(ComponentHash::of(&[number; 50]));
         let (function, args) = ("run".to_string(), Bytes::new());
@@ -138,6 +143,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => pinned,
         1 => point,
         1 => remove,
+        1 => canary,
     ]
 }
 
@@ -173,9 +179,9 @@ fn content(view: &dyn View, reverse: bool) -> Content {
     let aliases = view.aliases().unwrap();
     for (name, alias) in &aliases {
         assert_eq!(view.alias(name).unwrap().as_ref(), Some(alias));
-        for pointed in &alias.history {
-            assert!(view.has_component(&pointed.component).unwrap());
-            assert!(view.component(&pointed.component).unwrap().is_some());
+        for component in alias.components() {
+            assert!(view.has_component(component).unwrap());
+            assert!(view.component(component).unwrap().is_some());
         }
     }
     for number in 0..3u8 {

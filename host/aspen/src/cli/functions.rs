@@ -1,0 +1,80 @@
+//! What can be asked about functions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::duration;
+
+/// `aspen build`
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The crate's folder.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Where to write the component [default: NAME.wasm in the crate's folder]
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+}
+
+/// `aspen call`
+#[derive(Debug, Args)]
+pub struct Call {
+    /// The component's name, or sha256: and its hash.
+    pub name: String,
+    /// The function.
+    pub function: String,
+    /// Its arguments, as WAVE text: 7, true, "text" (plain text needs no quotes), [1, 2],
+    /// {field: 1}, some(1), ok("x").
+    pub args: Vec<String>,
+    /// A key of the shard that shall run it: the function may touch keys of that shard alone.
+    #[arg(long)]
+    pub key: String,
+    /// Let it touch keys of any shard: slower, for it commits as a transaction across shards.
+    #[arg(long)]
+    pub across: bool,
+    /// Change nothing: print the result, the keys that it reads with their versions, its writes and
+    /// its log lines.
+    #[arg(long, conflicts_with = "across")]
+    pub dry_run: bool,
+    /// Print result, fuel and revision as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `aspen query`
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The component's name, or sha256: and its hash.
+    pub name: String,
+    /// The function.
+    pub function: String,
+    /// Its arguments, as of `aspen call`.
+    pub args: Vec<String>,
+    /// A key of the shard that shall run it: the function sees keys of that shard alone.
+    #[arg(long)]
+    pub key: String,
+    /// A state this old will do (such as 5s): any replica may answer.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub stale: Option<Duration>,
+    /// Print result, fuel and revision as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `aspen logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Only of calls by this name, or of the component sha256: and its hash.
+    pub name: Option<String>,
+    /// Go on with what comes, until Ctrl-C.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Of what was kept, at most so many of the last calls.
+    #[arg(long, default_value_t = 100)]
+    pub calls: usize,
+    /// One JSON object a call.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,99 @@
+//! `aspen replay`: an entry of a stopped node's log, run once more.
+
+use std::path::Path;
+
+use aspen_client::{ComponentHash, DryRun, Fuel, wave};
+use aspen_core::{Call, Command, Outcome, ShardId, decode_vals};
+use aspen_node::Replayed;
+use bytes::Bytes;
+use serde_json::{Value as Json, json};
+
+use crate::commands::functions::{did_json, say_did};
+use crate::commands::print::{say, time as print_time};
+use crate::failure::Failure;
+
+/// `aspen replay`
+pub fn replay(data: &Path, shard: u16, index: u64, as_json: bool) -> Result<(), Failure> {
+    let shard = ShardId::new(shard);
+    let replayed = aspen_node::replay(data, shard, index);
+    let replayed = replayed.map_err(|error| Failure::Refused { message: error.to_string() })?;
+    match as_json {
+        true => say(&replayed_json(&replayed, shard, index).to_string()),
+        false => say_replayed(&replayed, shard, index),
+    }
+}
+
+fn say_replayed(replayed: &Replayed, shard: ShardId, index: u64) -> Result<(), Failure> {
+    let Replayed { entry, outcome, call } = replayed;
+    say(&format!("entry   {shard}/{index} of {} by {}", print_time(entry.stamp), entry.caller))?;
+    match &entry.command {
+        Command::Call(Call { component, function, args, key, .. }) => {
+            say(&format!("call    {component} {function}({}) at {key}", vals(args)))?;
+        }
+        command => say(&format!("does    {}", kind(command)))?,
+    }
+    if let Some((component, did, fuel)) = call {
+        say(&format!("ran     {component}"))?;
+        say_did(did)?;
+        say(&format!("fuel    {}", fuel.get()))?;
+    }
+    say(&match outcome {
+        Outcome::Returned { values, .. } => format!("result  {}", vals(values)),
+        Outcome::Aborted { error, .. } => format!("error   {}", vals(error)),
+        Outcome::Faulted { fault, .. } => format!("fault   {fault}"),
+        Outcome::Refused(refusal) => format!("refused {refusal}"),
+        other => format!("outcome {other:?}"),
+    })
+}
+
+/// Encoded values as WAVE.
+fn vals(bytes: &Bytes) -> String {
+    match decode_vals(bytes) {
+        Ok(vals) => vals.iter().map(wave::print).collect::<Vec<_>>().join(", "),
+        Err(error) => format!("({error})"),
+    }
+}
+
+/// A command's name, as the log has it.
+fn kind(command: &Command) -> &'static str {
+    match command {
+        Command::OpenSession => "open a session",
+        Command::Transact(_) => "a transaction",
+        Command::Call(_) => "a call",
+        Command::Upload(_) => "an upload",
+        Command::Tick => "nothing but let time pass",
+        Command::Prepare(_) => "prepare a transaction across shards",
+        Command::Decide(_) => "decide a transaction across shards",
+        Command::Finish(_) => "finish a transaction across shards",
+        Command::Forget(_) => "forget finished transactions across shards",
+        Command::Point { .. } => "point a name to a component",
+        Command::RemoveName { .. } => "remove a name",
+        Command::Canary { .. } => "set or end a canary",
+    }
+}
+
+fn replayed_json(replayed: &Replayed, shard: ShardId, index: u64) -> Json {
+    let Replayed { entry, outcome, call } = replayed;
+    let (function, args) = match &entry.command {
+        Command::Call(call) => (Some(call.function.clone()), Some(vals(&call.args))),
+        _ => (None, None),
+    };
+    let (result, error) = match outcome {
+        Outcome::Returned { values, .. } => (Some(vals(values)), None),
+        Outcome::Aborted { error, .. } => (None, Some(vals(error))),
+        Outcome::Faulted { fault, .. } => (None, Some(fault.to_string())),
+        Outcome::Refused(refusal) => (None, Some(refusal.to_string())),
+        _ => (None, None),
+    };
+    let ran = call.as_ref().map(|(component, did, fuel): &(ComponentHash, DryRun, Fuel)| {
+        let mut ran = did_json(did);
+        ran["component"] = json!(component.to_string());
+        ran["fuel"] = json!(fuel.get());
+        ran
+    });
+    json!({
+        "shard": shard.get(), "index": index, "time_ms": entry.stamp.get(),
+        "caller": entry.caller.to_string(), "does": kind(&entry.command),
+        "function": function, "args": args, "ran": ran, "result": result, "error": error,
+    })
+}

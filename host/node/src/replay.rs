@@ -1,0 +1,208 @@
+//! One entry of a stopped node's log, run once more: what it read, wrote, logged and came to.
+//!
+//! Promises what happened then, by the same code on the same state: the entry has time, chance and
+//! caller in it. The node's files stay as they are. Leaves out entries that only the snapshot holds
+//! any more, and calls across shards, whose function ran beside the log.
+
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::{io, thread};
+
+use aspen_core::{
+    CallInput, CallResult, ComponentHash, DryRun, Entry, Fault, Fuel, Functions, Outcome, Seen,
+    ShardId, ShardRouter, View, decode,
+};
+use aspen_functions::{EngineError, Options, WasmFunctions};
+use aspen_store::{APPLY_STACK_BYTES, Log, LogId, Replay, ShardLog, StateConfig, StoreError};
+use bytes::Bytes;
+use futures::executor::block_on;
+use openraft::RaftLogReader;
+use snafu::{OptionExt, ResultExt, Snafu, ensure};
+
+use crate::error::FolderError;
+use crate::folder::Folder;
+
+/// Entries read at a time.
+const READ_ENTRIES: u64 = 256;
+
+/// What an entry did.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The entry.
+    pub entry: Entry,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// Of a call: the component, what else it did, and the fuel it used. `None` if it was not run: it
+    /// was refused, or the repeat of a request.
+    pub call: Option<(ComponentHash, DryRun, Fuel)>,
+}
+
+/// An entry cannot be run again.
+#[derive(Debug, Snafu)]
+#[snafu(visibility(pub(crate)))]
+pub enum ReplayError {
+    /// The folder cannot be used.
+    #[snafu(display("{source}"))]
+    ReplayFolder {
+        /// Why.
+        source: FolderError,
+    },
+    /// The shard has no replica there.
+    #[snafu(display("{} has no replica of {shard}", path.display()))]
+    NoReplica {
+        /// The folder.
+        path: PathBuf,
+        /// The shard.
+        shard: ShardId,
+    },
+    /// Log, snapshot or state cannot be read.
+    #[snafu(display("{source}"))]
+    ReplayStore {
+        /// Why.
+        source: StoreError,
+    },
+    /// It cannot be read or applied.
+    #[snafu(display("cannot {what}: {source}"))]
+    ReplayIo {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no engine for functions.
+    #[snafu(display("{source}"))]
+    ReplayEngine {
+        /// Why.
+        source: EngineError,
+    },
+    /// The entry is not in the log.
+    #[snafu(display("entry {index} of {shard} cannot be run again: {}", first_to_last(there)))]
+    NotThere {
+        /// The shard.
+        shard: ShardId,
+        /// What was asked for.
+        index: u64,
+        /// What can be run.
+        there: Range<u64>,
+    },
+    /// Raft made the entry for itself.
+    #[snafu(display("entry {index} of {shard} is Raft's own: it names a leader or members"))]
+    NotOurs {
+        /// The shard.
+        shard: ShardId,
+        /// The entry.
+        index: u64,
+    },
+}
+
+/// Runs entry `index` of `shard` again, from the folder of a node that does not run. Needs time for all
+/// entries since the snapshot, and as much room in the system's folder for temporary files as the
+/// shard's state takes.
+pub fn replay(data: &Path, shard: ShardId, index: u64) -> Result<Replayed, ReplayError> {
+    thread::scope(|scope| {
+        // Functions need the stack that they have in apply.
+        let thread = thread::Builder::new().stack_size(APPLY_STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || replay_here(data, shard, index));
+        let thread = thread.context(ReplayIoSnafu { what: "start a thread" })?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+fn replay_here(data: &Path, shard: ShardId, index: u64) -> Result<Replayed, ReplayError> {
+    let folder = Folder::open_existing(data).context(ReplayFolderSnafu)?;
+    let identity = folder.identity().context(ReplayFolderSnafu)?;
+    let from = data.join(format!("shard-{}", shard.get()));
+    ensure!(from.exists(), NoReplicaSnafu { path: data, shard });
+    let scratch = tempfile::tempdir().context(ReplayIoSnafu { what: "make a temporary folder" })?;
+    let log_file = folder.log_file().context(ReplayFolderSnafu)?;
+    let log = Log::open(log_file, identity.store()).context(ReplayStoreSnafu)?;
+    let router = ShardRouter::new(identity.shards).ok();
+    let config = StateConfig {
+        dir: scratch.path().to_path_buf(),
+        shard,
+        router: router.context(NoReplicaSnafu { path: data, shard })?,
+        identity: identity.store(),
+        purged: None,
+    };
+    let replay = Replay::open(&from, config).context(ReplayStoreSnafu)?;
+    let replayed = run(replay, log.shard(shard), shard, index);
+    let closed = block_on(log.close()).context(ReplayIoSnafu { what: "close the log" });
+    closed.and(replayed)
+}
+
+fn first_to_last(there: &Range<u64>) -> String {
+    match there.is_empty() {
+        true => "what was before is only in the snapshot, and there is nothing after it".into(),
+        false => format!("the log has {} to {} since the snapshot", there.start, there.end - 1),
+    }
+}
+
+fn run(
+    mut replay: Replay,
+    mut log: ShardLog,
+    shard: ShardId,
+    index: u64,
+) -> Result<Replayed, ReplayError> {
+    let after = |log_id: Option<LogId>| log_id.map_or(0, |log_id| log_id.index + 1);
+    let (first, end) = (after(replay.applied()), after(log.last()));
+    // The log is deleted only up to a snapshot: otherwise that snapshot is damaged.
+    let there = if after(log.purged()) <= first { first..end } else { end..end };
+    ensure!(there.contains(&index), NotThereSnafu { shard, index, there });
+    let functions = WasmFunctions::new(Options::default()).context(ReplayEngineSnafu)?;
+    let functions = Recorder { functions, call: Mutex::default() };
+    let mut next = first;
+    loop {
+        let upto = (next + READ_ENTRIES).min(index + 1);
+        let entries = block_on(log.try_get_log_entries(next..upto));
+        for entry in entries.context(ReplayIoSnafu { what: "read the log" })? {
+            let is_wanted = entry.log_id.index == index;
+            functions.take();
+            let applied = replay.apply(&functions, entry);
+            let applied = applied.context(ReplayIoSnafu { what: "apply an entry" })?;
+            if is_wanted {
+                let (entry, applied) = applied.context(NotOursSnafu { shard, index })?;
+                return replayed(entry, &applied.outcome, functions.take());
+            }
+        }
+        next = upto;
+    }
+}
+
+fn replayed(
+    entry: Entry,
+    outcome: &Bytes,
+    call: Option<(ComponentHash, DryRun, Fuel)>,
+) -> Result<Replayed, ReplayError> {
+    let outcome = decode(outcome).map_err(io::Error::other);
+    let outcome = outcome.context(ReplayIoSnafu { what: "read the outcome" })?;
+    Ok(Replayed { entry, outcome, call })
+}
+
+/// Runs functions, and keeps what the last call did.
+struct Recorder {
+    functions: WasmFunctions,
+    call: Mutex<Option<(ComponentHash, DryRun, Fuel)>>,
+}
+
+impl Recorder {
+    fn take(&self) -> Option<(ComponentHash, DryRun, Fuel)> {
+        self.call.lock().expect("no panic under the lock").take()
+    }
+}
+
+impl Functions for Recorder {
+    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, Fault> {
+        let seen = Seen::new(view);
+        let result = self.functions.call(&seen, input)?;
+        let (reads, more_reads) = seen.into_reads();
+        let (writes, log) = (result.writes.clone(), result.log.clone());
+        let did = DryRun { reads, more_reads, writes, log };
+        let call = (input.component, did, result.fuel);
+        *self.call.lock().expect("no panic under the lock") = Some(call);
+        Ok(result)
+    }
+
+    fn prepare(&self, _component: &ComponentHash, _bytes: &Bytes) {}
+}
