@@ -119,6 +119,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write a Rust module with a typed method for each function of a component.
+    ClientGen(ClientGen),
     /// Call a function: it runs next to the data and is applied exactly once.
     Call(Call),
     /// Run a function that only reads: no log entry, and any replica may answer with --stale.
@@ -322,6 +324,27 @@ pub struct Build {
     /// Where to write the component [default: NAME.wasm in the crate's folder]
     #[arg(short, long)]
     pub output: Option<PathBuf>,
+}
+
+/// `aspen client-gen`
+#[derive(Debug, Args)]
+pub struct ClientGen {
+    /// A component (bank.wasm), or WIT: a file, or a folder, which has comments too.
+    #[arg(required_unless_present = "uploaded")]
+    pub source: Option<PathBuf>,
+    /// Instead of a file: what the cluster has under this name, or sha256: and a hash. It has no names of
+    /// types; they are made from where each stands.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "world"])]
+    pub uploaded: Option<String>,
+    /// The WIT world, if there are several.
+    #[arg(long)]
+    pub world: Option<String>,
+    /// The name that calls use, which names the struct too [default: the world's or the file's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where to write the module [default: standard output]
+    #[arg(short, long)]
+    pub out: Option<PathBuf>,
 }
 
 /// `aspen call`

@@ -4,7 +4,7 @@ mod cluster;
 mod functions;
 mod keys;
 mod leases;
-mod print;
+pub(crate) mod print;
 mod route;
 mod status;
 mod txn;
@@ -16,6 +16,7 @@ use aspen_client::{CallError, Client, ConnectError, Options, RequestError, Ticke
 use aspen_core::{GuestFault, Refusal, Refused};
 
 use crate::cli::{Cli, Command};
+use crate::client_gen;
 use crate::failure::Failure;
 
 /// Runs a command against the cluster of `--connect`.
@@ -49,6 +50,7 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Call(options) if options.dry_run => functions::dry_run(client, options).await,
         Command::Call(options) => functions::call(client, options).await,
         Command::Query(options) => functions::query(client, options).await,
+        Command::ClientGen(options) => client_gen::run_uploaded(client, options).await,
         Command::Cluster(command) => cluster::run(client, command).await,
         Command::Dev(_) | Command::Node(_) | Command::New { .. } | Command::Build(_) => {
             unreachable!("main() runs these without a client")
