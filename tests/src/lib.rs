@@ -18,3 +18,5 @@ pub mod sim;
 pub mod small_disk;
 #[cfg(madsim)]
 pub mod sweep;
+#[cfg(not(madsim))]
+pub mod typed;

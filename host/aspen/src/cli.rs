@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::txn_text::parse_ms;
 
-pub use functions::{Build, Call, Logs, Query};
+pub use functions::{Build, Call, ClientGen, Logs, Query};
 
 /// A distributed, strictly serializable key-value store that you program with WebAssembly
 /// functions.
@@ -137,6 +137,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write a Rust module with a typed method for each function of a component.
+    ClientGen(ClientGen),
     /// Call a function: it runs next to the data and is applied exactly once.
     Call(Call),
     /// Run a function that only reads: no log entry, and any replica may answer with --stale.

@@ -5,7 +5,7 @@ mod functions;
 mod keys;
 mod leases;
 mod logs;
-mod print;
+pub(crate) mod print;
 mod replay;
 mod route;
 mod status;
@@ -18,6 +18,7 @@ use aspen_client::{CallError, Client, ConnectError, Options, RequestError, Ticke
 use aspen_core::{GuestFault, Refusal, Refused};
 
 use crate::cli::{Cli, Command};
+use crate::client_gen;
 use crate::failure::Failure;
 
 pub use replay::replay;
@@ -60,6 +61,7 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Query(options) => functions::query(client, options).await,
         Command::Logs(options) => logs::logs(client, options).await,
         Command::Stats { name, json } => logs::statistics(client, name.as_deref(), *json).await,
+        Command::ClientGen(options) => client_gen::run_uploaded(client, options).await,
         Command::Cluster(command) => cluster::run(client, command).await,
         Command::Dev(_) | Command::Node(_) | Command::New { .. } | Command::Build(_) => {
             unreachable!("main() runs these without a client")

@@ -10,6 +10,7 @@ pub mod txn_text;
 pub mod txn_words;
 
 pub mod build;
+pub mod client_gen;
 pub mod commands;
 pub mod scaffold;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use aspen::cli::{Build, Cli, Command, Dev, Node};
 use aspen::failure::Failure;
 use aspen::server::{Server, ServerError};
-use aspen::{build, commands, dev, join, scaffold};
+use aspen::{build, client_gen, commands, dev, join, scaffold};
 use aspen_core::limits::{REPLICATION_FACTOR_DEFAULT, SHARDS_DEFAULT};
 use aspen_node::Timing;
 use clap::Parser;
@@ -43,6 +43,8 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Replay { shard, index, data, json } => {
             commands::replay(data, *shard, *index, *json)
         }
+        // From what is uploaded it needs a client.
+        Command::ClientGen(options) if options.uploaded.is_none() => client_gen::run(options),
         _ => commands::run(cli).await,
     }
 }

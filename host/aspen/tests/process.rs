@@ -219,6 +219,19 @@ fn process_new_function_tests_builds_and_runs() {
     assert_eq!(run(&dir, &["upload", path(&component), "--name", "counter"]).0, 0);
     let (_, described) = run(&dir, &["describe", "counter"]);
     assert!(described.ends_with("add: func(name: string, amount: u64) -> result<u64, string>"));
+    let method = "pub fn add(&self, name: &str, amount: u64) -> typed::Call<u64, String> {";
+    for made_from in
+        [&[path(&source.join("wit"))][..], &[path(&component)], &["--uploaded", "counter"]]
+    {
+        let (code, module) = run(&dir, &[&["client-gen"], made_from].concat());
+        assert!(code == 0 && module.contains(method), "{module}");
+        let out = folder.path().join("client.rs");
+        let to_file = [&["client-gen", "--out", path(&out)], made_from].concat();
+        assert_eq!(run(&dir, &to_file), ok(""));
+        assert_eq!(std::fs::read_to_string(&out).unwrap().trim_end(), module);
+    }
+    assert_eq!(run(&dir, &["client-gen"]).0, 2, "made from what?");
+    assert_eq!(run(&dir, &["client-gen", "--uploaded", "nothing"]).0, 1);
     let add =
         |amount: &str| run(&dir, &["call", "counter", "add", "hits", amount, "--key", "hits"]);
     assert_eq!(add("2"), ok("2"));

@@ -30,6 +30,7 @@ mod scan_view;
 mod session;
 mod store;
 mod transaction;
+pub mod typed;
 pub mod wave;
 
 pub use aspen_core::{

@@ -18,6 +18,27 @@ pub struct Build {
     pub output: Option<PathBuf>,
 }
 
+/// `aspen client-gen`
+#[derive(Debug, Args)]
+pub struct ClientGen {
+    /// A component (bank.wasm), or WIT: a file, or a folder, which has comments too.
+    #[arg(required_unless_present = "uploaded")]
+    pub source: Option<PathBuf>,
+    /// Instead of a file: what the cluster has under this name, or sha256: and a hash. It has no names of
+    /// types; they are made from where each stands.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "world"])]
+    pub uploaded: Option<String>,
+    /// The WIT world, if there are several.
+    #[arg(long)]
+    pub world: Option<String>,
+    /// The name that calls use, which names the struct too [default: the world's or the file's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where to write the module [default: standard output]
+    #[arg(short, long)]
+    pub out: Option<PathBuf>,
+}
+
 /// `aspen call`
 #[derive(Debug, Args)]
 pub struct Call {
