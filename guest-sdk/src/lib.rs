@@ -33,6 +33,7 @@
 
 pub mod context;
 pub mod store;
+pub mod keys;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

@@ -14,6 +14,7 @@ const SDK: &[(&str, &str)] = &[
     ("guest-sdk/src/alloc.rs", include_str!("../../../guest-sdk/src/alloc.rs")),
     ("guest-sdk/src/context.rs", include_str!("../../../guest-sdk/src/context.rs")),
     ("guest-sdk/src/store.rs", include_str!("../../../guest-sdk/src/store.rs")),
+    ("guest-sdk/src/keys.rs", include_str!("../../../guest-sdk/src/keys.rs")),
     ("guest-sdk/src/testing.rs", include_str!("../../../guest-sdk/src/testing.rs")),
     ("guest-sdk/Cargo.toml", SDK_MANIFEST),
 ];
