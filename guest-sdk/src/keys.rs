@@ -12,6 +12,19 @@
 //!
 //! Leaves out the other types of the tuple layer (nil, nested tuples, floats, UUIDs), and order
 //! between keys of different tags: those may be on different shards.
+//!
+//! ```
+//! use aspen_guest::{keys::Key, store, testing::Harness};
+//!
+//! let cart = Key::tagged("cust-7").part("cart");
+//! Harness::new().run(|| {
+//!     store::put(cart.clone().part(42u64), "a lamp");
+//!     for entry in store::below(&cart) {
+//!         let item: u64 = cart.parts_below(&entry.key).unwrap().only().unwrap();
+//!         assert_eq!(item, 42);
+//!     }
+//! });
+//! ```
 
 use core::fmt;
 

@@ -34,6 +34,7 @@
 pub mod context;
 pub mod store;
 pub mod keys;
+pub mod range;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
