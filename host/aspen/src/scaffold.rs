@@ -17,6 +17,7 @@ const SDK: &[(&str, &str)] = &[
     ("guest-sdk/src/keys.rs", include_str!("../../../guest-sdk/src/keys.rs")),
     ("guest-sdk/src/range.rs", include_str!("../../../guest-sdk/src/range.rs")),
     ("guest-sdk/src/testing.rs", include_str!("../../../guest-sdk/src/testing.rs")),
+    ("guest-sdk/src/testing/faults.rs", include_str!("../../../guest-sdk/src/testing/faults.rs")),
     ("guest-sdk/Cargo.toml", SDK_MANIFEST),
 ];
 
