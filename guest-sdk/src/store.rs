@@ -118,11 +118,7 @@ pub fn below(key: &Key) -> Range {
 /// holds anything else, or anything more: going on with a wrong value would be worse.
 pub fn get_as<T: DeserializeOwned>(key: impl AsRef<[u8]>) -> Option<T> {
     let value = get(key.as_ref())?;
-    match postcard::take_from_bytes(&value) {
-        Ok((decoded, [])) => Some(decoded),
-        Ok(_) => undecodable::<T>(key.as_ref(), &"bytes are left over"),
-        Err(error) => undecodable::<T>(key.as_ref(), &error),
-    }
+    Some(decode(key.as_ref(), &value))
 }
 
 /// Keeps a value of any type, in postcard.
@@ -142,6 +138,14 @@ pub fn put_json<T: Serialize + ?Sized>(key: impl AsRef<[u8]>, value: &T) {
     put(key, serde_json::to_vec(value).expect("the type can be written in JSON"));
 }
 
+fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> T {
+    match postcard::take_from_bytes(value) {
+        Ok((decoded, [])) => decoded,
+        Ok(_) => undecodable::<T>(key, &"bytes are left over"),
+        Err(error) => undecodable::<T>(key, &error),
+    }
+}
+
 /// Ends the call. Inside a node nobody reads the text, so there it has no details to carry.
 fn undecodable<T>(key: &[u8], why: &dyn std::fmt::Display) -> ! {
     if cfg!(target_arch = "wasm32") {
@@ -154,13 +158,28 @@ fn undecodable<T>(key: &[u8], why: &dyn std::fmt::Display) -> ! {
 /// The value of a key that [`put_u64`] wrote. Panics, which ends the call, if it holds anything
 /// other than 8 bytes: going on with a wrong number would be worse.
 pub fn get_u64(key: impl AsRef<[u8]>) -> Option<u64> {
-    let value = get(key)?;
-    Some(u64::from_le_bytes(value.try_into().expect("value is a number of 8 bytes")))
+    get(key).map(|value| number(&value))
 }
 
 /// Keeps a number as 8 bytes, little endian.
 pub fn put_u64(key: impl AsRef<[u8]>, number: u64) {
     put(key, number.to_le_bytes());
+}
+
+fn number(value: &[u8]) -> u64 {
+    u64::from_le_bytes(value.try_into().expect("value is a number of 8 bytes"))
+}
+
+impl Entry {
+    /// The value as [`get_as`] gives it, without another host call.
+    pub fn value_as<T: DeserializeOwned>(&self) -> T {
+        decode(&self.key, &self.item.value)
+    }
+
+    /// The value as [`get_u64`] gives it, without another host call.
+    pub fn value_u64(&self) -> u64 {
+        number(&self.item.value)
+    }
 }
 
 /// The first key beyond all that begin with `prefix`; `None` if there is no such key.

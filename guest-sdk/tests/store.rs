@@ -126,6 +126,9 @@ fn values_come_back_as_their_type() {
         assert_eq!(store::get_as("cart"), Some(cart()));
         assert_eq!(store::get_json("json"), Some(cart()));
         assert_eq!(store::get_as::<Cart>("none"), None);
+        store::put_u64("count", 7);
+        let read = |key| store::prefix_iter(key).next().unwrap();
+        assert_eq!((read("cart").value_as::<Cart>(), read("count").value_u64()), (cart(), 7));
     });
     assert_eq!(shard.get("json").unwrap(), br#"{"items":[3,300],"note":"ring twice"}"#);
     assert_eq!(shard.get("cart").unwrap().len(), 1 + 1 + 2 + 1 + 1 + 10);

@@ -116,8 +116,8 @@ mod tests {
             sim.call(|| Bank::open(name.into(), 100)).unwrap();
         }
         sim.invariant(|| {
-            let balances = store::prefix_iter("account/").map(|entry| store::get_u64(entry.key));
-            assert_eq!(balances.flatten().sum::<u64>(), 300, "the sum of all balances");
+            let balances = store::prefix_iter("account/").map(|entry| entry.value_u64());
+            assert_eq!(balances.sum::<u64>(), 300, "the sum of all balances");
         });
         for _ in 0..3 {
             sim.client(move |client| async move {
