@@ -32,6 +32,8 @@
 //! caller learns no more than that there was one.
 
 pub mod context;
+pub mod keys;
+pub mod range;
 pub mod store;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -58,6 +60,7 @@ mod raw {
 macro_rules! function {
     ({ $($option:ident : $value:expr),* $(,)? }) => {
         #[allow(missing_docs, reason = "made from WIT, which has the documentation")]
+        #[allow(clippy::too_many_arguments, reason = "a record arrives field by field")]
         #[allow(clippy::crate_in_macro_def, reason = "the module is made in the function's crate")]
         mod world {
             $crate::wit_bindgen::generate!({

@@ -2,8 +2,15 @@
 //!
 //! Promises that a call sees its own writes, and nothing of calls that come later. A key is 1 to
 //! 1,024 bytes, a value up to 1 MiB; breaking a limit, or using a key of another shard, ends the
-//! call and keeps nothing it wrote. Numbers are kept as 8 bytes, little endian.
+//! call and keeps nothing it wrote. Numbers are kept as 8 bytes, little endian; other types in
+//! postcard (short, with no names: fields and cases can only be added by a new type) or in JSON
+//! (readable by anyone, several times as long, and dearer in fuel).
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::keys::Key;
+use crate::range::{self, Range};
 #[cfg(target_arch = "wasm32")]
 use crate::raw::store as imports;
 #[cfg(not(target_arch = "wasm32"))]
@@ -63,11 +70,13 @@ pub fn exists(key: impl AsRef<[u8]>) -> bool {
 
 /// Creates or replaces a key. A call writes at most 1,024 keys and 4 MiB of keys and values.
 pub fn put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+    range::notice(key.as_ref());
     imports::put(key.as_ref(), value.as_ref());
 }
 
 /// Removes a key; whether there was one.
 pub fn delete(key: impl AsRef<[u8]>) -> bool {
+    range::notice(key.as_ref());
     imports::delete(key.as_ref())
 }
 
@@ -88,16 +97,89 @@ pub fn prefix(prefix: impl AsRef<[u8]>, limit: u32) -> Page {
     scan(prefix, end.as_deref(), limit)
 }
 
+/// The keys from `start` (included; empty: the first) to `end` (excluded; `None`: the last), one by
+/// one, from either end. All of them must be of the shard that runs the call to be seen.
+pub fn range(start: impl AsRef<[u8]>, end: Option<&[u8]>) -> Range {
+    Range::new(start.as_ref().to_vec(), end.map(<[u8]>::to_vec))
+}
+
+/// The keys that begin with `prefix`, one by one, from either end.
+pub fn prefix_iter(prefix: impl AsRef<[u8]>) -> Range {
+    Range::new(prefix.as_ref().to_vec(), prefix_end(prefix.as_ref()))
+}
+
+/// The keys that have the parts of `key` and at least one more, one by one, from either end.
+pub fn below(key: &Key) -> Range {
+    let (start, end) = key.bounds_below();
+    Range::new(start, Some(end))
+}
+
+/// The value of a key that [`put_as`] wrote as the same type. Panics, which ends the call, if it
+/// holds anything else, or anything more: going on with a wrong value would be worse.
+pub fn get_as<T: DeserializeOwned>(key: impl AsRef<[u8]>) -> Option<T> {
+    let value = get(key.as_ref())?;
+    Some(decode(key.as_ref(), &value))
+}
+
+/// Keeps a value of any type, in postcard.
+pub fn put_as<T: Serialize + ?Sized>(key: impl AsRef<[u8]>, value: &T) {
+    put(key, postcard::to_allocvec(value).expect("the type can be written in postcard"));
+}
+
+/// As [`get_as`], of a value that is JSON.
+pub fn get_json<T: DeserializeOwned>(key: impl AsRef<[u8]>) -> Option<T> {
+    let value = get(key.as_ref())?;
+    let decoded = serde_json::from_slice(&value);
+    Some(decoded.unwrap_or_else(|error| undecodable::<T>(key.as_ref(), &error)))
+}
+
+/// Keeps a value of any type, in JSON.
+pub fn put_json<T: Serialize + ?Sized>(key: impl AsRef<[u8]>, value: &T) {
+    put(key, serde_json::to_vec(value).expect("the type can be written in JSON"));
+}
+
+fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> T {
+    match postcard::take_from_bytes(value) {
+        Ok((decoded, [])) => decoded,
+        Ok(_) => undecodable::<T>(key, &"bytes are left over"),
+        Err(error) => undecodable::<T>(key, &error),
+    }
+}
+
+/// Ends the call. Inside a node nobody reads the text, so there it has no details to carry.
+fn undecodable<T>(key: &[u8], why: &dyn std::fmt::Display) -> ! {
+    if cfg!(target_arch = "wasm32") {
+        panic!("value is of another type");
+    }
+    let (key, name) = (key.escape_ascii(), std::any::type_name::<T>());
+    panic!("value of {key} is no {name}: {why}");
+}
+
 /// The value of a key that [`put_u64`] wrote. Panics, which ends the call, if it holds anything
 /// other than 8 bytes: going on with a wrong number would be worse.
 pub fn get_u64(key: impl AsRef<[u8]>) -> Option<u64> {
-    let value = get(key)?;
-    Some(u64::from_le_bytes(value.try_into().expect("value is a number of 8 bytes")))
+    get(key).map(|value| number(&value))
 }
 
 /// Keeps a number as 8 bytes, little endian.
 pub fn put_u64(key: impl AsRef<[u8]>, number: u64) {
     put(key, number.to_le_bytes());
+}
+
+fn number(value: &[u8]) -> u64 {
+    u64::from_le_bytes(value.try_into().expect("value is a number of 8 bytes"))
+}
+
+impl Entry {
+    /// The value as [`get_as`] gives it, without another host call.
+    pub fn value_as<T: DeserializeOwned>(&self) -> T {
+        decode(&self.key, &self.item.value)
+    }
+
+    /// The value as [`get_u64`] gives it, without another host call.
+    pub fn value_u64(&self) -> u64 {
+        number(&self.item.value)
+    }
 }
 
 /// The first key beyond all that begin with `prefix`; `None` if there is no such key.

@@ -3,7 +3,8 @@
 //! Promises the rules of a real call: the function sees its own writes; `Ok` applies them at one new
 //! revision with versions as the state machine counts them, `Err` or a panic throws them away; the
 //! limits on keys, values and the write set hold (a real call ends where this panics).
-//! Leaves out fuel, memory limits and sharding: for those run the component on a node.
+//! Leaves out fuel, memory limits and sharding: for those run the component on a node. Lost replies,
+//! crashes and many clients are in [`faults`].
 //!
 //! ```
 //! use aspen_guest::{store, testing::Harness};
@@ -19,8 +20,11 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 
 use crate::store::{Entry, Page, Versioned, prefix_end};
+
+pub mod faults;
 
 const KEY_BYTES_MAX: usize = 1024;
 const VALUE_BYTES_MAX: usize = 1 << 20;
@@ -38,12 +42,19 @@ pub struct Harness {
     world: World,
 }
 
+/// What a call writes; `None` is a delete.
+type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Unwinds a function whose node crashes.
+struct Crashed;
+
 /// What the functions of `store` and `context` see.
 #[derive(Default)]
 struct World {
     records: BTreeMap<Vec<u8>, Versioned>,
-    /// This call's writes; `None` is a delete.
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    writes: Writes,
+    /// After this many more host calls the node crashes.
+    host_calls_left: Option<u64>,
     revision: u64,
     time_ms: u64,
     seed: u64,
@@ -79,6 +90,16 @@ impl Harness {
     }
 
     fn enter<T>(&mut self, function: impl FnOnce() -> T, is_ok: impl FnOnce(&T) -> bool) -> T {
+        let (result, writes) = self.attempt(function);
+        let value = result.unwrap_or_else(|panic| resume_unwind(panic));
+        if is_ok(&value) {
+            self.world.commit(writes);
+        }
+        value
+    }
+
+    /// Runs a function and keeps nothing: what it returned, or its panic, and what it would write.
+    fn attempt<T>(&mut self, function: impl FnOnce() -> T) -> (thread::Result<T>, Writes) {
         self.world.log.clear();
         let world = mem::take(&mut self.world);
         let nested = RUNNING.with_borrow_mut(|running| running.replace(world)).is_some();
@@ -86,15 +107,19 @@ impl Harness {
         let result = catch_unwind(AssertUnwindSafe(function));
         let world = RUNNING.with_borrow_mut(Option::take);
         self.world = world.expect("the world was put there before the call");
-        let writes = mem::take(&mut self.world.writes);
-        match result {
-            Ok(value) => {
-                if is_ok(&value) {
-                    self.world.commit(writes);
-                }
-                value
-            }
-            Err(panic) => resume_unwind(panic),
+        (result, mem::take(&mut self.world.writes))
+    }
+
+    /// Runs a function on a node that crashes after so many host calls, or at the latest when the
+    /// function ends: nothing is kept.
+    fn crash_in<T>(&mut self, host_calls: u64, function: impl FnOnce() -> T) {
+        self.world.host_calls_left = Some(host_calls);
+        let (result, _) = self.attempt(function);
+        self.world.host_calls_left = None;
+        if let Err(panic) = result
+            && !panic.is::<Crashed>()
+        {
+            resume_unwind(panic);
         }
     }
 
@@ -144,7 +169,7 @@ impl Harness {
 }
 
 impl World {
-    fn commit(&mut self, writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+    fn commit(&mut self, writes: Writes) {
         if writes.is_empty() {
             return;
         }
@@ -215,7 +240,12 @@ impl World {
 
 fn with<T>(use_world: impl FnOnce(&mut World) -> T) -> T {
     RUNNING.with_borrow_mut(|running| {
-        use_world(running.as_mut().expect("store and context work inside Harness::call and run"))
+        let running = running.as_mut();
+        let world = running.expect("store and context work inside Harness::call and run");
+        if let Some(left) = &mut world.host_calls_left {
+            *left = left.checked_sub(1).unwrap_or_else(|| resume_unwind(Box::new(Crashed)));
+        }
+        use_world(world)
     })
 }
 

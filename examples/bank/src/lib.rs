@@ -56,9 +56,11 @@ fn cents(key: &str, account: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use aspen_guest::testing::Harness;
+    use aspen_guest::testing::{Harness, faults};
 
     use super::*;
+
+    const NAMES: [&str; 3] = ["ada", "ben", "cleo"];
 
     fn two_accounts() -> Harness {
         let mut shard = Harness::new();
@@ -103,5 +105,49 @@ mod tests {
         let again = shard.call(|| Bank::open("ada".into(), 5));
         assert_eq!(again, Err("account ada exists".into()));
         assert_eq!(shard.call(|| Bank::balance("ada".into())), Ok(100));
+    }
+
+    /// Three clients transfer at random; the sum of all balances must stay what was opened.
+    fn transfers_at_random(
+        sim: &mut faults::Sim,
+        transfer: fn(String, String, u64) -> Result<Receipt, String>,
+    ) {
+        for name in NAMES {
+            sim.call(|| Bank::open(name.into(), 100)).unwrap();
+        }
+        sim.invariant(|| {
+            let balances = store::prefix_iter("account/").map(|entry| entry.value_u64());
+            assert_eq!(balances.sum::<u64>(), 300, "the sum of all balances");
+        });
+        for _ in 0..3 {
+            sim.client(move |client| async move {
+                for _ in 0..5 {
+                    let [from, to] = [(); 2].map(|()| NAMES[client.pick(3) as usize].to_string());
+                    let amount = client.pick(60);
+                    let call = move || transfer(from.clone(), to.clone(), amount);
+                    let _ = client.call(call).await;
+                }
+            });
+        }
+        sim.run();
+    }
+
+    #[test]
+    fn sum_of_balances_never_changes_under_faults() {
+        faults::check(0..200, |sim| transfers_at_random(sim, Bank::transfer));
+    }
+
+    #[test]
+    fn transfer_to_oneself_that_makes_money_is_found() {
+        // Without the check for equal names the second write would hide the first.
+        let unchecked = |from: String, to: String, amount: u64| {
+            let (from_key, to_key) = (key(&from), key(&to));
+            let from_balance = cents(&from_key, &from)?.checked_sub(amount).ok_or("too little")?;
+            let to_balance = cents(&to_key, &to)? + amount;
+            store::put_u64(&from_key, from_balance);
+            store::put_u64(&to_key, to_balance);
+            Ok(Receipt { from_balance, to_balance })
+        };
+        assert!(faults::find(0..200, |sim| transfers_at_random(sim, unchecked)).is_some());
     }
 }

@@ -14,7 +14,10 @@ const SDK: &[(&str, &str)] = &[
     ("guest-sdk/src/alloc.rs", include_str!("../../../guest-sdk/src/alloc.rs")),
     ("guest-sdk/src/context.rs", include_str!("../../../guest-sdk/src/context.rs")),
     ("guest-sdk/src/store.rs", include_str!("../../../guest-sdk/src/store.rs")),
+    ("guest-sdk/src/keys.rs", include_str!("../../../guest-sdk/src/keys.rs")),
+    ("guest-sdk/src/range.rs", include_str!("../../../guest-sdk/src/range.rs")),
     ("guest-sdk/src/testing.rs", include_str!("../../../guest-sdk/src/testing.rs")),
+    ("guest-sdk/src/testing/faults.rs", include_str!("../../../guest-sdk/src/testing/faults.rs")),
     ("guest-sdk/Cargo.toml", SDK_MANIFEST),
 ];
 
@@ -27,6 +30,9 @@ publish = false
 
 [dependencies]
 wit-bindgen = "0.61"
+serde = { version = "1", features = ["derive"] }
+postcard = { version = "1", default-features = false, features = ["use-std"] }
+serde_json = "1"
 "#;
 
 const MANIFEST: &str = r#"[package]
