@@ -163,6 +163,8 @@ fn pooling() -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_MAX as u32)
         .max_memories_per_component(MEMORIES_MAX as u32)
         .max_tables_per_component(TABLES_MAX as u32)
+        .max_memories_per_module(MEMORIES_MAX as u32)
+        .max_tables_per_module(TABLES_MAX as u32)
         .max_component_instance_size(INSTANCE_BYTES_MAX)
         .max_core_instance_size(INSTANCE_BYTES_MAX)
         .max_memory_size(GUEST_MEMORY_BYTES_MAX)
