@@ -24,7 +24,7 @@ use crate::compile::{Compiler, Function, Prepared};
 use crate::convert::{lift, lower};
 use crate::host::{Host, Stop};
 use crate::imports::linker;
-use crate::profile::{BYTE_FUEL, CALLS_AT_ONCE_MAX, COPY_OUT_MAX, config};
+use crate::profile::{BYTE_FUEL, CALLS_AT_ONCE_MAX, COPY_OUT_MAX, config, portable};
 
 /// Choices of one node. None of them can change an outcome.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,10 @@ pub enum Level {
     /// Compiles in half the time, and in bounded time.
     #[default]
     None,
+    /// Code for no processor, interpreted: 20 times as slow. Tests show with it that nothing depends
+    /// on the machine they run on.
+    #[doc(hidden)]
+    Portable,
 }
 
 /// The engine cannot start on this machine.
@@ -74,20 +78,24 @@ pub struct WasmFunctions {
     planted: crate::planted::Planted,
 }
 
+fn engine(level: Level) -> wasmtime::Result<Engine> {
+    let level = match level {
+        Level::Speed => OptLevel::Speed,
+        Level::None => OptLevel::None,
+        Level::Portable => return Engine::new(&portable()?),
+    };
+    // A machine that limits address space has no room for the pool: slower, not different.
+    Engine::new(&config(level, true)).or_else(|error| {
+        tracing::warn!(%error, "no memory pool, calls will be slower");
+        Engine::new(&config(level, false))
+    })
+}
+
 impl WasmFunctions {
     /// Starts an engine and the thread that compiles ahead.
     pub fn new(options: Options) -> Result<Self, EngineError> {
-        let level = match options.level {
-            Level::Speed => OptLevel::Speed,
-            Level::None => OptLevel::None,
-        };
-        // A machine that limits address space has no room for the pool: slower, not different.
-        let engine = Engine::new(&config(level, true)).or_else(|error| {
-            tracing::warn!(%error, "no memory pool, calls will be slower");
-            Engine::new(&config(level, false))
-        });
         let boxed = wasmtime::Error::into_boxed_dyn_error;
-        let engine = engine.map_err(boxed).context(EngineSnafu)?;
+        let engine = engine(options.level).map_err(boxed).context(EngineSnafu)?;
         let linker = linker(&engine).map_err(boxed).context(EngineSnafu)?;
         let compiler = Compiler { engine, linker, dir: options.cache };
         let cache = Cache::new(compiler).context(ThreadSnafu)?;

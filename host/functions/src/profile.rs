@@ -16,7 +16,7 @@ use wasmtime::{
     PoolingAllocationConfig, Strategy,
 };
 
-/// Changes whenever an outcome or the instrumented code may change.
+/// Changes whenever an outcome or the instrumented code may change; `tests/golden` notices.
 pub const PROFILE_VERSION: u32 = 1;
 
 /// Wasmtime, as pinned in the workspace: part of the key of compiled code.
@@ -149,6 +149,13 @@ pub(crate) fn config(level: OptLevel, pool: bool) -> Config {
         false => InstanceAllocationStrategy::OnDemand,
     });
     config
+}
+
+/// The same for an interpreter of portable code.
+pub(crate) fn portable() -> wasmtime::Result<Config> {
+    let mut config = config(OptLevel::None, false);
+    config.target("pulley64")?;
+    Ok(config)
 }
 
 fn pooling() -> PoolingAllocationConfig {
