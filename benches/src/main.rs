@@ -4,6 +4,8 @@
 //! answer waited for the disk. All of it runs on this machine, clients included, so the figures are
 //! those of the whole: compare them as ratios, in one run. Nothing here is a test.
 
+mod attack_guests;
+mod attacks;
 mod call;
 mod cluster;
 mod cpu;
@@ -59,6 +61,8 @@ enum Part {
     Scale,
     /// An idle cluster of three nodes.
     Idle,
+    /// What hostile calls get for their fuel; only if asked for.
+    Attacks,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +80,12 @@ fn run(options: &Options) -> Result<(), Failure> {
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
     let time = Duration::from_secs(options.seconds);
     println!("machine   {}", cpu::machine());
+    if options.only.contains(&Part::Attacks) {
+        attacks::measure()?;
+    }
+    if options.only == [Part::Attacks] {
+        return Ok(());
+    }
     let bank = aspen::build::build("examples/bank".as_ref(), &Default::default())?.component;
     if wanted(Part::Call) {
         call::measure(&bank)?;

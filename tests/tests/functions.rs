@@ -23,7 +23,7 @@ struct Shard {
 
 impl Shard {
     fn new(level: Level) -> Self {
-        let functions = WasmFunctions::new(Options { level, cache: None }).unwrap();
+        let functions = WasmFunctions::new(Options { level, ..Options::default() }).unwrap();
         Self { functions, model: Model::new(), router: ShardRouter::new(1).unwrap() }
     }
 

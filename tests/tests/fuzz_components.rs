@@ -62,7 +62,8 @@ fn runner(cases: u32) -> TestRunner {
 /// Mutates, checks, and compiles some of what passes.
 fn fuzz(valid: Vec<u8>, cases: u32) {
     assert!(checked(&valid), "what is mutated is valid before: {:?}", check(&valid));
-    let functions = WasmFunctions::new(Options { level: Level::None, cache: None }).unwrap();
+    let functions =
+        WasmFunctions::new(Options { level: Level::None, ..Options::default() }).unwrap();
     let (passed, unfit) = (Cell::new(0), Cell::new(0));
     let one = |bytes: Vec<u8>| {
         if checked(&bytes) && passed.get() < COMPILED_MAX {

@@ -24,7 +24,9 @@ use crate::compile::{Compiler, Function, Prepared};
 use crate::convert::{lift, lower};
 use crate::host::{Host, Stop};
 use crate::imports::linker;
-use crate::profile::{BYTE_FUEL, CALLS_AT_ONCE_MAX, COPY_OUT_MAX, config};
+use crate::profile::{
+    BYTE_FUEL, CALLS_AT_ONCE_MAX, COPY_OUT_MAX, SLOW_BYTE_FUEL, VALUE_FUEL, config, portable,
+};
 
 /// Choices of one node. None of them can change an outcome.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +47,10 @@ pub enum Level {
     /// Compiles in half the time, and in bounded time.
     #[default]
     None,
+    /// Code for no processor, interpreted: 20 times as slow. Tests show with it that nothing depends
+    /// on the machine they run on.
+    #[doc(hidden)]
+    Portable,
 }
 
 /// The engine cannot start on this machine.
@@ -74,20 +80,24 @@ pub struct WasmFunctions {
     planted: crate::planted::Planted,
 }
 
+fn engine(level: Level) -> wasmtime::Result<Engine> {
+    let level = match level {
+        Level::Speed => OptLevel::Speed,
+        Level::None => OptLevel::None,
+        Level::Portable => return Engine::new(&portable()?),
+    };
+    // A machine that limits address space has no room for the pool: slower, not different.
+    Engine::new(&config(level, true)).or_else(|error| {
+        tracing::warn!(%error, "no memory pool, calls will be slower");
+        Engine::new(&config(level, false))
+    })
+}
+
 impl WasmFunctions {
     /// Starts an engine and the thread that compiles ahead.
     pub fn new(options: Options) -> Result<Self, EngineError> {
-        let level = match options.level {
-            Level::Speed => OptLevel::Speed,
-            Level::None => OptLevel::None,
-        };
-        // A machine that limits address space has no room for the pool: slower, not different.
-        let engine = Engine::new(&config(level, true)).or_else(|error| {
-            tracing::warn!(%error, "no memory pool, calls will be slower");
-            Engine::new(&config(level, false))
-        });
         let boxed = wasmtime::Error::into_boxed_dyn_error;
-        let engine = engine.map_err(boxed).context(EngineSnafu)?;
+        let engine = engine(options.level).map_err(boxed).context(EngineSnafu)?;
         let linker = linker(&engine).map_err(boxed).context(EngineSnafu)?;
         let compiler = Compiler { engine, linker, dir: options.cache };
         let cache = Cache::new(compiler).context(ThreadSnafu)?;
@@ -160,7 +170,8 @@ fn refused(refusal: Refusal) -> CallResult {
 /// Arguments in the form that the function takes them.
 enum Arguments {
     Raw(Bytes),
-    Typed(Vec<GuestVal>),
+    /// With the fuel that making them costs.
+    Typed(Vec<GuestVal>, u64),
 }
 
 /// Checks the arguments against the function's type; `None` if they do not fit.
@@ -173,8 +184,22 @@ fn arguments(function: &Function, args: &Bytes) -> Option<Arguments> {
     if vals.len() != params.len() {
         return None;
     }
+    let fuel = vals.iter().map(values_fuel).sum();
     let vals = vals.iter().zip(params).map(|(val, param)| lower(val, &param.ty));
-    Some(Arguments::Typed(vals.collect::<Option<_>>()?))
+    Some(Arguments::Typed(vals.collect::<Option<_>>()?, fuel))
+}
+
+/// The price of a value that is made part by part.
+fn values_fuel(val: &Val) -> u64 {
+    let inside = match val {
+        Val::Bytes(bytes) => SLOW_BYTE_FUEL * bytes.len() as u64,
+        Val::List(vals) | Val::Tuple(vals) => vals.iter().map(values_fuel).sum(),
+        Val::Record(fields) => fields.iter().map(|(_, val)| values_fuel(val)).sum(),
+        Val::Variant(_, Some(val)) | Val::Option(Some(val)) => values_fuel(val),
+        Val::Result(Ok(Some(val)) | Err(Some(val))) => values_fuel(val),
+        _ => 0,
+    };
+    VALUE_FUEL + inside
 }
 
 /// One call under way.
@@ -196,15 +221,18 @@ impl Call<'_> {
         self.store.set_hostcall_fuel(COPY_OUT_MAX);
         // Before the instance is made: start functions and data segments cost fuel too.
         self.store.set_fuel(CALL_FUEL_MAX)?;
-        self.charge(args_bytes)?;
+        self.charge(BYTE_FUEL * args_bytes as u64)?;
+        if let Arguments::Typed(_, fuel) = args {
+            self.charge(*fuel)?;
+        }
         let instance = prepared.instance.instantiate(&mut self.store)?;
         self.is_started = true;
         let end = match args {
             Arguments::Raw(bytes) => self.run_raw(&instance, bytes),
-            Arguments::Typed(vals) => self.run_typed(&instance, vals),
+            Arguments::Typed(vals, _) => self.run_typed(&instance, vals),
         }?;
         if let CallEnd::Returned(bytes) | CallEnd::Aborted(bytes) = &end {
-            self.charge(bytes.len())?;
+            self.charge(BYTE_FUEL * bytes.len() as u64)?;
         }
         Ok(end)
     }
@@ -230,16 +258,15 @@ impl Call<'_> {
         function.call(&mut self.store, vals, &mut results)?;
         let [result] = results;
         let result = lift(result, ty).ok_or(Stop::Guest(GuestFault::BadInterface))?;
+        let fuel = values_fuel(&result);
         let payload = |val: Option<Box<Val>>| val.map(|val| *val).into_iter().collect::<Vec<_>>();
-        match (result, ty) {
-            (Val::Result(Ok(val)), Type::Result(..)) => {
-                Ok(CallEnd::Returned(encode(&payload(val))?))
-            }
-            (Val::Result(Err(val)), Type::Result(..)) => {
-                Ok(CallEnd::Aborted(encode(&payload(val))?))
-            }
-            (val, _) => Ok(CallEnd::Returned(encode(&[val])?)),
-        }
+        let end = match (result, ty) {
+            (Val::Result(Ok(val)), Type::Result(..)) => CallEnd::Returned(encode(&payload(val))?),
+            (Val::Result(Err(val)), Type::Result(..)) => CallEnd::Aborted(encode(&payload(val))?),
+            (val, _) => CallEnd::Returned(encode(&[val])?),
+        };
+        self.charge(fuel)?;
+        Ok(end)
     }
 
     fn export(&mut self, instance: &Instance) -> wasmtime::Result<wasmtime::component::Func> {
@@ -248,9 +275,9 @@ impl Call<'_> {
         Ok(function.ok_or_else(|| Stop::Machine(missing()))?)
     }
 
-    /// Takes the fuel of bytes that cross the border outside of host functions.
-    fn charge(&mut self, bytes: usize) -> wasmtime::Result<()> {
-        match self.store.get_fuel()?.checked_sub(BYTE_FUEL * bytes as u64) {
+    /// Takes the fuel of what crosses the border outside of host functions.
+    fn charge(&mut self, fuel: u64) -> wasmtime::Result<()> {
+        match self.store.get_fuel()?.checked_sub(fuel) {
             Some(left) => self.store.set_fuel(left),
             None => Err(Stop::Guest(GuestFault::OutOfFuel).into()),
         }

@@ -131,14 +131,22 @@ impl Host {
     }
 }
 
-/// Refuses growth above the limits, looking at nothing but the size asked for.
+/// Refuses growth above the limits and above the guest's own maximum, looking at nothing but the
+/// size asked for. Wasmtime asks before it looks at the maximum itself: what is let through here and
+/// fails there would pass for a failure of the machine.
 pub(crate) struct Growth {
     /// The guest was refused memory or table before: if it gives up now, that is why.
     pub is_refused: bool,
 }
 
 impl Growth {
-    fn allow(&mut self, is_within: bool) -> wasmtime::Result<bool> {
+    fn allow(
+        &mut self,
+        desired: usize,
+        maximum: Option<usize>,
+        limit: usize,
+    ) -> wasmtime::Result<bool> {
+        let is_within = desired <= maximum.map_or(limit, |maximum| maximum.min(limit));
         self.is_refused |= !is_within;
         Ok(is_within)
     }
@@ -149,9 +157,9 @@ impl ResourceLimiter for Growth {
         &mut self,
         _current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.allow(desired <= GUEST_MEMORY_BYTES_MAX)
+        self.allow(desired, maximum, GUEST_MEMORY_BYTES_MAX)
     }
 
     /// Allowed and yet not possible: this machine is out of memory, others may not be.
@@ -163,9 +171,9 @@ impl ResourceLimiter for Growth {
         &mut self,
         _current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.allow(desired <= GUEST_TABLE_ELEMENTS_MAX)
+        self.allow(desired, maximum, GUEST_TABLE_ELEMENTS_MAX)
     }
 
     fn table_grow_failed(&mut self, error: Error) -> wasmtime::Result<()> {

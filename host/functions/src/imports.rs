@@ -151,6 +151,8 @@ fn get_many(
     mut ctx: Ctx<'_>,
     (names,): (WasmList<WasmList<u8>>,),
 ) -> wasmtime::Result<(Vec<Option<Versioned>>,)> {
+    // The call itself; each key then costs as much as if it were asked for alone.
+    charge(&mut ctx, HOST_CALL_FUEL, 0)?;
     if names.len() > KEYS_ASKED_MAX {
         return Err(Stop::from(GuestFault::KeyOrValueLength).into());
     }

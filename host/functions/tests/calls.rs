@@ -159,7 +159,7 @@ fn functions_err_is_an_abort_without_writes() {
     let error = aspen_core::encode_vals(&[Val::from("no")]).unwrap();
     assert_eq!(result.end, CallEnd::Aborted(error));
     assert_eq!(result.writes, []);
-    assert!(result.fuel.get() < 1_000);
+    assert!(result.fuel.get() < 2_000);
 }
 
 #[test]

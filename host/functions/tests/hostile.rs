@@ -113,6 +113,27 @@ fn functions_refused_memory_may_be_survived() {
     assert_eq!(result.end, returned(&[Val::S32(-1)]));
 }
 
+/// Wasmtime takes it for a failure of the machine if it is not refused first.
+#[test]
+fn functions_guest_may_reach_its_own_maximum() {
+    let grow = |grow: &str| {
+        let body = format!(
+            r#"(memory 1 2) (table 1 2 funcref) (func (export "run") (result i32) ({grow} (i32.const 2)))"#
+        );
+        assert_eq!(run(&typed(&body, "(result s32)", "")).end, returned(&[Val::S32(-1)]));
+    };
+    grow("memory.grow");
+    grow("table.grow 0 (ref.null func)");
+}
+
+/// As many as the upload check lets through.
+#[test]
+fn functions_one_module_may_have_all_the_tables() {
+    let table = "(table 20000 funcref) ".repeat(4);
+    let body = format!(r#"{table} (func (export "run") (result i32) (table.size 3))"#);
+    assert_eq!(run(&typed(&body, "(result s32)", "")).end, returned(&[Val::S32(20_000)]));
+}
+
 #[test]
 fn functions_traps_have_their_names() {
     let run = |body: &str| format!(r#"(memory 1) (table 1 funcref) (func (export "run") {body})"#);

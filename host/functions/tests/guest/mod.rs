@@ -33,60 +33,12 @@ pub fn typed(body: &str, ty: &str, options: &str) -> Bytes {
 /// A component that has the store's functions as `$put`, `$get` and so on in its core
 /// module, with its memory; lists that come back lie from 4096 on.
 pub fn with_store(body: &str) -> Bytes {
-    wasm(&format!(
-        r#"(component
-            (type $bytes (list u8))
-            (import "aspen:function/store@0.1.0" (instance $store
-                (type $bytes (list u8))
-                (type $v (record (field "value" $bytes) (field "version" u64)
-                    (field "create-revision" u64) (field "mod-revision" u64)))
-                (export "versioned" (type $versioned (eq $v)))
-                (type $found (option $versioned))
-                (export "get" (func (param "key" $bytes) (result $found)))
-                (export "exists" (func (param "key" $bytes) (result bool)))
-                (export "delete" (func (param "key" $bytes) (result bool)))
-                (export "get-many" (func (param "keys" (list $bytes)) (result (list $found))))
-                (type $e (record (field "key" $bytes) (field "item" $versioned)))
-                (export "entry" (type $entry (eq $e)))
-                (type $p (record (field "entries" (list $entry)) (field "more" bool)))
-                (export "page" (type $page (eq $p)))
-                (export "scan" (func (param "start" $bytes) (param "end" (option $bytes))
-                    (param "reverse" bool) (param "limit" u32) (result $page)))
-                (export "put" (func (param "key" $bytes) (param "value" $bytes)))))
-            (core module $memory
-                (memory (export "m") 40)
-                (global $next (mut i32) (i32.const 4096))
-                (func (export "realloc") (param i32 i32 i32 i32) (result i32)
-                    (local $at i32)
-                    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-                    (global.set $next (i32.add (local.get $at) (local.get 3)))
-                    (local.get $at)))
-            (core instance $mem (instantiate $memory))
-            (core func $get (canon lower (func $store "get")
-                (memory (core memory $mem "m")) (realloc (core func $mem "realloc"))))
-            (core func $get-many (canon lower (func $store "get-many")
-                (memory (core memory $mem "m")) (realloc (core func $mem "realloc"))))
-            (core func $scan (canon lower (func $store "scan")
-                (memory (core memory $mem "m")) (realloc (core func $mem "realloc"))))
-            (core func $put (canon lower (func $store "put") (memory (core memory $mem "m"))))
-            (core func $exists (canon lower (func $store "exists") (memory (core memory $mem "m"))))
-            (core func $delete (canon lower (func $store "delete") (memory (core memory $mem "m"))))
-            (core module $m
-                (import "s" "m" (memory 40))
-                (import "s" "get" (func $get (param i32 i32 i32)))
-                (import "s" "put" (func $put (param i32 i32 i32 i32)))
-                (import "s" "exists" (func $exists (param i32 i32) (result i32)))
-                (import "s" "delete" (func $delete (param i32 i32) (result i32)))
-                (import "s" "get-many" (func $get-many (param i32 i32 i32)))
-                (import "s" "scan" (func $scan (param i32 i32 i32 i32 i32 i32 i32 i32)))
-                {body})
-            (core instance $i (instantiate $m (with "s" (instance
-                (export "m" (memory $mem "m"))
-                (export "get" (func $get)) (export "put" (func $put))
-                (export "get-many" (func $get-many)) (export "scan" (func $scan))
-                (export "exists" (func $exists)) (export "delete" (func $delete))))))
-            (func (export "run") (result u64) (canon lift (core func $i "run"))))"#
-    ))
+    with_store_and(body, "")
+}
+
+/// The same with parameters: `(param "n" u32)`.
+pub fn with_store_and(body: &str, params: &str) -> Bytes {
+    wasm(&format!(include_str!("store.wat"), body = body, params = params))
 }
 
 /// WebAssembly from text.
@@ -115,7 +67,7 @@ impl Shard {
 
     /// Both optimisation levels.
     pub fn levels() -> [Self; 2] {
-        [Level::Speed, Level::None].map(|level| Self::with(Options { level, cache: None }))
+        [Level::Speed, Level::None].map(|level| Self::with(Options { level, ..Options::default() }))
     }
 
     pub fn upload(&mut self, bytes: &Bytes) -> ComponentHash {
