@@ -10,6 +10,7 @@ mod call;
 mod cluster;
 mod cpu;
 mod dev;
+mod functions;
 mod idle;
 mod load;
 mod moving;
@@ -53,6 +54,8 @@ enum Part {
     Transactions,
     /// What shards cost, and transactions across them.
     Shards,
+    /// How soon after an upload a function can be called, a thousand of them, and a client with bad ones.
+    Functions,
     /// A shard of 1 GB moves while it is written to.
     Moving,
     /// Scans of a million keys over one shard and eight, and the memory that they take.
@@ -102,6 +105,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Shards) {
         shards::measure(&bank, time)?;
+    }
+    if wanted(Part::Functions) {
+        functions::measure(&bank, time)?;
     }
     if wanted(Part::Moving) {
         moving::measure(time)?;

@@ -91,7 +91,8 @@ fn open() -> Parts {
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let snapshots = Snapshots::open(dir.path()).unwrap();
     let (dir_path, idle) = (dir.path().to_path_buf(), Default::default());
-    let shared = Arc::new(Shared { dir: dir_path, owner, snapshots, live, idle });
+    let shared =
+        Arc::new(Shared { dir: dir_path, owner, snapshots, live, idle, notes: Default::default() });
     let reader =
         StateReader { shared, worker: mpsc::channel(1).0, jobs: mpsc::channel(1).0.downgrade() };
     Parts { state, file, reader, _dir: dir }

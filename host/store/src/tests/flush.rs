@@ -138,7 +138,8 @@ fn storage_apply_waits_when_the_flusher_is_behind() {
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let (flusher, mut flushes) = Flusher::unattended(file);
     let (dir, idle) = (dir.path().to_path_buf(), Default::default());
-    let shared = Arc::new(Shared { dir, owner: OWNER, snapshots, live, idle });
+    let shared =
+        Arc::new(Shared { dir, owner: OWNER, snapshots, live, idle, notes: Default::default() });
     let (sender, jobs) = mpsc::channel(4);
     let worker = ApplyWorker {
         shared: shared.clone(),
