@@ -53,6 +53,7 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Dev(_) | Command::Node(_) | Command::New { .. } | Command::Build(_) => {
             unreachable!("main() runs these without a client")
         }
+        Command::CompileCheck { .. } => unreachable!("main() runs it before anything else"),
     }
 }
 
