@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use aspen_core::ComponentHash;
-use aspen_functions::{Level, Options, WasmFunctions, check};
+use aspen_functions::{CompileError, Level, Options, WasmFunctions, check};
 use aspen_tests::fuzz::mutated;
 use aspen_tests::guests::component;
 use bytes::Bytes;
@@ -69,9 +69,9 @@ fn fuzz(valid: Vec<u8>, cases: u32) {
         if checked(&bytes) && passed.get() < COMPILED_MAX {
             passed.set(passed.get() + 1);
             let (hash, bytes) = (ComponentHash::of(&bytes), Bytes::from(bytes));
-            match functions.compile(&hash, &bytes) {
-                Ok(true) => {}
-                Ok(false) => unfit.set(unfit.get() + 1),
+            match functions.compile(&hash, &bytes, &|| false) {
+                Ok(()) => {}
+                Err(CompileError::Unfit { .. }) => unfit.set(unfit.get() + 1),
                 Err(fault) => prop_assert!(false, "passed the check, then: {fault}"),
             }
         }

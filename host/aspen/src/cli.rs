@@ -170,6 +170,16 @@ pub enum Command {
     /// Nodes, and where replicas are: show them, add, remove, move.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Compile a component from standard input within limits; a node starts this for each upload.
+    #[command(hide = true)]
+    CompileCheck {
+        /// How hard the compiler tries: none or speed.
+        level: String,
+        /// CPU time it may take.
+        seconds: u64,
+        /// Memory it may take.
+        mib: u64,
+    },
 }
 
 /// `aspen status`

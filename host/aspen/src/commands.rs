@@ -67,6 +67,7 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
             unreachable!("main() runs these without a client")
         }
         Command::Replay { .. } => unreachable!("it needs no cluster"),
+        Command::CompileCheck { .. } => unreachable!("main() runs it before anything else"),
     }
 }
 

@@ -6,14 +6,18 @@ use std::process::ExitCode;
 use aspen::cli::{Build, Cli, Command, Dev, Node};
 use aspen::failure::Failure;
 use aspen::server::{Server, ServerError};
-use aspen::{build, client_gen, commands, dev, join, scaffold};
+use aspen::{build, client_gen, commands, dev, join, scaffold, server};
 use aspen_core::limits::{REPLICATION_FACTOR_DEFAULT, SHARDS_DEFAULT};
+use aspen_functions::CompileCheck;
 use aspen_node::Timing;
 use clap::Parser;
 use tokio_real as tokio;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::CompileCheck { level, seconds, mib } = &cli.command {
+        return aspen_functions::compile_check(level, *seconds, *mib);
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("ASPEN_LOG")
         // A request that a stopping replica did not take is no error of the process.
         .unwrap_or_else(|_| {
@@ -49,7 +53,18 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
+/// Uploads are tried in a process of this same program. Linux finds it also when its file was replaced.
+fn compile_apart() {
+    let linux = std::path::PathBuf::from("/proc/self/exe");
+    let program = if linux.exists() { Ok(linux) } else { std::env::current_exe() };
+    match program {
+        Ok(program) => server::compile_apart(CompileCheck::new(program, "compile-check")),
+        Err(error) => tracing::warn!(%error, "uploads are compiled in this process"),
+    }
+}
+
 async fn run_dev(options: &Dev) -> Result<(), Failure> {
+    compile_apart();
     let Dev { dir, nodes, shards, replicas } = options;
     let cluster = dev::DevCluster::start(dir, *nodes, *shards, *replicas, Timing::default());
     let cluster = cluster.await;
@@ -67,6 +82,7 @@ async fn run_dev(options: &Dev) -> Result<(), Failure> {
 }
 
 async fn run_node(options: &Node) -> Result<(), Failure> {
+    compile_apart();
     let Node { data, init, join, listen, shards, replicas } = options;
     let started = match (init, join) {
         (true, _) => {

@@ -5,10 +5,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aspen_core::NodeId;
+use aspen_functions::CompileCheck;
 use aspen_net::{
     IrohConfig, IrohTransport, NetError, PeerAddr, Purpose, Secret, Ticket, Transport,
 };
@@ -18,6 +19,17 @@ use aspen_node::{
 };
 use bytes::Bytes;
 use snafu::{ResultExt, Snafu};
+
+/// Tries to compile uploads, for all servers of this process.
+static COMPILE_CHECK: OnceLock<CompileCheck> = OnceLock::new();
+
+/// Lets servers that start from now on compile uploads in a process of their own first. Only the
+/// program that understands the command can say so: tests, which run servers in their own process,
+/// compile in it.
+pub fn compile_apart(check: CompileCheck) {
+    // Said twice, it was the same.
+    let _ = COMPILE_CHECK.set(check);
+}
 
 /// How long whoever runs as the same node may take to answer.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
@@ -140,8 +152,9 @@ impl Bound {
         let identity = folder.identity()?;
         let path = folder.path().to_path_buf();
         let log = aspen_store::Log::open(folder.log_file()?, identity.store())?;
-        let functions =
-            aspen_functions::Options { cache: Some(path.join("modules")), ..Default::default() };
+        let check = COMPILE_CHECK.get().cloned();
+        let cache = Some(path.join("modules"));
+        let functions = aspen_functions::Options { cache, check, ..Default::default() };
         let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);
         let clock = Clock::system();
         let own = identity.address;

@@ -82,6 +82,14 @@ impl Cache {
         self.shared.get(hash, bytes)
     }
 
+    /// Whether the component was compiled in this process, if that is known already.
+    pub(crate) fn known(&self, hash: &ComponentHash) -> Option<bool> {
+        match self.shared.lock().slots.get(hash) {
+            Some(Slot::Looked { looked, .. }) => Some(looked.is_some()),
+            Some(Slot::Compiling) | None => None,
+        }
+    }
+
     /// The engine and the host functions.
     pub(crate) fn compiler(&self) -> &Compiler {
         &self.shared.compiler

@@ -21,6 +21,7 @@ use wasmtime::{Engine, OptLevel, Store, Trap};
 use crate::cache::Cache;
 use crate::check::{ComponentError, check};
 use crate::compile::{Compiler, Function, Prepared};
+use crate::compile_check::{CompileCheck, CompileError};
 use crate::convert::{lift, lower};
 use crate::host::{Host, Stop};
 use crate::imports::linker;
@@ -35,6 +36,10 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// How hard the compiler tries.
     pub level: Level,
+    /// The process that tries to compile an upload first. Without one it is compiled in this process,
+    /// where a component that takes too long or too much memory does harm: for tests, and for a store
+    /// inside a program, which uploads only what that program trusts.
+    pub check: Option<CompileCheck>,
 }
 
 /// How hard the compiler tries. The first call of a component waits for it, and nested loops within
@@ -76,16 +81,26 @@ pub enum EngineError {
 pub struct WasmFunctions {
     cache: Cache,
     gate: Gate,
+    level: Level,
+    check: Option<CompileCheck>,
     #[cfg(madsim)]
     planted: crate::planted::Planted,
 }
 
+impl Level {
+    pub(crate) fn optimisation(self) -> OptLevel {
+        match self {
+            Level::Speed => OptLevel::Speed,
+            Level::None | Level::Portable => OptLevel::None,
+        }
+    }
+}
+
 fn engine(level: Level) -> wasmtime::Result<Engine> {
-    let level = match level {
-        Level::Speed => OptLevel::Speed,
-        Level::None => OptLevel::None,
-        Level::Portable => return Engine::new(&portable()?),
-    };
+    if level == Level::Portable {
+        return Engine::new(&portable()?);
+    }
+    let level = level.optimisation();
     // A machine that limits address space has no room for the pool: slower, not different.
     Engine::new(&config(level, true)).or_else(|error| {
         tracing::warn!(%error, "no memory pool, calls will be slower");
@@ -104,6 +119,8 @@ impl WasmFunctions {
         Ok(Self {
             cache,
             gate: Gate::default(),
+            level: options.level,
+            check: options.check,
             #[cfg(madsim)]
             planted: Default::default(),
         })
@@ -122,9 +139,25 @@ impl WasmFunctions {
         Ok(manifest)
     }
 
-    /// Compiles a component now, for an upload that must not be proposed before; whether it can run.
-    pub fn compile(&self, hash: &ComponentHash, bytes: &Bytes) -> Result<bool, Fault> {
-        Ok(self.cache.get(hash, || Ok(Some(bytes.clone())))?.is_some())
+    /// Compiles a component now, for an upload that must not be proposed before: first in a process
+    /// of its own, then here. Blocks; `is_given_up` is asked meanwhile and ends it.
+    pub fn compile(
+        &self,
+        hash: &ComponentHash,
+        bytes: &Bytes,
+        is_given_up: &dyn Fn() -> bool,
+    ) -> Result<(), CompileError> {
+        // Each shard of an upload asks once more.
+        if let (Some(check), None) = (&self.check, self.cache.known(hash)) {
+            check.run(self.level, bytes, is_given_up)?;
+        }
+        match self.cache.get(hash, || Ok(Some(bytes.clone())))? {
+            Some(_) => Ok(()),
+            None => {
+                let reason = "its imports or code do not fit this version".into();
+                Err(CompileError::Unfit { reason })
+            }
+        }
     }
 }
 

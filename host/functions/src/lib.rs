@@ -18,6 +18,7 @@ pub mod planted;
 
 mod cache;
 mod compile;
+mod compile_check;
 mod instrument;
 mod profile;
 
@@ -27,6 +28,9 @@ mod signature;
 
 pub use cache::COMPONENTS_READY_MAX;
 pub use check::{ComponentError, check};
+pub use compile_check::{
+    COMPILE_CPU_SECONDS, COMPILE_MEMORY_MIB, CompileCheck, CompileError, compile_check,
+};
 pub use functions::{EngineError, Level, Options, WasmFunctions};
 pub use profile::{
     CALLS_AT_ONCE_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX, PROFILE_VERSION, STACK_BYTES,

@@ -159,6 +159,14 @@ pub(crate) fn config(level: OptLevel, pool: bool) -> Config {
     config
 }
 
+/// The same for a process that only compiles: without a pool, which needs much address space, and on
+/// one thread. The code is the same.
+pub(crate) fn config_to_compile(level: OptLevel) -> Config {
+    let mut config = config(level, false);
+    config.parallel_compilation(false);
+    config
+}
+
 /// The same for an interpreter of portable code.
 pub(crate) fn portable() -> wasmtime::Result<Config> {
     let mut config = config(OptLevel::None, false);

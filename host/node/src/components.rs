@@ -11,30 +11,35 @@ use aspen_core::{
     Alias, ComponentInfo, ComponentRef, Consistency, Fault, Name, Pointed, Refused, Response,
     ShardId,
 };
+use aspen_functions::CompileError;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use crate::node::ShardedRaftNode;
 use crate::requests::{failed, find, refused};
 
-/// Checks and compiles before anything is proposed, off the async threads.
+/// Checks and compiles before anything is proposed, off the async threads. If nobody waits for the
+/// answer any more, because the client or this node goes away, the compilation ends too.
 pub async fn check(node: &ShardedRaftNode, bytes: Bytes) -> Result<(), Refused> {
     let functions = node.functions().clone();
+    let waiting = Arc::new(());
+    let is_awaited = Arc::downgrade(&waiting);
     let check = move || {
-        let manifest = aspen_functions::check(&bytes).map_err(|error| error.to_string())?;
-        let compiled = functions.compile(&manifest.component, &bytes);
-        match compiled {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("it cannot be compiled".to_string()),
-            Err(fault) => Err(fault.to_string()),
-        }
+        let bad = |reason: String| Refused::BadComponent { reason };
+        let manifest = aspen_functions::check(&bytes).map_err(|error| bad(error.to_string()))?;
+        let is_given_up = || is_awaited.strong_count() == 0;
+        let compiled = functions.compile(&manifest.component, &bytes, &is_given_up);
+        compiled.map_err(|error| match error {
+            CompileError::Busy | CompileError::Start { .. } => {
+                Refused::Unavailable { reason: error.to_string() }
+            }
+            _ => bad(error.to_string()),
+        })
     };
     let checked = off_async(check).await;
-    let bad = |reason: String| Refused::BadComponent { reason };
-    match checked {
-        Ok(checked) => checked.map_err(bad),
-        Err(_) => Err(bad("the compiler failed on it".into())),
-    }
+    drop(waiting);
+    let failed = |_| Refused::BadComponent { reason: "the compiler failed on it".into() };
+    checked.map_err(failed)?
 }
 
 /// The names, and what each points to.

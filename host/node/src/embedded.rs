@@ -1,7 +1,8 @@
 //! The same store inside one program: one node, no network.
 //!
 //! [`open`] gives a node over a folder and a [`Client`] that reaches it by function call. Durable
-//! like a cluster of one: a write is answered after it is on this disk.
+//! like a cluster of one: a write is answered after it is on this disk. Uploads are compiled in this
+//! program: what it uploads it must trust not to be made to take long.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,301 @@
+//! Tries to compile a component in a process of its own, before anything is proposed.
+//!
+//! A component within every limit of the upload check can still take minutes or gigabytes to compile.
+//! The process that tries it sets limits on itself (CPU time, address space), so that such a component
+//! is refused and the node that asked goes on serving. The verdict depends on the machine: it decides
+//! only whether the leader proposes an upload, never what an entry does.
+//!
+//! ```text
+//! node                                   aspen compile-check LEVEL SECONDS MIB
+//!   8 bytes of length, the component  ->   sets its limits, reads, compiles
+//!   (holds the pipe open)                  ends by itself when the pipe closes: no orphans
+//!   waits, at most WAIT_MAX           <-   exit code; a reason on its output if it cannot run
+//! ```
+//!
+//! Promises that the process is gone and waited for when [`CompileCheck::run`] returns, whatever
+//! happens, and that it inherits no file or socket of the node's but three pipes.
+//! Leaves out where the program comes from: whoever starts a node says so, or no process is used.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use aspen_core::Fault;
+use aspen_core::limits::COMPONENT_BYTES_MAX;
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use snafu::{ResultExt, Snafu};
+use wasmtime::Engine;
+
+use crate::functions::Level;
+use crate::instrument;
+use crate::profile::config_to_compile;
+
+/// CPU time that compiling one component may take. The largest real guests take 3 s.
+pub const COMPILE_CPU_SECONDS: u64 = 10;
+
+/// Memory that compiling one component may take, the program itself included: 1 GiB. Real guests
+/// take less than a tenth.
+pub const COMPILE_MEMORY_MIB: u64 = 1024;
+
+/// How long the process may take in all: twice its CPU time, for machines that do other things.
+/// A client waits longer.
+const WAIT_MAX: Duration = Duration::from_secs(2 * COMPILE_CPU_SECONDS);
+
+/// How often whoever waits for the process looks: an upload takes 50 ms and more.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Bytes of the reason why a component cannot run.
+const REASON_BYTES_MAX: u64 = 1024;
+
+/// What the process ends with if the component cannot run.
+const EXIT_UNFIT: u8 = 3;
+
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+const SIGXCPU: i32 = 24;
+
+/// Why an upload is not proposed, though it passes the upload check.
+#[derive(Debug, Snafu)]
+pub enum CompileError {
+    /// It takes too long.
+    #[snafu(display("component takes more than {seconds} s to compile"))]
+    TooSlow {
+        /// CPU time allowed.
+        seconds: u64,
+    },
+    /// It takes too much memory.
+    #[snafu(display("component takes more than {mib} MiB of memory to compile"))]
+    TooLarge {
+        /// Memory allowed.
+        mib: u64,
+    },
+    /// The compiler refuses it.
+    #[snafu(display("component cannot be compiled: {reason}"))]
+    Unfit {
+        /// What the compiler says.
+        reason: String,
+    },
+    /// The compiler crashed on it.
+    #[snafu(display("the compiler failed on the component ({status})"))]
+    Crashed {
+        /// How the process ended.
+        status: ExitStatus,
+    },
+    /// Other uploads are being compiled; it may be tried again.
+    #[snafu(display("the node is busy compiling other components, try again"))]
+    Busy,
+    /// Nobody waits for the answer any more.
+    #[snafu(display("the upload was given up"))]
+    GivenUp,
+    /// The process cannot be started; it may be tried again.
+    #[snafu(display("cannot start a process to compile in: {source}"))]
+    Start {
+        /// What the system says.
+        source: io::Error,
+    },
+    /// This machine failed.
+    #[snafu(display("{source}"), context(false))]
+    Machine {
+        /// How.
+        source: Fault,
+    },
+}
+
+/// How to start the process, and its limits.
+#[derive(Clone, Debug)]
+pub struct CompileCheck {
+    program: PathBuf,
+    command: String,
+    seconds: u64,
+    mib: u64,
+    /// One process at a time, so that many uploads take no more memory than one.
+    turn: Arc<Mutex<()>>,
+}
+
+impl CompileCheck {
+    /// `program command` must call [`compile_check`] with the arguments that follow.
+    pub fn new(program: impl Into<PathBuf>, command: &str) -> Self {
+        let (program, command) = (program.into(), command.to_string());
+        let (seconds, mib) = (COMPILE_CPU_SECONDS, COMPILE_MEMORY_MIB);
+        Self { program, command, seconds, mib, turn: Arc::default() }
+    }
+
+    /// The same with other limits.
+    pub fn with_limits(self, seconds: u64, mib: u64) -> Self {
+        Self { seconds, mib, ..self }
+    }
+
+    /// Compiles `component` and throws the code away; blocks until that is done. `is_given_up` is
+    /// asked again and again, and ends it.
+    pub fn run(
+        &self,
+        level: Level,
+        component: &[u8],
+        is_given_up: &dyn Fn() -> bool,
+    ) -> Result<(), CompileError> {
+        let until = Instant::now() + WAIT_MAX;
+        let _turn = loop {
+            match self.turn.try_lock() {
+                Ok(turn) => break turn,
+                Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
+                Err(TryLockError::WouldBlock) if is_given_up() => return GivenUpSnafu.fail(),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => {
+                    return BusySnafu.fail();
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(POLL),
+            }
+        };
+        let mut process = Process::start(self.command(level), component).context(StartSnafu)?;
+        let until = Instant::now() + WAIT_MAX;
+        let status = loop {
+            if let Some(status) = process.child.try_wait().context(StartSnafu)? {
+                break status;
+            }
+            if is_given_up() {
+                return GivenUpSnafu.fail();
+            }
+            if Instant::now() >= until {
+                return TooSlowSnafu { seconds: self.seconds }.fail();
+            }
+            thread::sleep(POLL);
+        };
+        self.verdict(status, &mut process)
+    }
+
+    fn command(&self, level: Level) -> Command {
+        let level = if level == Level::Speed { "speed" } else { "none" };
+        let mut command = Command::new(&self.program);
+        command.args([&self.command, level]).args([self.seconds, self.mib].map(|n| n.to_string()));
+        // Neither folder nor environment of the node; its files close when a program starts.
+        command.env_clear().current_dir("/");
+        command
+    }
+
+    fn verdict(&self, status: ExitStatus, process: &mut Process) -> Result<(), CompileError> {
+        use std::os::unix::process::ExitStatusExt;
+        if status.success() {
+            return Ok(());
+        }
+        match (status.code(), status.signal()) {
+            (Some(code), _) if code == i32::from(EXIT_UNFIT) => {
+                UnfitSnafu { reason: process.reason() }.fail()
+            }
+            (_, Some(SIGXCPU | SIGKILL)) => TooSlowSnafu { seconds: self.seconds }.fail(),
+            // What Rust does when it gets no memory.
+            (_, Some(SIGABRT)) => TooLargeSnafu { mib: self.mib }.fail(),
+            _ => CrashedSnafu { status }.fail(),
+        }
+    }
+}
+
+/// The running process; killed and waited for when dropped.
+struct Process {
+    child: Child,
+    /// Writes the component, then holds the pipe.
+    writer: Option<JoinHandle<Option<ChildStdin>>>,
+}
+
+impl Process {
+    fn start(mut command: Command, component: &[u8]) -> io::Result<Process> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn()?;
+        let mut process = Process { child, writer: None };
+        let stdin = process.child.stdin.take();
+        let message = [&(component.len() as u64).to_le_bytes()[..], component].concat();
+        let write = move || {
+            let mut stdin = stdin?;
+            // Fails when the process is gone, which shows in its status.
+            stdin.write_all(&message).ok().map(|()| stdin)
+        };
+        let thread = thread::Builder::new().name("aspen-upload".into());
+        process.writer = Some(thread.spawn(write)?);
+        Ok(process)
+    }
+
+    /// What a process that has ended wrote.
+    fn reason(&mut self) -> String {
+        let mut reason = vec![];
+        if let Some(stdout) = self.child.stdout.take() {
+            // Cut short is better than nothing.
+            let _ = stdout.take(REASON_BYTES_MAX).read_to_end(&mut reason);
+        }
+        String::from_utf8_lossy(&reason).into_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(writer) = self.writer.take() {
+            // Its pipe has no other end any more, so it does not wait.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The process's own part: sets its limits, reads a component from its standard input and compiles
+/// it. `level` is `speed` or `none`.
+pub fn compile_check(level: &str, seconds: u64, mib: u64) -> ExitCode {
+    let checked = limit(seconds, mib).and_then(|()| read());
+    let Ok(component) = checked else { return ExitCode::FAILURE };
+    if end_with_the_pipe().is_err() {
+        return ExitCode::FAILURE;
+    }
+    let level = if level == "speed" { Level::Speed } else { Level::None };
+    match try_compile(level, &component) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            let mut reason = reason;
+            reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX as usize));
+            // Nobody need listen.
+            let _ = io::stdout().write_all(reason.as_bytes());
+            ExitCode::from(EXIT_UNFIT)
+        }
+    }
+}
+
+/// Sets limits that cannot be raised again, and lets everything else on the machine go first.
+fn limit(seconds: u64, mib: u64) -> io::Result<()> {
+    let at_most = |soft: u64, hard: u64| Rlimit { current: Some(soft), maximum: Some(hard) };
+    // A second later the system kills it, should it not end at the first signal.
+    setrlimit(Resource::Cpu, at_most(seconds, seconds + 1))?;
+    setrlimit(Resource::As, at_most(mib << 20, mib << 20))?;
+    setrlimit(Resource::Core, at_most(0, 0))?;
+    nice(10)?;
+    Ok(())
+}
+
+fn read() -> io::Result<Vec<u8>> {
+    let mut stdin = io::stdin().lock();
+    let mut length = [0; 8];
+    stdin.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length).min(COMPONENT_BYTES_MAX as u64);
+    let mut component = vec![0; length as usize];
+    stdin.read_exact(&mut component)?;
+    Ok(component)
+}
+
+/// Ends the process when the other end of its standard input is gone.
+fn end_with_the_pipe() -> io::Result<()> {
+    let watch = || {
+        // Nothing follows the component: this returns when the pipe is closed.
+        let _ = io::stdin().lock().read(&mut [0]);
+        std::process::exit(1);
+    };
+    thread::Builder::new().stack_size(64 << 10).spawn(watch).map(drop)
+}
+
+fn try_compile(level: Level, component: &[u8]) -> Result<(), String> {
+    let instrumented = instrument::component(component).map_err(|error| error.to_string())?;
+    let config = config_to_compile(level.optimisation());
+    let engine = Engine::new(&config).map_err(|error| error.to_string())?;
+    match engine.precompile_component(&instrumented) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
