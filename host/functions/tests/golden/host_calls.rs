@@ -180,7 +180,7 @@ pub fn add(cases: &mut Vec<Case>) {
     for (name, body) in contexts() {
         cases.push(Case::new(format!("host {name}"), context(&body)));
     }
-    // A real guest, as `aspen build` made it from examples/bank.
+    // A real guest: examples/bank, compiled once and kept, so that no compiler has a say.
     let bank = Bytes::from_static(include_bytes!("bank.wasm"));
     let mut call = |name: &str, function: &str, args: &[Val]| {
         let case = Case::new(format!("bank {name}"), bank.clone()).with(args.to_vec());
