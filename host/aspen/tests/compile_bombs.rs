@@ -116,7 +116,7 @@ fn upload_that_nobody_waits_for_leaves_no_process() {
     let ours = || {
         let all = children(std::process::id()).into_iter();
         let line = |id: u32| fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        all.filter(|id| line(*id).contains("\0none\037\0")).count()
+        all.filter(|id| line(*id).contains("\x00none\x0037\x00")).count()
     };
     let (start, most) = (Instant::now(), Cell::new(0));
     let is_given_up = || {
