@@ -22,12 +22,16 @@ use crate::error::*;
 use crate::link::Link;
 use crate::session::Session;
 
+/// A node tries to compile an upload for up to 20 s before it answers; asked again meanwhile it would
+/// begin anew.
+const UPLOAD_TAKES: Duration = Duration::from_secs(25);
+
 /// Time limits of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// For a whole operation with all its repeats: 30 s.
     pub limit: Duration,
-    /// For one attempt at one node: 5 s.
+    /// For one attempt at one node: 5 s; of an upload, which is compiled first, at least 25 s.
     pub attempt: Duration,
 }
 
@@ -293,7 +297,11 @@ impl Client {
             let (request, command) = (Some(request), command.clone());
             Request::Write { shard, request, command }
         };
-        self.propose_as(shard, write).await
+        let takes = match command {
+            Command::Upload(_) => UPLOAD_TAKES,
+            _ => Duration::ZERO,
+        };
+        self.propose_within(shard, takes, write).await
     }
 
     /// As [`Self::propose`], whatever the request is that proposes.
@@ -302,11 +310,22 @@ impl Client {
         shard: ShardId,
         request: impl Fn(RequestId) -> Request,
     ) -> Result<Outcome, RequestError> {
+        self.propose_within(shard, Duration::ZERO, request).await
+    }
+
+    /// As [`Self::propose_as`]; `takes` is how long a node may need before it answers.
+    async fn propose_within(
+        &self,
+        shard: ShardId,
+        takes: Duration,
+        request: impl Fn(RequestId) -> Request,
+    ) -> Result<Outcome, RequestError> {
         loop {
             let session = self.session(shard).await?;
             let ticket = session.ticket().await;
             let body = || encode(&request(ticket.request()));
-            let answer = self.inner.link.ask_leader(shard, body).await?;
+            let link = &self.inner.link;
+            let answer = link.ask_leader_at_length(shard, takes, body).await?;
             match outcome(answer.response)? {
                 Outcome::Refused(Refusal::SessionUnknown) => {
                     self.drop_session(shard, &session).await;

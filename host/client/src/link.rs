@@ -109,7 +109,17 @@ impl Link {
         shard: ShardId,
         body: impl Fn() -> Bytes,
     ) -> Result<Answer, RequestError> {
-        self.ask(Whom::Leader(shard), body).await
+        self.ask(Whom::Leader(shard), self.attempt, body).await
+    }
+
+    /// As [`Self::ask_leader`], for a request that takes a node so long by its nature.
+    pub async fn ask_leader_at_length(
+        &self,
+        shard: ShardId,
+        takes: Duration,
+        body: impl Fn() -> Bytes,
+    ) -> Result<Answer, RequestError> {
+        self.ask(Whom::Leader(shard), self.attempt.max(takes), body).await
     }
 
     /// Asks any node with a replica of `shard`.
@@ -118,7 +128,7 @@ impl Link {
         shard: ShardId,
         request: &Request,
     ) -> Result<Response, RequestError> {
-        Ok(self.ask(Whom::Replica(shard), || encode(request)).await?.response)
+        Ok(self.ask(Whom::Replica(shard), self.attempt, || encode(request)).await?.response)
     }
 
     /// Asks one node, once.
@@ -155,7 +165,7 @@ impl Link {
 
     /// Asks for the cluster's map and keeps it.
     pub async fn cluster(&self) -> Result<ClusterInfo, RequestError> {
-        match self.ask(Whom::Any, || encode(&Request::Cluster)).await?.response {
+        match self.ask(Whom::Any, self.attempt, || encode(&Request::Cluster)).await?.response {
             Response::Cluster(info) => {
                 self.learn(&info);
                 Ok(info)
@@ -164,14 +174,19 @@ impl Link {
         }
     }
 
-    async fn ask(&self, whom: Whom, body: impl Fn() -> Bytes) -> Result<Answer, RequestError> {
+    async fn ask(
+        &self,
+        whom: Whom,
+        attempt: Duration,
+        body: impl Fn() -> Bytes,
+    ) -> Result<Answer, RequestError> {
         let end = Instant::now() + self.limit;
         let mut backoff = BACKOFF_MIN;
         let mut repeated = false;
         loop {
             let node = self.target(whom);
             let left = end.saturating_duration_since(Instant::now());
-            let result = self.attempt(whom, &node, body(), left.min(self.attempt)).await;
+            let result = self.attempt(whom, &node, body(), left.min(attempt)).await;
             let (pause, last) = match result {
                 Attempt::Done(response) => return Ok(Answer { response, repeated }),
                 Attempt::Fail(error) => return Err(error),
