@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use iroh::{
     Endpoint,
-    endpoint::{Connection, Incoming, RecvStream, VarInt},
+    endpoint::{Connection, Incoming, RecvStream, SendStream, VarInt},
 };
 use snafu::{OptionExt, ensure};
 use tokio_real::{
@@ -72,28 +72,40 @@ async fn connection(
         return;
     };
     let from = PeerId::from_bytes(*connection.remote_id().as_bytes());
-    let admission = admit(&connection, from, &*handler, &places);
+    let mut streams = None;
+    let admission = admit(&connection, &mut streams, from, &*handler, &places);
     let admission = timeout(HELLO_TIMEOUT, admission).await;
     drop(handshake);
-    match admission.unwrap_or_else(|_| Err(TurnedAway(CloseCode::Busy, "no hello".to_owned()))) {
-        Ok((stream, _place)) => serve::run(connection, stream, from, handler).await,
-        Err(TurnedAway(code, reason)) => {
+    match (admission, streams) {
+        (Ok(Ok((purpose, decoder, _place))), Some((send, recv))) => {
+            let stream = serve::Stream { purpose, send, recv, decoder };
+            serve::run(connection, stream, from, handler).await;
+        }
+        (admission, streams) => {
+            let no_hello = || TurnedAway(CloseCode::Busy, "no hello".to_owned());
+            let turned = admission.ok().and_then(Result::err).unwrap_or_else(no_hello);
+            let TurnedAway(code, reason) = turned;
             debug!(%from, ?code, reason, "connection turned away");
             connection.close(code.to_varint(), shorten(&reason).as_bytes());
+            // Only now: a stream that ends before its connection does not say why.
+            drop(streams);
         }
     }
 }
 
-/// Reads the hello, asks the handler, finds a place and welcomes the peer.
+/// Reads the hello, asks the handler, finds a place and welcomes the peer. The streams stay with the
+/// caller, whatever comes of it.
 async fn admit(
     connection: &Connection,
+    streams: &mut Option<(SendStream, RecvStream)>,
     from: PeerId,
     handler: &dyn Handler,
     places: &Places,
-) -> Result<(serve::Stream, OwnedSemaphorePermit), TurnedAway> {
-    let (mut send, mut recv) = connection.accept_bi().await.map_err(|_| TurnedAway::gone())?;
+) -> Result<(Purpose, FrameDecoder, OwnedSemaphorePermit), TurnedAway> {
+    let accepted = connection.accept_bi().await.map_err(|_| TurnedAway::gone())?;
+    let (send, recv) = streams.insert(accepted);
     let mut decoder = FrameDecoder::new(HELLO_BYTES_MAX);
-    let purpose = read_hello(&mut recv, &mut decoder, connection.alpn()).await?;
+    let purpose = read_hello(recv, &mut decoder, connection.alpn()).await?;
     handler.admit(from, purpose).map_err(|reason| TurnedAway(CloseCode::Refused, reason))?;
     let place = places.of(purpose).clone().try_acquire_owned();
     let place =
@@ -103,7 +115,7 @@ async fn admit(
     let welcome = Frame { id: 0, kind: FrameKind::Welcome, body: Default::default() };
     let welcome = &mut encode_frames([welcome]);
     send.write_all_chunks(welcome).await.map_err(|_| TurnedAway::gone())?;
-    Ok((serve::Stream { purpose, send, recv, decoder }, place))
+    Ok((purpose, decoder, place))
 }
 
 async fn read_hello(

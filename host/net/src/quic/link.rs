@@ -200,7 +200,7 @@ impl Link {
 
     /// Moves bytes until the connection ends or the task is aborted.
     pub async fn run(self: Arc<Self>, opened: Opened) {
-        let Opened { connection, mut send, recv, decoder } = opened;
+        let Opened { connection, mut send, mut recv, decoder } = opened;
         let last = EndOnDrop { link: &self, connection: &connection };
         let mut writer = JoinSet::new();
         let link = self.clone();
@@ -209,7 +209,7 @@ impl Link {
         });
         let end = select! {
             biased;
-            end = self.read(recv, decoder, &connection) => end,
+            end = self.read(&mut recv, decoder, &connection) => end,
             end = writer.join_next() => match end {
                 Some(Ok(WriteEnd::Stalled)) => LinkEnd::Lost(Arc::new(ConnectionEnd::Stalled)),
                 _ => LinkEnd::lost(&connection),
@@ -226,7 +226,7 @@ impl Link {
 
     async fn read(
         &self,
-        mut recv: RecvStream,
+        recv: &mut RecvStream,
         mut decoder: FrameDecoder,
         connection: &Connection,
     ) -> LinkEnd {

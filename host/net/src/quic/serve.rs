@@ -63,7 +63,7 @@ pub(super) async fn run(
     handler: Arc<dyn Handler>,
 ) {
     let connection = CloseOnDrop(connection);
-    let Stream { purpose, mut send, recv, decoder } = stream;
+    let Stream { purpose, mut send, mut recv, decoder } = stream;
     let session = Arc::new(Session {
         from,
         purpose,
@@ -79,7 +79,7 @@ pub(super) async fn run(
     // A reader that waits for a place does not see the connection end: look at that too.
     let end = select! {
         biased;
-        end = read(&session, recv, decoder, &mut answers) => end,
+        end = read(&session, &mut recv, decoder, &mut answers) => end,
         end = writer.join_next() => match end {
             Some(Ok(WriteEnd::Stalled)) => ServeEnd::Stalled,
             _ => ServeEnd::Lost,
@@ -99,7 +99,7 @@ pub(super) async fn run(
 
 async fn read(
     session: &Arc<Session>,
-    mut recv: RecvStream,
+    recv: &mut RecvStream,
     mut decoder: FrameDecoder,
     answers: &mut JoinSet<()>,
 ) -> ServeEnd {
