@@ -59,10 +59,12 @@ async fn answer(
         Request::Describe { component } => components::describe(node, component).await,
         Request::History { name } => components::history(node, name).await,
         Request::Notes { shard, after, of } => {
-            Ok(Response::Notes(led(node, shard)?.reader.notes(after, of.as_ref())))
+            let shard = led_and_ready(node, shard).await?;
+            Ok(Response::Notes(shard.reader.notes(after, of.as_ref())))
         }
         Request::Statistics { shard } => {
-            Ok(Response::Statistics(led(node, shard)?.reader.statistics()))
+            let shard = led_and_ready(node, shard).await?;
+            Ok(Response::Statistics(shard.reader.statistics()))
         }
         Request::Place(change) => placement::change(node, change).await,
         Request::Across { shard, request, transact } => {
@@ -124,6 +126,13 @@ pub fn find(node: &ShardedRaftNode, shard: ShardId) -> Result<Arc<Shard>, Refuse
             }
         }),
     }
+}
+
+/// The shard, if this node leads it, once every acknowledged call is applied here.
+async fn led_and_ready(node: &ShardedRaftNode, shard: ShardId) -> Result<Arc<Shard>, Refused> {
+    let shard = led(node, shard)?;
+    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
+    Ok(shard)
 }
 
 /// What a replica's refusal means to the client.
