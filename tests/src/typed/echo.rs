@@ -215,7 +215,7 @@ aspen_client::wit! {
 /// What somebody may do. Written as
 ///
 /// ```text
-/// not Rust, and not run
+/// // a code block: to rustdoc it is Rust
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rights {
