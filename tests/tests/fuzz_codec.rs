@@ -10,15 +10,16 @@ use std::fmt::Debug;
 
 use aspen_core::{
     Actual, Alias, Answer, Branch, CallNote, Canary, ComponentHash, ConflictError, Decide,
-    Decision, Ended, Finish, FunctionStatistics, GuestFault, Prepare, TxnId, Vote,
+    Decision, Ended, Finish, First, FunctionStatistics, GuestFault, LastRun, NewSchedule, Prepare,
+    TxnId, Vote,
 };
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
     DryRun, Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
     Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Pointed,
     Queried, Query, Read, Record, Refused, Relation, ReplicaStatus, Request, RequestId, Response,
-    Revision, ScanRequest, SessionId, ShardId, ShardStatus, Timestamp, Transact, Upload, Val,
-    Value, Version, ViewId, ViewInfo, WriteOp, decode, decode_vals, encode, encode_vals,
+    Revision, ScanRequest, Schedule, SessionId, ShardId, ShardStatus, Timestamp, Transact, Upload,
+    Val, Value, Version, ViewId, ViewInfo, WriteOp, decode, decode_vals, encode, encode_vals,
 };
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
@@ -79,7 +80,16 @@ fn commands() -> Vec<Command> {
     let upload = Upload { name: Name::new("n").unwrap(), bytes: Bytes::from_static(b"wasm") };
     let txn = TxnId { begun: Timestamp::new(300), coordinator: SHARD, nonce: 9 };
     let decision = Decision::Commit { branch: Branch::Then, tickets: vec![(SHARD, 4)] };
+    let scheduled = Call { reads: vec![], ..call.clone() };
+    let (first, every_ms) = (First::After(300), Some(3_000));
     vec![
+        Command::Schedule(NewSchedule {
+            name: Name::new("n").unwrap(),
+            call: scheduled,
+            first,
+            every_ms,
+        }),
+        Command::Unschedule { name: Name::new("n").unwrap() },
         Command::Prepare(Prepare { txn, part: transact.clone() }),
         Command::Decide(Decide { txn, decision, answer: Answer::Results(vec![]) }),
         Command::Finish(Finish { txn, ticket: Some(4), branch: None }),
@@ -133,6 +143,8 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Pointed,
         Outcome::NameRemoved { existed: true, components: 300 },
         Outcome::Ticked,
+        Outcome::Scheduled { due: time },
+        Outcome::Unscheduled { existed: true },
         Outcome::Prepared(Vote { ticket: 4, reads_hold: true, then: vec![], otherwise: vec![] }),
         Outcome::Decided(Decision::Abort),
     ]
@@ -166,6 +178,7 @@ fn requests() -> Vec<Request> {
         Request::History { name: Name::new("n").unwrap() },
         Request::Notes { shard: SHARD, after: LogIndex::new(300), of: Some("n".parse().unwrap()) },
         Request::Statistics { shard: SHARD },
+        Request::Schedules { shard: SHARD },
         Request::Place(PlacementChange::AddNode { address: "00@127.0.0.1:4000".into() }),
         Request::Place(PlacementChange::Move {
             shard: SHARD,
@@ -262,6 +275,7 @@ fn responses() -> Vec<Response> {
             lines: vec!["line".into()],
         }]),
         Response::Statistics(vec![statistics()]),
+        Response::Schedules(vec![(Name::new("n").unwrap(), schedule())]),
         Response::Refused(Refused::QueryWrites { key: key("a") }),
     ]
 }
@@ -272,6 +286,16 @@ fn pointed() -> Pointed {
         time: Timestamp::new(300),
         caller: Caller::LOCAL,
     }
+}
+
+fn schedule() -> Schedule {
+    let component = ComponentRef::Hash(ComponentHash::new([7; 32]));
+    let (function, args) = ("f".into(), encode_vals(&vals()).unwrap());
+    let call = Call { key: key("c"), component, function, args, reads: vec![] };
+    let (time, ended) = (Timestamp::new(300), Ok(Ended::Faulted(GuestFault::OutOfFuel)));
+    let last = Some(LastRun { time, ended });
+    let (caller, due) = (Caller::LOCAL, Timestamp::new(900));
+    Schedule { call, caller, due, every_ms: Some(300), runs: 3, last }
 }
 
 fn statistics() -> FunctionStatistics {

@@ -127,6 +127,7 @@ fn simulation_finds_every_planted_defect() {
         // A gate matters only to scans over shards, while a shard answers much later than another.
         let only: &[&str] = match defect {
             Defect::OpenGate => &["--workload", "branches", "--shards", "5"],
+            Defect::RunAgain => &["--workload", "schedules"],
             _ => &[],
         };
         let args = [&["--defect", defect.name()], only].concat();

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::txn_text::parse_ms;
 
-pub use functions::{Build, Call, ClientGen, Logs, Query};
+pub use functions::{Build, Call, ClientGen, Logs, Query, Schedule};
 
 /// A distributed, strictly serializable key-value store that you program with WebAssembly
 /// functions.
@@ -143,6 +143,22 @@ pub enum Command {
     Call(Call),
     /// Run a function that only reads: no log entry, and any replica may answer with --stale.
     Query(Query),
+    /// Have the cluster call a function by itself: at a time, or again and again.
+    Schedule(Schedule),
+    /// List the schedules: what each calls, when next, and what came of the last run.
+    Schedules {
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a schedule.
+    Unschedule {
+        /// Its name.
+        name: String,
+        /// A key of the shard that it is on; needed only if several shards have one of this name.
+        #[arg(long)]
+        key: Option<String>,
+    },
     /// Print what calls logged, and which faulted.
     Logs(Logs),
     /// Run an entry of a stopped node's log once more: what it read, wrote, logged and came to.

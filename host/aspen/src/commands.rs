@@ -8,6 +8,7 @@ mod logs;
 pub(crate) mod print;
 mod replay;
 mod route;
+mod schedules;
 mod status;
 mod txn;
 
@@ -59,6 +60,11 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Call(options) if options.dry_run => functions::dry_run(client, options).await,
         Command::Call(options) => functions::call(client, options).await,
         Command::Query(options) => functions::query(client, options).await,
+        Command::Schedule(options) => schedules::schedule(client, options).await,
+        Command::Schedules { json } => schedules::list(client, *json).await,
+        Command::Unschedule { name, key } => {
+            schedules::unschedule(client, name, key.as_deref()).await
+        }
         Command::Logs(options) => logs::logs(client, options).await,
         Command::Stats { name, json } => logs::statistics(client, name.as_deref(), *json).await,
         Command::ClientGen(options) => client_gen::run_uploaded(client, options).await,

@@ -249,15 +249,15 @@ pub(crate) fn to_component(text: &str) -> Result<ComponentRef, Invalid> {
     text.parse().map_err(Invalid::from)
 }
 
-fn to_call(
+pub(crate) fn to_call(
     component: ComponentRef,
     function: &str,
     key: impl AsRef<[u8]>,
     args: &[Val],
     reads: Vec<Read>,
-) -> Result<Call, CallError> {
+) -> Result<Call, Invalid> {
     let (key, function) = (to_key(key)?, function.into());
-    let args = encode_vals(args).map_err(Invalid::from)?;
+    let args = encode_vals(args)?;
     Ok(Call { key, component, function, args, reads })
 }
 

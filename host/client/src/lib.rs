@@ -27,6 +27,7 @@ mod reads;
 mod scan;
 mod scan_source;
 mod scan_view;
+mod schedules;
 mod session;
 mod store;
 mod transaction;
@@ -35,11 +36,11 @@ pub mod wave;
 
 pub use aspen_core::{
     Actual, Alias, BuildError, CallNote, Caller, Canary, Compare, ComponentHash, ComponentInfo,
-    ComponentRef, ConflictError, Consistency, Digest, DryRun, Ended, Expectation, Expiry, Fuel,
-    FunctionStatistics, GuestFault, Histogram, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
-    Manifest, Name, Operation, OperationResult, Pointed, Read, Record, Refusal, Relation,
-    ReplicaStatus, Revision, ScanToken, ScanTokenError, Timestamp, Transact, TransactionBuilder,
-    Val, Value, Version, WriteCommand, WriteOp,
+    ComponentRef, ConflictError, Consistency, Digest, DryRun, Ended, Expectation, Expiry, First,
+    Fuel, FunctionStatistics, GuestFault, Histogram, Item, Key, KeyRange, LastRun, LeaseId,
+    LeaseInfo, LogIndex, Manifest, Name, Operation, OperationResult, Pointed, Read, Record,
+    Refusal, Relation, ReplicaStatus, Revision, ScanToken, ScanTokenError, Schedule, Timestamp,
+    Transact, TransactionBuilder, Val, Value, Version, WriteCommand, WriteOp,
 };
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
 pub use client::{Client, Committed, Options, Written};
@@ -49,5 +50,6 @@ pub use leases::{Lease, after};
 pub use notes::LogPosition;
 pub use reads::{Records, stale};
 pub use scan::{SCAN_BUFFER_BYTES, Scan, ScanOptions, ScanPage};
+pub use schedules::ScheduledCall;
 pub use store::KeyValueStore;
 pub use transaction::{ClientTransaction, Transacted, Transaction, TransactionOutcome};

@@ -13,6 +13,7 @@
 mod call;
 mod components;
 mod reads;
+mod schedules;
 mod transact;
 mod two_phase;
 mod writer;
@@ -209,7 +210,7 @@ fn run<S: State>(
         Command::Upload(upload) => {
             Ok(components::upload(state, functions, context, upload)?.into())
         }
-        Command::Tick => Ok(Outcome::Ticked.into()),
+        Command::Tick => schedules::tick(state, functions, context),
         Command::Prepare(prepare) => two_phase::prepare(state, context, prepare),
         Command::Decide(decide) => two_phase::decide(state, context, decide),
         Command::Finish(finish) => two_phase::finish(state, finish),
@@ -221,6 +222,8 @@ fn run<S: State>(
         Command::Canary { name, canary } => {
             Ok(components::canary(state, context, name, canary.as_ref())?.into())
         }
+        Command::Schedule(new) => Ok(schedules::schedule(state, context, new)?.into()),
+        Command::Unschedule { name } => Ok(schedules::unschedule(state, name).into()),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::ids::{Caller, ComponentHash, Name, NameError, SessionId, Timestamp};
 use crate::key::Key;
 use crate::limits::VALS_BYTES_MAX;
 use crate::outcome::Refusal;
+use crate::schedule::NewSchedule;
 use crate::transact::{Read, Transact, check_read_set};
 use crate::two_phase::{Decide, Finish, Prepare, TxnId};
 
@@ -54,7 +55,8 @@ pub enum Command {
     Call(Call),
     /// Stores a component and lets a name point to it.
     Upload(Upload),
-    /// Nothing but its stamp: lets what is due expire. Proposed by the leader itself.
+    /// Nothing but its stamp: lets what is due expire, and runs the first schedule that is due.
+    /// Proposed by the leader itself.
     Tick,
     /// A transaction across shards: checks and locks its part. Proposed by nodes.
     Prepare(Prepare),
@@ -83,6 +85,13 @@ pub enum Command {
         /// The component, and of a hundred tags of keys how many; `None` ends it.
         canary: Option<(ComponentHash, u8)>,
     },
+    /// Makes a call later, or again and again.
+    Schedule(NewSchedule),
+    /// Ends a schedule.
+    Unschedule {
+        /// Its name on this shard.
+        name: Name,
+    },
 }
 
 impl Command {
@@ -92,6 +101,7 @@ impl Command {
             Command::OpenSession | Command::Transact(_) => true,
             Command::Call(_) | Command::Upload(_) => true,
             Command::Point { .. } | Command::RemoveName { .. } | Command::Canary { .. } => true,
+            Command::Schedule(_) | Command::Unschedule { .. } => true,
             Command::Tick | Command::Prepare(_) => false,
             Command::Decide(_) | Command::Finish(_) | Command::Forget(_) => false,
         }

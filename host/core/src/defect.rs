@@ -30,11 +30,13 @@ pub enum Defect {
     DeleteUnasked,
     /// A view of several shards is pinned while they go on.
     OpenGate,
+    /// A schedule that has run once is still there.
+    RunAgain,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 11] = [
+    pub const ALL: [Defect; 12] = [
         Defect::AckBeforeSync,
         Defect::ApplyBeforeCommit,
         Defect::SkipReadValidation,
@@ -46,6 +48,7 @@ impl Defect {
         Defect::IgnoreLocks,
         Defect::DeleteUnasked,
         Defect::OpenGate,
+        Defect::RunAgain,
     ];
 
     /// Its name, as the simulation's options give it.
@@ -62,6 +65,7 @@ impl Defect {
             Defect::IgnoreLocks => "ignore-locks",
             Defect::DeleteUnasked => "delete-unasked",
             Defect::OpenGate => "open-gate",
+            Defect::RunAgain => "run-again",
         }
     }
 }

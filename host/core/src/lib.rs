@@ -43,6 +43,7 @@ mod query;
 mod read_ahead;
 mod route;
 mod scan_token;
+mod schedule;
 mod session;
 mod signature;
 mod state;
@@ -80,6 +81,7 @@ pub use query::{Seen, query};
 pub use read_ahead::{Need, ReadAhead};
 pub use route::{ShardRouter, tag, tag_hash};
 pub use scan_token::{ScanToken, ScanTokenError};
+pub use schedule::{First, LastRun, NewSchedule, Schedule, ScheduleChange, Schedules};
 pub use session::{SessionChange, SessionImage, Sessions};
 pub use signature::{Field, FunctionSignature, Manifest, Type};
 pub use state::{

@@ -104,6 +104,16 @@ pub const CALL_NOTES_BYTES_MAX: usize = 256 << 10;
 /// Functions that a replica keeps figures of; those called first.
 pub const FUNCTIONS_COUNTED_MAX: usize = 256;
 
+/// Schedules of a shard.
+pub const SCHEDULES_MAX: usize = 1000;
+
+/// Encoded arguments of a scheduled call: all schedules of a shard still fit one answer, a frame of
+/// 8 MiB.
+pub const SCHEDULE_ARGS_BYTES_MAX: usize = 4 << 10;
+
+/// Milliseconds between two calls of a schedule: a second to ten years of 365 days.
+pub const SCHEDULE_EVERY_MS: std::ops::RangeInclusive<u64> = 1000..=10 * 365 * 24 * 3_600_000;
+
 /// Outcomes a session remembers: how many requests one client may have in flight on one shard.
 pub const SESSION_WINDOW: usize = 1024;
 
@@ -148,6 +158,9 @@ pub const ENTRY_BYTES_MAX: usize = 6 << 20;
 
 const _: () = assert!(TXN_BYTES_MAX + TXN_OPS_MAX * 64 <= ENTRY_BYTES_MAX);
 const _: () = assert!(COMPONENT_BYTES_MAX + 4096 <= ENTRY_BYTES_MAX);
+// With two keys, the one of its call and one that it should not have touched.
+const _: () =
+    assert!(SCHEDULES_MAX * (SCHEDULE_ARGS_BYTES_MAX + 2 * KEY_BYTES_MAX + 512) < 7 << 20);
 const _: () = assert!(VALS_BYTES_MAX + 4096 <= ENTRY_BYTES_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= TXN_BYTES_MAX);
 const _: () = assert!(SESSION_BYTES_MAX > RESULTS_BYTES_MAX + TXN_OPS_MAX * 64);

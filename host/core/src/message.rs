@@ -17,6 +17,7 @@ use crate::ids::{
 use crate::key::{Key, KeyRange};
 use crate::outcome::Outcome;
 use crate::placement::{Placement, PlacementChange};
+use crate::schedule::Schedule;
 use crate::signature::Manifest;
 use crate::state::{Alias, Record};
 use crate::statistics::{CallNote, FunctionStatistics};
@@ -121,6 +122,11 @@ pub enum Request {
         /// The shard.
         shard: ShardId,
     },
+    /// The schedules of a shard. Leader of `shard` only.
+    Schedules {
+        /// The shard.
+        shard: ShardId,
+    },
 }
 
 /// A call that changes nothing.
@@ -221,6 +227,8 @@ pub enum Response {
     Notes(Vec<CallNote>),
     /// To `Statistics`.
     Statistics(Vec<FunctionStatistics>),
+    /// To `Schedules`: in order of names.
+    Schedules(Vec<(Name, Schedule)>),
 }
 
 /// What a call came to that changed nothing.

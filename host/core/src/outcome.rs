@@ -12,8 +12,8 @@ use crate::ids::{ComponentHash, Fuel, LeaseId, Revision, SessionId, ShardId, Tim
 use crate::key::Key;
 use crate::limits::{
     COMPONENT_BYTES_MAX, COMPONENTS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX, NAMES_MAX,
-    PREPARED_MAX, RANGE_READ_KEYS_MAX, READS_BYTES_MAX, RESULTS_BYTES_MAX, TXN_BYTES_MAX,
-    TXN_OPS_MAX, TXN_SHARDS_MAX, VALS_BYTES_MAX,
+    PREPARED_MAX, RANGE_READ_KEYS_MAX, READS_BYTES_MAX, RESULTS_BYTES_MAX, SCHEDULE_EVERY_MS,
+    SCHEDULES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX, TXN_SHARDS_MAX, VALS_BYTES_MAX,
 };
 use crate::state::Record;
 use crate::transact::Expectation;
@@ -78,7 +78,7 @@ pub enum Outcome {
     },
     /// The command was not tried; nothing was written.
     Refused(Refusal),
-    /// What was due has expired.
+    /// What was due has expired, and no schedule was due.
     Ticked,
     /// The shard votes for its part of a transaction across shards, and has locked it.
     Prepared(Vote),
@@ -94,6 +94,16 @@ pub enum Outcome {
         existed: bool,
         /// Components that went with it.
         components: u32,
+    },
+    /// The call will be made.
+    Scheduled {
+        /// Entry time from which on it is made first.
+        due: Timestamp,
+    },
+    /// The schedule is gone, or was not there.
+    Unscheduled {
+        /// Whether it was there.
+        existed: bool,
     },
 }
 
@@ -354,6 +364,15 @@ pub enum Refusal {
     RangeAcrossShards,
     /// The shard has as many names of components as it can.
     TooManyNames,
+    /// The shard has as many schedules as it can.
+    TooManySchedules,
+    /// A schedule repeats too often, or too seldom.
+    IntervalOutOfRange {
+        /// In milliseconds.
+        every_ms: u64,
+    },
+    /// A scheduled call carries reads that must still hold.
+    ScheduleWithReads,
 }
 
 impl Refusal {
@@ -390,6 +409,16 @@ impl fmt::Display for Refusal {
             }
             Self::TooManyNames => write!(f, "the shard has {NAMES_MAX} names, no more fit"),
             Self::WrongShard { shard } => write!(f, "the key lives on shard {shard}"),
+            Self::TooManySchedules => {
+                write!(f, "the shard has {SCHEDULES_MAX} schedules, no more fit")
+            }
+            Self::IntervalOutOfRange { every_ms } => {
+                let (least, most) = (SCHEDULE_EVERY_MS.start(), SCHEDULE_EVERY_MS.end());
+                write!(f, "interval is {every_ms} ms, allowed are {least} to {most}")
+            }
+            Self::ScheduleWithReads => {
+                write!(f, "a scheduled call cannot depend on reads made before")
+            }
             Self::LeaseUnknown { lease } => write!(f, "lease {lease} is unknown or over"),
             Self::TooManyLeases => write!(f, "the shard has {LEASES_MAX} leases, no more fit"),
             Self::LeaseFull { lease } => {

@@ -16,6 +16,7 @@ use crate::key::{Key, KeyRange, Value};
 use crate::lease::{LeaseChange, Leases};
 use crate::locks::{LockChange, Locks};
 use crate::route::tag;
+use crate::schedule::{ScheduleChange, Schedules};
 use crate::session::{SessionChange, Sessions};
 use crate::tombstone::{TombstoneChange, Tombstones};
 
@@ -133,6 +134,8 @@ pub struct Resident {
     pub tombstones: Tombstones,
     /// What transactions across shards hold.
     pub locks: Locks,
+    /// Calls to be made.
+    pub schedules: Schedules,
 }
 
 /// What the parts in memory changed, to be stored.
@@ -148,6 +151,8 @@ pub struct ResidentChanges {
     pub horizon: Revision,
     /// Of the locks.
     pub locks: Vec<LockChange>,
+    /// Of the schedules.
+    pub schedules: Vec<ScheduleChange>,
 }
 
 impl Resident {
@@ -159,7 +164,14 @@ impl Resident {
             tombstones: self.tombstones.take_changes(),
             horizon: self.tombstones.horizon(),
             locks: self.locks.take_changes(),
+            schedules: self.schedules.take_changes(),
         }
+    }
+
+    /// Entry time from which on a [`crate::Command::Tick`] has something to do.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let due = [self.leases.next_due(), self.schedules.next_due()];
+        due.into_iter().flatten().min()
     }
 }
 

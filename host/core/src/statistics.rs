@@ -10,7 +10,7 @@ use std::mem::discriminant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::ComponentRef;
+use crate::command::{Call, ComponentRef};
 use crate::functions::CallEnd;
 use crate::ids::{Caller, ComponentHash, Fuel, LogIndex, ShardId, Timestamp};
 use crate::limits::{CALL_NOTES_BYTES_MAX, FUNCTIONS_COUNTED_MAX};
@@ -27,6 +27,8 @@ pub struct Called {
     pub fuel: Fuel,
     /// Lines it logged, bounded.
     pub log: Vec<String>,
+    /// The call and who scheduled it, if a schedule made it.
+    pub scheduled: Option<Box<(Call, Caller)>>,
 }
 
 /// How a call ended, without what it returned.
@@ -285,7 +287,7 @@ mod tests {
     fn call(notes: &mut CallNotes, index: u64, function: &str, ended: Ended, lines: &[&str]) {
         let component = ComponentHash::of(b"one");
         let log: Vec<String> = lines.iter().map(|line| line.to_string()).collect();
-        let called = Called { component, ended, fuel: Fuel::new(10), log };
+        let called = Called { component, ended, fuel: Fuel::new(10), log, scheduled: None };
         let note = CallNote {
             shard: ShardId::new(0),
             index: LogIndex::new(index),

@@ -4,11 +4,11 @@
 use aspen_core::{
     Actual, Answer, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef,
     ConflictError, Consistency, Decide, Decision, Digest, DryRun, Entry, Expectation, Expiry,
-    Finish, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NodeId, Operation,
-    OperationResult, Outcome, Placement, Prepare, Queried, Query, Read, Record, Refusal, Refused,
-    Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest, SessionId,
-    ShardId, ShardStatus, Timestamp, Transact, TxnId, Upload, Value, Version, ViewId, ViewInfo,
-    Vote, WriteOp, decode, encode,
+    Finish, First, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NewSchedule, NodeId,
+    Operation, OperationResult, Outcome, Placement, Prepare, Queried, Query, Read, Record, Refusal,
+    Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest,
+    SessionId, ShardId, ShardStatus, Timestamp, Transact, TxnId, Upload, Value, Version, ViewId,
+    ViewInfo, Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn txn() -> TxnId {
     TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
 }
 
-fn commands() -> [Command; 12] {
+fn commands() -> [Command; 14] {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -74,7 +74,7 @@ fn commands() -> [Command; 12] {
     [
         Command::OpenSession,
         Command::Transact(transact),
-        Command::Call(call),
+        Command::Call(call.clone()),
         Command::Upload(upload),
         Command::Tick,
         Command::Prepare(Prepare { txn: txn(), part: Transact::default() }),
@@ -87,6 +87,13 @@ fn commands() -> [Command; 12] {
             name: Name::new("n").unwrap(),
             canary: Some((ComponentHash::new([7; 32]), 5)),
         },
+        Command::Schedule(NewSchedule {
+            name: Name::new("n").unwrap(),
+            call: call.clone(),
+            first: First::At(Timestamp::new(300)),
+            every_ms: Some(300),
+        }),
+        Command::Unschedule { name: Name::new("n").unwrap() },
     ]
 }
 
@@ -111,6 +118,8 @@ fn entries_are_pinned() {
         "09016e0707070707070707070707070707070707070707070707070707070707070707",
         "0a016e",
         "0b016e01070707070707070707070707070707070707070707070707070707070707070705",
+        "0c016e0163000462616e6b01660201000000ac0201ac02",
+        "0d016e",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);
@@ -175,10 +184,13 @@ fn outcomes_are_pinned() {
     check(Outcome::Decided(commit()), "020a0000010304");
     check(Outcome::Decided(Decision::Abort), "020a01");
     check(Outcome::Finished, "020b");
+    check(Outcome::Scheduled { due: time }, "020e04");
+    check(Outcome::Unscheduled { existed: true }, "020f01");
     let refused = encode(&Outcome::Refused(Refusal::Locked { by: txn() }));
     assert!(Outcome::is_refusal(&refused) && !Outcome::is_refusal(&encode(&Outcome::Ticked)));
     check(Outcome::Refused(Refusal::Locked { by: txn() }), "020715ac020209");
     check(Outcome::Refused(Refusal::RangeAcrossShards), "02071b");
+    check(Outcome::Refused(Refusal::ScheduleWithReads), "02071f");
 }
 
 #[test]

@@ -48,6 +48,7 @@ mod rate;
 mod replay;
 mod requests;
 mod shard;
+mod ticking;
 mod two_phase;
 mod views;
 mod waiting;

@@ -71,7 +71,8 @@ pub const VIEW_STEP_WAIT: Duration = Duration::from_secs(2);
 /// twice was.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// How often a leader looks whether a lease is over: how late one may end beside its last entry.
+/// How often a leader looks whether a lease is over or a schedule due: how late one may end, or run,
+/// beside the entry.
 pub const EXPIRY_CHECK: Duration = Duration::from_millis(100);
 
 /// How long one piece of a snapshot may take.

@@ -25,7 +25,7 @@ use crate::divergence::DigestCheck;
 use crate::driving::Driving;
 use crate::error::{NodeError, PlacementSnafu, RaftSnafu, ShardsSnafu};
 use crate::folder::Identity;
-use crate::limits::{EXPIRY_CHECK, FOUNDING_WAIT, HANDOVER_WAIT, OPEN_AT_ONCE, RATE_EVERY};
+use crate::limits::{FOUNDING_WAIT, HANDOVER_WAIT, OPEN_AT_ONCE, RATE_EVERY};
 use crate::map;
 use crate::opening::Opening;
 use crate::placement;
@@ -33,6 +33,7 @@ use crate::pulse;
 use crate::raft_serve;
 use crate::requests;
 use crate::shard::{Shard, parse_address};
+use crate::ticking;
 use crate::two_phase;
 use crate::waiting::{self, Lost};
 
@@ -116,7 +117,7 @@ impl ShardedRaftNode {
         node.watch(map::follow(Arc::downgrade(&node)));
         node.watch(placement::carry_out(Arc::downgrade(&node)));
         node.watch(pulse::pulse(Arc::downgrade(&node), heartbeat));
-        node.watch_leases();
+        node.watch(ticking::tick(Arc::downgrade(&node)));
         node.watch(two_phase::sweep(Arc::downgrade(&node)));
         node.watch_digests();
         node.watch_rates();
@@ -331,26 +332,6 @@ impl ShardedRaftNode {
     /// This machine's clock, in milliseconds since 1970. Read for the stamp of a proposal alone.
     pub(crate) fn clock_ms(&self) -> u64 {
         self.clock.now_ms()
-    }
-}
-
-impl ShardedRaftNode {
-    /// Where this node leads and a lease is over by its clock, lets it expire: by an entry, because
-    /// only entries end leases.
-    fn watch_leases(self: &Arc<Self>) {
-        let node = Arc::downgrade(self);
-        self.watch(async move {
-            loop {
-                tokio::time::sleep(EXPIRY_CHECK).await;
-                let Some(node) = node.upgrade() else { return };
-                for shard in node.shards() {
-                    let due = shard.reader.next_due();
-                    if due.is_some_and(|due| due.get() <= node.clock_ms()) && node.leads(shard.id) {
-                        requests::tick(&node, &shard).await;
-                    }
-                }
-            }
-        });
     }
 }
 

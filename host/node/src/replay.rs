@@ -11,8 +11,8 @@ use std::sync::Mutex;
 use std::{io, thread};
 
 use aspen_core::{
-    CallInput, CallResult, ComponentHash, DryRun, Entry, Fault, Fuel, Functions, Outcome, Seen,
-    ShardId, ShardRouter, View, decode,
+    Applied, Call, CallInput, CallResult, Caller, ComponentHash, DryRun, Entry, Fault, Fuel,
+    Functions, Outcome, Seen, ShardId, ShardRouter, View, decode,
 };
 use aspen_functions::{EngineError, Options, WasmFunctions};
 use aspen_store::{APPLY_STACK_BYTES, Log, LogId, Replay, ShardLog, StateConfig, StoreError};
@@ -37,6 +37,8 @@ pub struct Replayed {
     /// Of a call: the component, what else it did, and the fuel it used. `None` if it was not run: it
     /// was refused, or the repeat of a request.
     pub call: Option<(ComponentHash, DryRun, Fuel)>,
+    /// The call, and who scheduled it, if a schedule made it.
+    pub scheduled: Option<(Call, Caller)>,
 }
 
 /// An entry cannot be run again.
@@ -163,7 +165,7 @@ fn run(
             let applied = applied.context(ReplayIoSnafu { what: "apply an entry" })?;
             if is_wanted {
                 let (entry, applied) = applied.context(NotOursSnafu { shard, index })?;
-                return replayed(entry, &applied.outcome, functions.take());
+                return replayed(entry, applied, functions.take());
             }
         }
         next = upto;
@@ -172,12 +174,13 @@ fn run(
 
 fn replayed(
     entry: Entry,
-    outcome: &Bytes,
+    applied: Applied,
     call: Option<(ComponentHash, DryRun, Fuel)>,
 ) -> Result<Replayed, ReplayError> {
-    let outcome = decode(outcome).map_err(io::Error::other);
+    let outcome = decode(&applied.outcome).map_err(io::Error::other);
     let outcome = outcome.context(ReplayIoSnafu { what: "read the outcome" })?;
-    Ok(Replayed { entry, outcome, call })
+    let scheduled = applied.called.and_then(|called| called.scheduled).map(|made| *made);
+    Ok(Replayed { entry, outcome, call, scheduled })
 }
 
 /// Runs functions, and keeps what the last call did.

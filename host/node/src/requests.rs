@@ -66,6 +66,15 @@ async fn answer(
             let shard = led_and_ready(node, shard).await?;
             Ok(Response::Statistics(shard.reader.statistics()))
         }
+        Request::Schedules { shard } => {
+            let shard = led_and_ready(node, shard).await?;
+            let all = |resident: &Resident| {
+                let all = resident.schedules.iter();
+                all.map(|(name, schedule)| (name.clone(), schedule.clone())).collect()
+            };
+            let found = shard.reader.inspect(move |_, resident, _| Ok(all(resident))).await;
+            found.map(Response::Schedules).map_err(failed)
+        }
         Request::Place(change) => placement::change(node, change).await,
         Request::Across { shard, request, transact } => {
             two_phase::transact(node, from, shard, request, &transact).await
@@ -91,6 +100,7 @@ fn shard_of(request: &Request) -> Option<ShardId> {
         Request::OpenView { shard, .. } => Some(*shard),
         Request::Query(Query { shard, .. }) => Some(*shard),
         Request::Notes { shard, .. } | Request::Statistics { shard } => Some(*shard),
+        Request::Schedules { shard } => Some(*shard),
         Request::CloseView { .. } => None,
         Request::Cluster | Request::Status | Request::Place(_) => None,
         Request::Components | Request::Describe { .. } | Request::History { .. } => None,
@@ -226,12 +236,6 @@ pub fn entry(
 ) -> Bytes {
     let (stamp, seed) = (Timestamp::new(node.clock_ms()), rand::random());
     encode(&Entry { stamp, seed, caller, request, command })
-}
-
-/// Lets what is due expire. If it is not done, the next leader does it.
-pub async fn tick(node: &ShardedRaftNode, shard: &Shard) {
-    let _: Result<Bytes, NotDone> =
-        shard.propose(entry(node, Caller::LOCAL, None, Command::Tick)).await;
 }
 
 async fn get(

@@ -284,9 +284,14 @@ impl ApplyWorker {
         let Some((entry, Applied { outcome, called })) = applied else {
             return Ok(Reply::default());
         };
-        if let (Some(called), Command::Call(call)) = (called, entry.command) {
-            let at = (index, self.state.header().clock, entry.caller);
-            self.shared.note(begun, at, call, called);
+        let Some(mut called) = called else { return Ok(Reply(outcome)) };
+        let made = match (called.scheduled.take(), entry.command) {
+            (Some(scheduled), _) => Some(*scheduled),
+            (None, Command::Call(call)) => Some((call, entry.caller)),
+            (None, _) => None,
+        };
+        if let Some((call, caller)) = made {
+            self.shared.note(begun, (index, self.state.header().clock, caller), call, called);
         }
         Ok(Reply(outcome))
     }

@@ -128,7 +128,7 @@ impl BufferedState {
         }
         // Not shared any more, the newest layer takes the batch in without a copy.
         self.below = Layers::default();
-        let next_due = self.resident.leases.next_due();
+        let next_due = self.resident.next_due();
         let (batch, digests) = (std::mem::take(&mut self.batch), self.digests.drain(..));
         lock(&self.live).commit(batch, digests, self.progress, next_due);
         Ok(())

@@ -43,7 +43,7 @@ pub struct Status {
     pub applied: Option<LogId>,
     /// The last entry in the current snapshot.
     pub snapshot: Option<LogId>,
-    /// Entry time at which the next lease is over.
+    /// Entry time at which the next lease is over or schedule due.
     pub next_due: Option<Timestamp>,
     /// Why the replica stopped applying, if it did.
     pub failed: Option<String>,

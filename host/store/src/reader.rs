@@ -137,7 +137,7 @@ impl StateReader {
         lock(&self.shared.live).status.clone()
     }
 
-    /// Entry time at which the next lease is over.
+    /// Entry time at which the next lease is over or schedule due.
     pub fn next_due(&self) -> Option<Timestamp> {
         lock(&self.shared.live).status.next_due
     }

@@ -1,4 +1,4 @@
-//! What lives in memory whole, on disk: sessions, leases, tombstones, locks.
+//! What lives in memory whole, on disk: sessions, leases, tombstones, locks, schedules.
 //!
 //! Promises that what is loaded equals what was stored. Which key has which lease is not stored
 //! twice: the records say it. Sessions have a form of their own (`session_store.rs`).
@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Key, LeaseChange, LeaseId, LeaseImage, Leases, LockChange, Locks, Resident, ResidentChanges,
-    Revision, Timestamp, Tombstones, TxnId, View, decode, encode,
+    Key, LeaseChange, LeaseId, LeaseImage, Leases, LockChange, Locks, Name, Resident,
+    ResidentChanges, Revision, ScheduleChange, Schedules, Timestamp, Tombstones, TxnId, View,
+    decode, encode,
 };
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
@@ -31,13 +32,14 @@ impl ResidentStore {
         let tombstones = load_tombstones(db)?;
         let horizon = tombstones.horizon();
         let (leases, locks) = (load_leases(db)?, load_locks(db)?);
-        let resident = Resident { sessions, leases, tombstones, locks };
+        let schedules = load_schedules(db)?;
+        let resident = Resident { sessions, leases, tombstones, locks, schedules };
         Ok((Self { sessions: store, horizon }, resident))
     }
 
     /// Writes what changed, inside the transaction of a flush.
     pub fn store(&mut self, db: &Connection, changes: &ResidentChanges) -> Result<(), Unusable> {
-        let ResidentChanges { sessions, leases, tombstones, horizon, locks } = changes;
+        let ResidentChanges { sessions, leases, tombstones, horizon, locks, schedules } = changes;
         self.sessions.store(db, sessions)?;
         for change in leases {
             store_lease(db, *change)?;
@@ -57,6 +59,9 @@ impl ResidentStore {
         }
         for change in locks {
             store_lock(db, change)?;
+        }
+        for change in schedules {
+            store_schedule(db, change)?;
         }
         if *horizon != self.horizon {
             schema::put(db, HORIZON, horizon)?;
@@ -162,6 +167,35 @@ fn load_of<T: DeserializeOwned>(
         }
     }
     Ok(())
+}
+
+fn store_schedule(db: &Connection, change: &ScheduleChange) -> Result<(), rusqlite::Error> {
+    let name = change.name.as_str();
+    match &change.schedule {
+        Some(schedule) => {
+            let row = encode(schedule);
+            let sum = sum(&[name.as_bytes(), &row], &[]);
+            let sql = "INSERT OR REPLACE INTO schedule VALUES (?1, ?2, ?3)";
+            db.prepare_cached(sql)?.execute((name, &row[..], sum))?
+        }
+        None => db.prepare_cached("DELETE FROM schedule WHERE name = ?1")?.execute([name])?,
+    };
+    Ok(())
+}
+
+fn load_schedules(db: &Connection) -> Result<Schedules, Unusable> {
+    let mut schedules = Schedules::default();
+    let mut statement = db.prepare("SELECT name, row, sum FROM schedule ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, content): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        compare(row, 2, &sum(&[name.as_bytes(), &content], &[]))?;
+        match (Name::new(name), decode(&content)) {
+            (Ok(name), Ok(schedule)) => schedules.restore(name, schedule),
+            _ => return Err(Unusable::Content { what: "schedule" }),
+        }
+    }
+    Ok(schedules)
 }
 
 fn load_tombstones(db: &Connection) -> Result<Tombstones, Unusable> {

@@ -102,9 +102,9 @@ impl SqliteState {
         &self.membership
     }
 
-    /// When the next lease is over, as it was when the file was opened.
+    /// When the next lease is over or schedule due, as it was when the file was opened.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.resident.leases.next_due()
+        self.resident.next_due()
     }
 
     /// What lives in memory, as it was when the file was opened; it is given out once.

@@ -10,6 +10,7 @@ mod counters;
 mod histories;
 mod leases;
 mod lists;
+mod schedules;
 mod stale;
 mod uploads;
 
@@ -51,11 +52,13 @@ pub enum Workload {
     Across,
     /// A bank whose accounts live on all shards.
     Branches,
+    /// Calls that the cluster makes by itself.
+    Schedules,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Workload; 10] = [
+    pub const ALL: [Workload; 11] = [
         Workload::Registers,
         Workload::Transactions,
         Workload::Bank,
@@ -66,6 +69,7 @@ impl Workload {
         Workload::Stale,
         Workload::Across,
         Workload::Branches,
+        Workload::Schedules,
     ];
 
     /// Does what must be there before the clients begin.
@@ -75,6 +79,7 @@ impl Workload {
             Workload::Counters => counters::prepare(client, site).await,
             Workload::Uploads => uploads::prepare(client, site).await,
             Workload::Branches => branches::prepare(client, site).await,
+            Workload::Schedules => schedules::prepare(client, site).await,
             _ => {}
         }
     }
@@ -92,6 +97,7 @@ impl Workload {
             Workload::Stale => stale::start(site),
             Workload::Across => histories::start(site, histories::Kind::Across),
             Workload::Branches => branches::start(site),
+            Workload::Schedules => schedules::start(site),
         }
     }
 }

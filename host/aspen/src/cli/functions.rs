@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::duration;
 
@@ -98,4 +100,39 @@ pub struct Logs {
     /// One JSON object a call.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `aspen schedule`
+#[derive(Debug, Args)]
+pub struct Schedule {
+    /// The schedule's name; one that has it, on the shard of the key, is replaced.
+    pub name: String,
+    /// The component's name (each run calls what it points to by then), or sha256: and its hash.
+    pub component: String,
+    /// The function.
+    pub function: String,
+    /// Its arguments, as of `aspen call`.
+    pub args: Vec<String>,
+    /// A key of the shard that shall run it: the function sees keys of that shard alone.
+    #[arg(long)]
+    pub key: String,
+    /// Again after each such time, a second at least: 30s, 5m, 2h, 1d. Without it, once.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub every: Option<Duration>,
+    /// First after this time [default: that of --every]
+    #[arg(long = "in", value_name = "TIME", value_parser = duration, conflicts_with = "at")]
+    pub after: Option<Duration>,
+    /// First at this moment, such as 2030-01-31T08:00:00Z; at once if it has passed.
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    pub at: Option<u64>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Milliseconds since 1970.
+fn moment(text: &str) -> Result<u64, String> {
+    let parsed = OffsetDateTime::parse(text, &Rfc3339).ok();
+    let ms = parsed.and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok());
+    ms.ok_or_else(|| "expected a moment such as 2030-01-31T08:00:00Z".into())
 }

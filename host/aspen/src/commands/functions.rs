@@ -259,7 +259,7 @@ pub async fn query(client: &Client, options: &Query) -> Result<(), Failure> {
 }
 
 /// Arguments as the function wants them.
-async fn parse(
+pub async fn parse(
     client: &Client,
     name: &str,
     function: &str,

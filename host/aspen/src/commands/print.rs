@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use aspen_client::{Key, Record, Timestamp};
+use aspen_client::{Key, Record, Timestamp, wave};
+use aspen_core::decode_vals;
+use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -44,6 +46,14 @@ pub fn time(time: Timestamp) -> String {
     let time_of =
         |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok();
     seconds.and_then(time_of).unwrap_or_else(|| format!("{} ms", time.get()))
+}
+
+/// Encoded values as WAVE.
+pub fn vals(bytes: &Bytes) -> String {
+    match decode_vals(bytes) {
+        Ok(vals) => vals.iter().map(wave::print).collect::<Vec<_>>().join(", "),
+        Err(error) => format!("({error})"),
+    }
 }
 
 /// Text as text; bytes that are none as `{"hex": "..."}`.

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use aspen_client::{ComponentHash, DryRun, Fuel, wave};
-use aspen_core::{Call, Command, Outcome, ShardId, decode_vals};
+use aspen_client::{ComponentHash, DryRun, Fuel};
+use aspen_core::{Call, Command, Outcome, ShardId};
 use aspen_node::Replayed;
-use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use crate::commands::functions::{did_json, say_did};
-use crate::commands::print::{say, time as print_time};
+use crate::commands::print::{say, time as print_time, vals};
 use crate::failure::Failure;
 
 /// `aspen replay`
@@ -24,13 +23,16 @@ pub fn replay(data: &Path, shard: u16, index: u64, as_json: bool) -> Result<(), 
 }
 
 fn say_replayed(replayed: &Replayed, shard: ShardId, index: u64) -> Result<(), Failure> {
-    let Replayed { entry, outcome, call } = replayed;
+    let Replayed { entry, outcome, call, .. } = replayed;
     say(&format!("entry   {shard}/{index} of {} by {}", print_time(entry.stamp), entry.caller))?;
-    match &entry.command {
-        Command::Call(Call { component, function, args, key, .. }) => {
+    match made(replayed) {
+        Some(Call { component, function, args, key, .. }) => {
             say(&format!("call    {component} {function}({}) at {key}", vals(args)))?;
         }
-        command => say(&format!("does    {}", kind(command)))?,
+        None => say(&format!("does    {}", kind(&entry.command)))?,
+    }
+    if let Some((_, caller)) = &replayed.scheduled {
+        say(&format!("for     a schedule of {caller}"))?;
     }
     if let Some((component, did, fuel)) = call {
         say(&format!("ran     {component}"))?;
@@ -46,11 +48,11 @@ fn say_replayed(replayed: &Replayed, shard: ShardId, index: u64) -> Result<(), F
     })
 }
 
-/// Encoded values as WAVE.
-fn vals(bytes: &Bytes) -> String {
-    match decode_vals(bytes) {
-        Ok(vals) => vals.iter().map(wave::print).collect::<Vec<_>>().join(", "),
-        Err(error) => format!("({error})"),
+/// The call that the entry made.
+fn made(replayed: &Replayed) -> Option<&Call> {
+    match (&replayed.scheduled, &replayed.entry.command) {
+        (Some((call, _)), _) | (None, Command::Call(call)) => Some(call),
+        _ => None,
     }
 }
 
@@ -61,7 +63,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Transact(_) => "a transaction",
         Command::Call(_) => "a call",
         Command::Upload(_) => "an upload",
-        Command::Tick => "nothing but let time pass",
+        Command::Tick => "let time pass",
         Command::Prepare(_) => "prepare a transaction across shards",
         Command::Decide(_) => "decide a transaction across shards",
         Command::Finish(_) => "finish a transaction across shards",
@@ -69,15 +71,15 @@ fn kind(command: &Command) -> &'static str {
         Command::Point { .. } => "point a name to a component",
         Command::RemoveName { .. } => "remove a name",
         Command::Canary { .. } => "set or end a canary",
+        Command::Schedule(_) => "schedule a call",
+        Command::Unschedule { .. } => "end a schedule",
     }
 }
 
 fn replayed_json(replayed: &Replayed, shard: ShardId, index: u64) -> Json {
-    let Replayed { entry, outcome, call } = replayed;
-    let (function, args) = match &entry.command {
-        Command::Call(call) => (Some(call.function.clone()), Some(vals(&call.args))),
-        _ => (None, None),
-    };
+    let Replayed { entry, outcome, call, scheduled } = replayed;
+    let made = made(replayed).map(|call| (call.function.clone(), vals(&call.args)));
+    let (function, args) = made.unzip();
     let (result, error) = match outcome {
         Outcome::Returned { values, .. } => (Some(vals(values)), None),
         Outcome::Aborted { error, .. } => (None, Some(vals(error))),
@@ -94,6 +96,7 @@ fn replayed_json(replayed: &Replayed, shard: ShardId, index: u64) -> Json {
     json!({
         "shard": shard.get(), "index": index, "time_ms": entry.stamp.get(),
         "caller": entry.caller.to_string(), "does": kind(&entry.command),
+        "scheduled_by": scheduled.as_ref().map(|(_, caller)| caller.to_string()),
         "function": function, "args": args, "ran": ran, "result": result, "error": error,
     })
 }

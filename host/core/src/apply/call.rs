@@ -43,7 +43,8 @@ pub fn run<S: State>(
         Err(refusal) => return Ok(refusal.into()),
     };
     let CallResult { end, fuel, writes, log } = result;
-    let called = Ended::of(&end).map(|ended| Called { component, ended, fuel, log });
+    let ended = Ended::of(&end);
+    let called = ended.map(|ended| Called { component, ended, fuel, log, scheduled: None });
     let outcome = match end {
         CallEnd::Returned(values) => {
             let mut writer = Writer::begin(state);

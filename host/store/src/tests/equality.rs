@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, Header, Key,
-    KeyRange, LeaseId, Model, Name, NoFunctions, Operation, Read, Record, Relation, RequestId,
-    Resident, Revision, SessionId, ShardRouter, State, Transact, Upload, Value, Version, View,
-    WriteOp, decode,
+    Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, First, Header,
+    Key, KeyRange, LeaseId, Model, Name, NewSchedule, NoFunctions, Operation, Read, Record,
+    Relation, RequestId, Resident, Revision, SessionId, ShardRouter, State, Transact, Upload,
+    Value, Version, View, WriteOp, decode,
 };
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -129,14 +129,25 @@ fn command() -> impl Strategy<Value = Command> {
         let canary = share.map(|(number, percent)| (ComponentHash::of(&[number; 50]), percent));
         Command::Canary { name, canary }
     });
-    let pinned = (key(), 0..3u8).prop_map(|(key, number)| {
-        let component = ComponentRef::Hash(ComponentHash::of(&[number; 50]));
-        let (function, args) = ("run".to_string(), Bytes::new());
-        Command::Call(Call { key, component, function, args, reads: vec![] })
+    let pinned = || {
+        (key(), 0..3u8).prop_map(|(key, number)| {
+            let component = ComponentRef::Hash(ComponentHash::of(&[number; 50]));
+            let (function, args) = ("run".to_string(), Bytes::new());
+            Call { key, component, function, args, reads: vec![] }
+        })
+    };
+    // Entry time goes on by 10 ms an entry.
+    let times = (0..200u64, proptest::option::of(1_000..1_200u64));
+    let schedule = (pinned(), name(), times).prop_map(|(call, name, (after, every_ms))| {
+        Command::Schedule(NewSchedule { name, call, first: First::After(after), every_ms })
     });
+    let unschedule = name().prop_map(|name| Command::Unschedule { name });
+    let pinned = pinned().prop_map(Command::Call);
     prop_oneof![
         1 => Just(Command::OpenSession),
-        1 => Just(Command::Tick),
+        2 => Just(Command::Tick),
+        2 => schedule,
+        1 => unschedule,
         12 => transact,
         2 => upload,
         1 => call,
@@ -223,7 +234,7 @@ async fn check_resident(reader: &StateReader, model: &Model) {
         resident
     };
     assert_eq!(stored(resident), stored(model.resident().clone()));
-    assert_eq!(reader.status().next_due, model.resident().leases.next_due());
+    assert_eq!(reader.status().next_due, model.resident().next_due());
 }
 
 proptest! {
