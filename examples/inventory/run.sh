@@ -1,5 +1,6 @@
 #!/bin/sh
-# Ten lamps: sold, released, and a reservation that lapses. See ../session.sh.
+# Ten lamps: sold, released, a reservation that lapses, and one that the cluster gives back by itself.
+# See ../session.sh.
 . "$(dirname "$0")/../session.sh"
 
 expect '{free: 10, reserved: 0, sold: 0}' restock "$tag" 10
@@ -16,4 +17,13 @@ sleep 0.5
 refuse 'the reservation for order-4 is over' confirm "$tag" order-4
 expect TIME reserve "$tag" order-5 7 60000
 expect '{free: 0, reserved: 0, sold: 10}' confirm "$tag" order-5
+
+# The run comes after the reservation has lapsed, so nothing is left for the call after it.
+expect '{free: 5, reserved: 0, sold: 10}' restock "$tag" 5
+expect TIME reserve "$tag" order-6 5 300
+"$ASPEN" schedule "$tag" "$name" give-back "$tag" --key "{$tag}" --in 1s --every 1m
+until "$ASPEN" schedules | grep "^$tag: .* 1 runs, last returned"; do sleep 0.2; done
+"$ASPEN" unschedule "$tag"
+expect 0 give-back "$tag"
+expect '{free: 5, reserved: 0, sold: 10}' show "$tag"
 echo 'inventory: as expected'
