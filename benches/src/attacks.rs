@@ -119,6 +119,7 @@ fn one(functions: &WasmFunctions, model: &mut Model, attack: Attack) -> Result<G
         time: Timestamp::new(0),
         seed: 0,
         caller: Caller::LOCAL,
+        profile: aspen_core::ProfileId::FIRST,
     };
     // Compiles.
     let mut result = functions.call(model, &input)?;

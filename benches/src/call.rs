@@ -83,6 +83,7 @@ fn call(
         time: Timestamp::new(0),
         seed: 0,
         caller: Caller::LOCAL,
+        profile: aspen_core::ProfileId::FIRST,
     };
     let result = functions.call(view, &input)?;
     match result.end {

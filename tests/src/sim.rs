@@ -30,6 +30,7 @@ pub mod scale;
 mod seed;
 mod trace;
 mod transport;
+mod upgrade;
 mod workloads;
 
 pub use cluster::SimCluster;

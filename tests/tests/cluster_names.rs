@@ -2,7 +2,7 @@
 
 #![cfg(not(madsim))]
 
-use aspen_client::{CallError, Client, Refusal, RequestError, Val, WriteError};
+use aspen_client::{CallError, Client, ProfileId, Refusal, RequestError, Val, WriteError};
 use aspen_core::{ComponentHash, Refused};
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
@@ -115,6 +115,27 @@ async fn cluster_canary_gets_its_share_of_tags_and_the_same_ones_after_a_restart
     client.point("it", second).await.unwrap();
     let alias = client.history("it").await.unwrap();
     assert_eq!((alias.now().component, alias.canary), (second, None));
+    client.close().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_profile_is_switched_only_to_what_every_node_knows() {
+    let cluster = Cluster::with_shards(3, 2, Timing::default()).await;
+    let client = cluster.client().await;
+    client.put("k", "v").await.unwrap();
+    let profiles = client.profiles().await;
+    let (first, unknown) = (ProfileId::FIRST, ProfileId::new(ProfileId::FIRST.get() + 1));
+    assert_eq!((profiles.present, profiles.newest), (vec![first], Some(first)));
+    assert_eq!(profiles.of_nodes.len(), 3);
+    client.switch_profile(first).await.unwrap();
+    let refused = client.switch_profile(unknown).await.unwrap_err();
+    assert!(
+        matches!(&refused, RequestError::Refused { refused: Refused::Invalid { reason } }
+            if reason.contains("cannot run profile 3: install a newer version there")),
+        "{refused}"
+    );
+    assert_eq!(client.profiles().await.present, [first]);
     client.close().await;
     cluster.stop().await;
 }

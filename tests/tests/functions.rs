@@ -179,6 +179,7 @@ fn functions_same_call_costs_the_same_every_time() {
         time: Timestamp::new(0),
         seed: 0,
         caller: Caller::LOCAL,
+        profile: aspen_core::ProfileId::FIRST,
     };
     let (functions, model) = (&shard.functions, &shard.model);
     // Many threads at once share the engine and its pool, and nothing else.

@@ -17,9 +17,10 @@ use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
     DryRun, Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
     Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Pointed,
-    Queried, Query, Read, Record, Refused, Relation, ReplicaStatus, Request, RequestId, Response,
-    Revision, ScanRequest, Schedule, SessionId, ShardId, ShardStatus, Timestamp, Transact, Upload,
-    Val, Value, Version, ViewId, ViewInfo, WriteOp, decode, decode_vals, encode, encode_vals,
+    ProfileId, Queried, Query, Read, Record, Refused, Relation, ReplicaStatus, Request, RequestId,
+    Response, Revision, ScanRequest, Schedule, SessionId, ShardId, ShardStatus, Timestamp,
+    Transact, Upload, Val, Value, Version, ViewId, ViewInfo, WriteOp, decode, decode_vals, encode,
+    encode_vals,
 };
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
@@ -90,6 +91,7 @@ fn commands() -> Vec<Command> {
             every_ms,
         }),
         Command::Unschedule { name: Name::new("n").unwrap() },
+        Command::SwitchProfile(ProfileId::new(300)),
         Command::Prepare(Prepare { txn, part: transact.clone() }),
         Command::Decide(Decide { txn, decision, answer: Answer::Results(vec![]) }),
         Command::Finish(Finish { txn, ticket: Some(4), branch: None }),
@@ -145,6 +147,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Ticked,
         Outcome::Scheduled { due: time },
         Outcome::Unscheduled { existed: true },
+        Outcome::ProfileSwitched { profile: ProfileId::new(300) },
         Outcome::Prepared(Vote { ticket: 4, reads_hold: true, then: vec![], otherwise: vec![] }),
         Outcome::Decided(Decision::Abort),
     ]
@@ -179,6 +182,7 @@ fn requests() -> Vec<Request> {
         Request::Notes { shard: SHARD, after: LogIndex::new(300), of: Some("n".parse().unwrap()) },
         Request::Statistics { shard: SHARD },
         Request::Schedules { shard: SHARD },
+        Request::SwitchProfile { shard: SHARD, profile: ProfileId::new(300) },
         Request::Place(PlacementChange::AddNode { address: "00@127.0.0.1:4000".into() }),
         Request::Place(PlacementChange::Move {
             shard: SHARD,
@@ -232,6 +236,7 @@ fn responses() -> Vec<Response> {
         bytes: 300,
         rate: 9,
         receiving: Some((3, 300)),
+        profile: ProfileId::FIRST,
     };
     vec![
         Response::Cluster(cluster),
@@ -240,7 +245,11 @@ fn responses() -> Vec<Response> {
         Response::Page(Page { revision, items: vec![item.clone(), item], more: true }),
         Response::Lease(Some(lease)),
         Response::Components(vec![info]),
-        Response::Status(ReplicaStatus { node: NodeId::new(1), shards: vec![shard] }),
+        Response::Status(ReplicaStatus {
+            node: NodeId::new(1),
+            shards: vec![shard],
+            profiles: vec![ProfileId::FIRST],
+        }),
         Response::Placed { epoch: 300, node: Some(NodeId::new(1)) },
         Response::Refused(Refused::NotLeader { leader: Some((NodeId::new(1), "a".into())) }),
         Response::Refused(Refused::NotHere {

@@ -148,6 +148,12 @@ fn simulation_replica_that_computes_otherwise_is_found_and_rejoins() {
 }
 
 #[test]
+fn simulation_nodes_of_two_versions_go_over_to_the_newer_profile() {
+    let components = Components::build();
+    must_pass(&components.sweep(&["--upgrade"], 1..13).run());
+}
+
+#[test]
 fn simulation_refuses_what_it_does_not_know() {
     for args in [&["run", "--defect", "none", "1"][..], &["run", "--workload", "chess", "1"]] {
         let output = Command::new(SIM).args(args).output().unwrap();

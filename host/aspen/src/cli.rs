@@ -415,6 +415,13 @@ pub enum Cluster {
         #[arg(long)]
         no_wait: bool,
     },
+    /// Let functions run with the newest profile that all nodes know, once all run a new version of
+    /// Aspen; after that no node can go back to the old one.
+    Upgrade {
+        /// With this profile instead.
+        #[arg(long)]
+        profile: Option<u32>,
+    },
     /// Even out how many replicas each node has.
     Rebalance {
         /// Do not wait until every replica has arrived.

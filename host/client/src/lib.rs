@@ -23,6 +23,7 @@ mod leases;
 mod link;
 mod notes;
 mod placement;
+mod profile;
 mod reads;
 mod scan;
 mod scan_source;
@@ -38,9 +39,9 @@ pub use aspen_core::{
     Actual, Alias, BuildError, CallNote, Caller, Canary, Compare, ComponentHash, ComponentInfo,
     ComponentRef, ConflictError, Consistency, Digest, DryRun, Ended, Expectation, Expiry, First,
     Fuel, FunctionStatistics, GuestFault, Histogram, Item, Key, KeyRange, LastRun, LeaseId,
-    LeaseInfo, LogIndex, Manifest, Name, Operation, OperationResult, Pointed, Read, Record,
-    Refusal, Relation, ReplicaStatus, Revision, ScanToken, ScanTokenError, Schedule, Timestamp,
-    Transact, TransactionBuilder, Val, Value, Version, WriteCommand, WriteOp,
+    LeaseInfo, LogIndex, Manifest, Name, Operation, OperationResult, Pointed, ProfileId, Read,
+    Record, Refusal, Relation, ReplicaStatus, Revision, ScanToken, ScanTokenError, Schedule,
+    Timestamp, Transact, TransactionBuilder, Val, Value, Version, WriteCommand, WriteOp,
 };
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
 pub use client::{Client, Committed, Options, Written};
@@ -48,6 +49,7 @@ pub use error::{CallError, ConnectError, Invalid, RequestError, TransactionError
 pub use functions::{CallReply, DryRunReply, QueryReply};
 pub use leases::{Lease, after};
 pub use notes::LogPosition;
+pub use profile::Profiles;
 pub use reads::{Records, stale};
 pub use scan::{SCAN_BUFFER_BYTES, Scan, ScanOptions, ScanPage};
 pub use schedules::ScheduledCall;

@@ -24,7 +24,7 @@ use crate::codec::encode;
 use crate::command::{Command, Entry};
 use crate::defect::{Defect, is_planted};
 use crate::functions::Functions;
-use crate::ids::{Caller, LeaseId, ShardId, Timestamp};
+use crate::ids::{Caller, LeaseId, ProfileId, ShardId, Timestamp};
 use crate::key::Key;
 use crate::limits::EXPIRE_KEYS_MAX;
 use crate::outcome::{ConflictError, Outcome, Refusal};
@@ -59,6 +59,8 @@ pub struct Context {
     pub seed: u64,
     /// Who asked.
     pub caller: Caller,
+    /// How functions run.
+    pub profile: ProfileId,
 }
 
 impl Context {
@@ -115,6 +117,7 @@ pub fn apply<S: State>(
     entry: &Entry,
 ) -> Result<Applied, Fault> {
     let mut header = state.header();
+    check_runs(functions, header.profile)?;
     header.clock = header.clock.max(entry.stamp);
     #[cfg(madsim)]
     if is_planted(Defect::LocalClockExpiry) {
@@ -130,8 +133,9 @@ pub fn apply<S: State>(
         Some(request) => state.resident().sessions.look(request, &entry.caller),
         None => Known::New,
     };
-    let (time, seed, caller) = (header.clock, entry.seed, entry.caller);
-    let context = Context { shard, router, time, seed, caller };
+    let (time, profile) = (header.clock, header.profile);
+    let (seed, caller) = (entry.seed, entry.caller);
+    let context = Context { shard, router, time, seed, caller, profile };
     let effect = match known {
         Known::Repeat(_) if is_planted(Defect::ForgetSessions) => {
             run(state, functions, &context, &entry.command)?
@@ -224,7 +228,29 @@ fn run<S: State>(
         }
         Command::Schedule(new) => Ok(schedules::schedule(state, context, new)?.into()),
         Command::Unschedule { name } => Ok(schedules::unschedule(state, name).into()),
+        Command::SwitchProfile(profile) => Ok(switch_profile(state, functions, *profile)?.into()),
     }
+}
+
+/// The machine's fault if it cannot run what the others run.
+fn check_runs(functions: &dyn Functions, profile: ProfileId) -> Result<(), Fault> {
+    let what =
+        || format!("the shard's functions run with {profile}, which this program does not know");
+    match functions.runs(profile) {
+        true => Ok(()),
+        false => Err(Fault::new("applying", what() + ": install a newer version of Aspen")),
+    }
+}
+
+fn switch_profile<S: State>(
+    state: &mut S,
+    functions: &dyn Functions,
+    profile: ProfileId,
+) -> Result<Outcome, Fault> {
+    check_runs(functions, profile)?;
+    let header = Header { profile, ..state.header() };
+    state.set_header(header);
+    Ok(Outcome::ProfileSwitched { profile })
 }
 
 fn open_session<S: State>(state: &mut S, context: &Context) -> Outcome {

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Caller, ComponentHash, Name, NameError, SessionId, Timestamp};
+use crate::ids::{Caller, ComponentHash, Name, NameError, ProfileId, SessionId, Timestamp};
 use crate::key::Key;
 use crate::limits::VALS_BYTES_MAX;
 use crate::outcome::Refusal;
@@ -92,6 +92,8 @@ pub enum Command {
         /// Its name on this shard.
         name: Name,
     },
+    /// From here on functions run so. Proposed by the leader, once every replica said that it can.
+    SwitchProfile(ProfileId),
 }
 
 impl Command {
@@ -102,7 +104,7 @@ impl Command {
             Command::Call(_) | Command::Upload(_) => true,
             Command::Point { .. } | Command::RemoveName { .. } | Command::Canary { .. } => true,
             Command::Schedule(_) | Command::Unschedule { .. } => true,
-            Command::Tick | Command::Prepare(_) => false,
+            Command::Tick | Command::SwitchProfile(_) | Command::Prepare(_) => false,
             Command::Decide(_) | Command::Finish(_) | Command::Forget(_) => false,
         }
     }

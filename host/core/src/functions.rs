@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::ids::{Caller, ComponentHash, Fuel, Revision, ShardId, Timestamp};
+use crate::ids::{Caller, ComponentHash, Fuel, ProfileId, Revision, ShardId, Timestamp};
 use crate::outcome::{GuestFault, Refusal};
 use crate::route::ShardRouter;
 use crate::state::{Fault, View};
@@ -33,6 +33,8 @@ pub struct CallInput<'a> {
     pub seed: u64,
     /// Who asked.
     pub caller: Caller,
+    /// How it runs.
+    pub profile: ProfileId,
 }
 
 /// What a call came to.
@@ -66,6 +68,9 @@ pub trait Functions: Send + Sync {
     /// Runs one call, to its end, on this thread.
     fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, Fault>;
 
+    /// Whether calls can run so. If not, a replica whose shard does applies nothing.
+    fn runs(&self, profile: ProfileId) -> bool;
+
     /// A component was stored: it may be compiled ahead, on another thread.
     fn prepare(&self, component: &ComponentHash, bytes: &Bytes);
 }
@@ -77,6 +82,10 @@ impl Functions for NoFunctions {
     fn call(&self, _view: &dyn View, _input: &CallInput<'_>) -> Result<CallResult, Fault> {
         let end = CallEnd::Refused(Refusal::ComponentUnknown);
         Ok(CallResult { end, fuel: Fuel::default(), writes: vec![], log: vec![] })
+    }
+
+    fn runs(&self, _profile: ProfileId) -> bool {
+        true
     }
 
     fn prepare(&self, _component: &ComponentHash, _bytes: &Bytes) {}

@@ -64,6 +64,38 @@ number!(
     /// The unit of work of a guest; see the cost table of `aspen-functions`.
     Fuel, u64, ""
 );
+/// What decides the outcome of a call besides its input: WebAssembly features, fuel prices, limits, the
+/// version of the engine. Each shard has one at a time, changed by an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProfileId(u32);
+
+impl ProfileId {
+    /// What a new shard begins with. Never changed: a log is applied from its beginning.
+    pub const FIRST: ProfileId = ProfileId(2);
+
+    /// Wraps the number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The bare number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for ProfileId {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
+impl fmt::Display for ProfileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "profile {}", self.0)
+    }
+}
+
 number!(
     /// Entry time: milliseconds since 1970-01-01 UTC as stamped by a leader, never going back.
     Timestamp, u64, "t"

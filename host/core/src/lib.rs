@@ -15,7 +15,8 @@
 //! conflict; **component** (an uploaded WebAssembly program), **function** (one of its exports),
 //! **call**, **fuel**; **digest** (chained hash of everything applied); **session**, **request id**;
 //! **expectation** (what a read says must still be true), **operation** (one step of a transaction),
-//! **lease** (keys attached to it go when its time is over), **schedule** (a call that is made later), **tombstone** (a removed key, remembered);
+//! **lease** (keys attached to it go when its time is over), **tombstone** (a removed key, remembered);
+//! **schedule** (a call that is made later), **profile** (the settings with which functions run);
 //! **layer** (what some batches of entries changed, in memory), **flush** (writing layers to the file).
 //! **coordinator** (the shard that decides a transaction across shards), **participant** (another one),
 //! **prepare**, **decide**, **attempt** (one try at such a transaction), **ticket** (names a prepare).
@@ -62,8 +63,8 @@ pub use coordinator::{Action, Coordinator, Event, Reply, Split};
 pub use digest::{Digest, DigestBuilder};
 pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
 pub use ids::{
-    Caller, ComponentHash, Fuel, HashError, LeaseId, LogIndex, Name, NameError, NodeId, Revision,
-    SessionId, ShardId, Timestamp, Version, ViewId,
+    Caller, ComponentHash, Fuel, HashError, LeaseId, LogIndex, Name, NameError, NodeId, ProfileId,
+    Revision, SessionId, ShardId, Timestamp, Version, ViewId,
 };
 pub use key::{Key, KeyError, KeyRange, Value, ValueError};
 pub use lease::{LeaseChange, LeaseImage, Leases};

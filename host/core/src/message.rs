@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Call, Command, ComponentRef, RequestId};
 use crate::digest::Digest;
 use crate::ids::{
-    ComponentHash, LeaseId, LogIndex, Name, NodeId, Revision, ShardId, Timestamp, Version, ViewId,
+    ComponentHash, LeaseId, LogIndex, Name, NodeId, ProfileId, Revision, ShardId, Timestamp,
+    Version, ViewId,
 };
 use crate::key::{Key, KeyRange};
 use crate::outcome::Outcome;
@@ -127,6 +128,14 @@ pub enum Request {
         /// The shard.
         shard: ShardId,
     },
+    /// Let a shard's functions run with another profile, which all its replicas must know. Leader of
+    /// `shard` only.
+    SwitchProfile {
+        /// The shard.
+        shard: ShardId,
+        /// The profile.
+        profile: ProfileId,
+    },
 }
 
 /// A call that changes nothing.
@@ -229,6 +238,8 @@ pub enum Response {
     Statistics(Vec<FunctionStatistics>),
     /// To `Schedules`: in order of names.
     Schedules(Vec<(Name, Schedule)>),
+    /// To `SwitchProfile`: it is so.
+    ProfileSwitched,
 }
 
 /// What a call came to that changed nothing.
@@ -417,6 +428,8 @@ pub struct ReplicaStatus {
     pub node: NodeId,
     /// Its shards.
     pub shards: Vec<ShardStatus>,
+    /// The profiles that its program can run functions with.
+    pub profiles: Vec<ProfileId>,
 }
 
 /// How one replica is.
@@ -452,4 +465,6 @@ pub struct ShardStatus {
     pub rate: u64,
     /// Of a snapshot that is on its way here: bytes received, and bytes in all.
     pub receiving: Option<(u64, u64)>,
+    /// How the shard's functions run after `applied`.
+    pub profile: ProfileId,
 }

@@ -8,7 +8,9 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ComponentHash, Fuel, LeaseId, Revision, SessionId, ShardId, Timestamp, Version};
+use crate::ids::{
+    ComponentHash, Fuel, LeaseId, ProfileId, Revision, SessionId, ShardId, Timestamp, Version,
+};
 use crate::key::Key;
 use crate::limits::{
     COMPONENT_BYTES_MAX, COMPONENTS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX, NAMES_MAX,
@@ -104,6 +106,11 @@ pub enum Outcome {
     Unscheduled {
         /// Whether it was there.
         existed: bool,
+    },
+    /// Functions run so from here on.
+    ProfileSwitched {
+        /// How.
+        profile: ProfileId,
     },
 }
 

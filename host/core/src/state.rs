@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 
 use crate::digest::Digest;
-use crate::ids::{Caller, ComponentHash, LeaseId, Name, Revision, SessionId, Timestamp, Version};
+use crate::ids::{
+    Caller, ComponentHash, LeaseId, Name, ProfileId, Revision, SessionId, Timestamp, Version,
+};
 use crate::key::{Key, KeyRange, Value};
 use crate::lease::{LeaseChange, Leases};
 use crate::locks::{LockChange, Locks};
@@ -120,6 +122,8 @@ pub struct Header {
     pub last_ticket: u64,
     /// Prepares that are not finished: while there are any, reads ask [`Locks`] first.
     pub prepared: u64,
+    /// How functions run.
+    pub profile: ProfileId,
 }
 
 /// The parts of a shard's state that live in memory whole; their owner stores their changes with

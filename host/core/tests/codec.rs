@@ -5,10 +5,10 @@ use aspen_core::{
     Actual, Answer, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef,
     ConflictError, Consistency, Decide, Decision, Digest, DryRun, Entry, Expectation, Expiry,
     Finish, First, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NewSchedule, NodeId,
-    Operation, OperationResult, Outcome, Placement, Prepare, Queried, Query, Read, Record, Refusal,
-    Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision, ScanRequest,
-    SessionId, ShardId, ShardStatus, Timestamp, Transact, TxnId, Upload, Value, Version, ViewId,
-    ViewInfo, Vote, WriteOp, decode, encode,
+    Operation, OperationResult, Outcome, Placement, Prepare, ProfileId, Queried, Query, Read,
+    Record, Refusal, Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision,
+    ScanRequest, SessionId, ShardId, ShardStatus, Timestamp, Transact, TxnId, Upload, Value,
+    Version, ViewId, ViewInfo, Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn txn() -> TxnId {
     TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
 }
 
-fn commands() -> [Command; 14] {
+fn commands() -> [Command; 15] {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -94,6 +94,7 @@ fn commands() -> [Command; 14] {
             every_ms: Some(300),
         }),
         Command::Unschedule { name: Name::new("n").unwrap() },
+        Command::SwitchProfile(ProfileId::new(300)),
     ]
 }
 
@@ -120,6 +121,7 @@ fn entries_are_pinned() {
         "0b016e01070707070707070707070707070707070707070707070707070707070707070705",
         "0c016e0163000462616e6b01660201000000ac0201ac02",
         "0d016e",
+        "0eac02",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);
@@ -186,6 +188,7 @@ fn outcomes_are_pinned() {
     check(Outcome::Finished, "020b");
     check(Outcome::Scheduled { due: time }, "020e04");
     check(Outcome::Unscheduled { existed: true }, "020f01");
+    check(Outcome::ProfileSwitched { profile: ProfileId::new(300) }, "0210ac02");
     let refused = encode(&Outcome::Refused(Refusal::Locked { by: txn() }));
     assert!(Outcome::is_refusal(&refused) && !Outcome::is_refusal(&encode(&Outcome::Ticked)));
     check(Outcome::Refused(Refusal::Locked { by: txn() }), "020715ac020209");
@@ -211,10 +214,12 @@ fn status_is_pinned() {
         bytes: 300,
         rate: 9,
         receiving: Some((1, 2)),
+        profile: ProfileId::new(300),
     };
-    let status = Response::Status(ReplicaStatus { node: NodeId::new(1), shards: vec![shard] });
+    let (node, profiles) = (NodeId::new(1), vec![ProfileId::FIRST]);
+    let status = Response::Status(ReplicaStatus { node, shards: vec![shard], profiles });
     let bytes = encode(&status);
-    assert_eq!(hex(&bytes), "0207010102030101050403020607000101770201010200ac0209010102");
+    assert_eq!(hex(&bytes), "0207010102030101050403020607000101770201010200ac0209010102ac020102");
     assert_eq!(decode::<Response>(&bytes).unwrap(), status);
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use aspen_core::limits::CALL_FUEL_MAX;
 use aspen_core::{
     CallEnd, CallInput, CallResult, ComponentHash, Fault, Fuel, Functions, GuestFault, Manifest,
-    Refusal, Type, Val, View, decode_vals, encode_vals,
+    ProfileId, Refusal, Type, Val, View, decode_vals, encode_vals,
 };
 use bytes::Bytes;
 use snafu::{ResultExt, Snafu};
@@ -26,7 +26,8 @@ use crate::convert::{lift, lower};
 use crate::host::{Host, Stop};
 use crate::imports::linker;
 use crate::profile::{
-    BYTE_FUEL, CALLS_AT_ONCE_MAX, COPY_OUT_MAX, SLOW_BYTE_FUEL, VALUE_FUEL, config, portable,
+    BYTE_FUEL, CALLS_AT_ONCE_MAX, COPY_OUT_MAX, PROFILE, SLOW_BYTE_FUEL, VALUE_FUEL, config,
+    portable,
 };
 
 /// Choices of one node. None of them can change an outcome.
@@ -132,6 +133,15 @@ impl WasmFunctions {
         &self.planted
     }
 
+    /// The profiles that calls can run with here.
+    pub fn profiles(&self) -> Vec<ProfileId> {
+        #[cfg(madsim)]
+        if self.planted.is_newer() {
+            return vec![PROFILE, crate::planted::NEXT_PROFILE];
+        }
+        vec![PROFILE]
+    }
+
     /// What a component that was uploaded offers; `hash` is that of `bytes`.
     pub fn describe(&self, hash: ComponentHash, bytes: &Bytes) -> Result<Manifest, ComponentError> {
         let manifest = check(bytes)?;
@@ -163,6 +173,10 @@ impl WasmFunctions {
 
 impl Functions for WasmFunctions {
     fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, Fault> {
+        if !self.runs(input.profile) {
+            let what = format!("this program does not know {}", input.profile);
+            return Err(Fault::new("running a function", what));
+        }
         let prepared = self.cache.get(&input.component, || view.component(&input.component))?;
         let Some(prepared) = prepared else { return Ok(refused(Refusal::ComponentUnknown)) };
         let Some(function) = prepared.functions.get(input.function) else {
@@ -182,8 +196,12 @@ impl Functions for WasmFunctions {
         };
         let result = call.finish(end);
         #[cfg(madsim)]
-        let result = result.map(|result| self.planted.spoil(result));
+        let result = result.map(|result| self.planted.spoil(result, input.profile));
         result
+    }
+
+    fn runs(&self, profile: ProfileId) -> bool {
+        self.profiles().contains(&profile)
     }
 
     fn prepare(&self, component: &ComponentHash, bytes: &Bytes) {

@@ -8,6 +8,7 @@
 
 use std::num::NonZeroUsize;
 
+use aspen_core::ProfileId;
 use aspen_core::limits::{
     GUEST_MEMORY_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX, KEY_BYTES_MAX, TXN_OPS_MAX,
 };
@@ -16,8 +17,12 @@ use wasmtime::{
     PoolingAllocationConfig, Strategy,
 };
 
-/// Changes whenever an outcome or the instrumented code may change; `tests/golden` notices.
+/// Changes whenever an outcome or the instrumented code may change; `tests/golden` notices. A version that
+/// changes it must know both, so that a running cluster can go over (`node/profile`).
 pub const PROFILE_VERSION: u32 = 2;
+
+/// The profile that this file is.
+pub(crate) const PROFILE: ProfileId = ProfileId::new(PROFILE_VERSION);
 
 /// Wasmtime, as pinned in the workspace: part of the key of compiled code.
 pub const WASMTIME_VERSION: &str = "48.0.8";

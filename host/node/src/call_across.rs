@@ -143,6 +143,7 @@ async fn run(
                 time,
                 seed,
                 caller,
+                profile: header.profile,
             };
             let result = functions.call(&known, &input);
             (result, known)

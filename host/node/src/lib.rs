@@ -40,6 +40,7 @@ mod open_view;
 mod opening;
 mod participate;
 mod placement;
+mod profile;
 mod pulse;
 mod query;
 mod raft_net;

@@ -5,7 +5,8 @@
 //! is no leader answers those that may be stale. Leaves out ranges and keys of other shards.
 
 use aspen_core::{
-    Call, Caller, Context, Fault, Header, Locks, Queried, Query, Refused, Response, Timestamp, View,
+    Call, Caller, Context, Fault, Header, Locks, ProfileId, Queried, Query, Refused, Response,
+    Timestamp, View,
 };
 use aspen_net::PeerId;
 use tokio::time::Instant;
@@ -35,6 +36,7 @@ pub async fn query(
             time: Timestamp::new(node.clock_ms()),
             seed: rand::random(),
             caller: Caller::new(*from.as_bytes()),
+            profile: ProfileId::FIRST,
         },
         call,
     };
@@ -75,7 +77,7 @@ pub async fn query(
     answer(queried, dry_run)
 }
 
-/// What is the same in every attempt.
+/// What is the same in every attempt: all but time and profile, which are those of the view.
 #[derive(Clone)]
 struct Run {
     functions: std::sync::Arc<aspen_functions::WasmFunctions>,
@@ -86,7 +88,7 @@ struct Run {
 impl Run {
     fn on(&self, view: &dyn View, locks: &Locks, header: Header) -> Result<Queried, Fault> {
         let time = header.clock.max(self.context.time);
-        let context = Context { time, ..self.context };
+        let context = Context { time, profile: header.profile, ..self.context };
         aspen_core::query(view, locks, &header, &*self.functions, &context, &self.call)
     }
 }

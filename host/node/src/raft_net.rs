@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{Digest, Placement, ShardId, decode, encode};
+use aspen_core::{Digest, Placement, ProfileId, ShardId, decode, encode};
 use aspen_net::{NetError, PeerAddr, Purpose, Transport};
 use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
 use bytes::Bytes;
@@ -56,6 +56,8 @@ pub enum RaftMessage {
     Map,
     /// Asks how many shards the node leads: the answer is a number.
     Leads,
+    /// Asks with which profiles the node can run functions.
+    Profiles,
     /// Says that the node shall have a replica by the map of this epoch, and asks whether it has.
     Host {
         epoch: u64,
@@ -199,6 +201,11 @@ impl Replica {
     pub async fn leads(&self) -> Option<usize> {
         let asked = self.ask::<u32>(Purpose::Raft, RaftMessage::Leads, MAP_ASK_WAIT).await;
         asked.ok().map(|leads| leads as usize)
+    }
+
+    /// With which profiles this node can run functions, unless it does not answer.
+    pub async fn profiles(&self) -> Option<Vec<ProfileId>> {
+        self.ask(Purpose::Raft, RaftMessage::Profiles, MAP_ASK_WAIT).await.ok()
     }
 
     /// Whether this node has a replica of the shard now, by the map of `epoch` or a later one.

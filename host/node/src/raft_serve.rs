@@ -68,6 +68,7 @@ pub async fn serve(node: &Arc<ShardedRaftNode>, body: Bytes) -> Bytes {
             return encode(&Ok::<_, Problem>(MapCopy { epoch, placement }));
         }
         RaftMessage::Leads => return encode(&Ok::<_, Problem>(node.leads_count() as u32)),
+        RaftMessage::Profiles => return encode(&Ok::<_, Problem>(node.functions().profiles())),
         RaftMessage::Host { epoch } => {
             let is_here = placement::host(node, envelope.shard, epoch).await;
             return encode(&Ok::<_, Problem>(is_here));
@@ -104,9 +105,10 @@ pub async fn serve(node: &Arc<ShardedRaftNode>, body: Bytes) -> Bytes {
             encode(&Ok::<_, Problem>(Digests { window, at: shard.reader.digests(&at) }))
         }
         // Answered above: they are not about a replica that is here.
-        RaftMessage::Map | RaftMessage::Leads | RaftMessage::Host { .. } => {
-            refuse(Problem::NoShard { shard: envelope.shard })
-        }
+        RaftMessage::Map
+        | RaftMessage::Leads
+        | RaftMessage::Profiles
+        | RaftMessage::Host { .. } => refuse(Problem::NoShard { shard: envelope.shard }),
         RaftMessage::Participate(what) => {
             encode(&Ok::<_, Problem>(participate::serve(node, envelope.shard, what).await))
         }

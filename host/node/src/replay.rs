@@ -12,7 +12,7 @@ use std::{io, thread};
 
 use aspen_core::{
     Applied, Call, CallInput, CallResult, Caller, ComponentHash, DryRun, Entry, Fault, Fuel,
-    Functions, Outcome, Seen, ShardId, ShardRouter, View, decode,
+    Functions, Outcome, ProfileId, Seen, ShardId, ShardRouter, View, decode,
 };
 use aspen_functions::{EngineError, Options, WasmFunctions};
 use aspen_store::{APPLY_STACK_BYTES, Log, LogId, Replay, ShardLog, StateConfig, StoreError};
@@ -205,6 +205,10 @@ impl Functions for Recorder {
         let call = (input.component, did, result.fuel);
         *self.call.lock().expect("no panic under the lock") = Some(call);
         Ok(result)
+    }
+
+    fn runs(&self, profile: ProfileId) -> bool {
+        self.functions.runs(profile)
     }
 
     fn prepare(&self, _component: &ComponentHash, _bytes: &Bytes) {}

@@ -22,6 +22,7 @@ use crate::limits::LOCKED_WAIT;
 use crate::node::ShardedRaftNode;
 use crate::open_view;
 use crate::placement;
+use crate::profile;
 use crate::query;
 use crate::shard::{NotDone, Shard};
 use crate::two_phase::{self, led, locked_by};
@@ -75,6 +76,7 @@ async fn answer(
             let found = shard.reader.inspect(move |_, resident, _| Ok(all(resident))).await;
             found.map(Response::Schedules).map_err(failed)
         }
+        Request::SwitchProfile { shard, profile } => profile::switch(node, shard, profile).await,
         Request::Place(change) => placement::change(node, change).await,
         Request::Across { shard, request, transact } => {
             two_phase::transact(node, from, shard, request, &transact).await
@@ -100,7 +102,7 @@ fn shard_of(request: &Request) -> Option<ShardId> {
         Request::OpenView { shard, .. } => Some(*shard),
         Request::Query(Query { shard, .. }) => Some(*shard),
         Request::Notes { shard, .. } | Request::Statistics { shard } => Some(*shard),
-        Request::Schedules { shard } => Some(*shard),
+        Request::Schedules { shard } | Request::SwitchProfile { shard, .. } => Some(*shard),
         Request::CloseView { .. } => None,
         Request::Cluster | Request::Status | Request::Place(_) => None,
         Request::Components | Request::Describe { .. } | Request::History { .. } => None,
@@ -139,7 +141,7 @@ pub fn find(node: &ShardedRaftNode, shard: ShardId) -> Result<Arc<Shard>, Refuse
 }
 
 /// The shard, if this node leads it, once every acknowledged call is applied here.
-async fn led_and_ready(node: &ShardedRaftNode, shard: ShardId) -> Result<Arc<Shard>, Refused> {
+pub async fn led_and_ready(node: &ShardedRaftNode, shard: ShardId) -> Result<Arc<Shard>, Refused> {
     let shard = led(node, shard)?;
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     Ok(shard)
@@ -177,7 +179,7 @@ fn cluster(node: &ShardedRaftNode) -> ClusterInfo {
 
 fn status(node: &ShardedRaftNode) -> ReplicaStatus {
     let shards = node.router().all().filter_map(|shard| node.shard_status(shard)).collect();
-    ReplicaStatus { node: node.id(), shards }
+    ReplicaStatus { node: node.id(), shards, profiles: node.functions().profiles() }
 }
 
 async fn write(

@@ -245,6 +245,7 @@ impl Shard {
             bytes: self.reader.bytes(),
             rate: self.rate.per_second(Instant::now(), applied),
             receiving: self.incoming.progress(),
+            profile: state.header.profile,
         }
     }
 

@@ -90,6 +90,7 @@ pub fn status(shard: ShardId, reason: String) -> ShardStatus {
         bytes: 0,
         rate: 0,
         receiving: None,
+        profile: Default::default(),
     }
 }
 

@@ -113,6 +113,9 @@ mod simulator {
         /// No faults; the clock of one node leaks into the results of its functions
         #[arg(long)]
         diverge: bool,
+        /// No faults; the nodes get a newer program, one by one, and then functions its profile
+        #[arg(long, conflicts_with = "diverge")]
+        upgrade: bool,
         /// Folder with the components, if they are built already
         #[arg(long)]
         components: Option<PathBuf>,
@@ -284,8 +287,8 @@ mod simulator {
                 let named = |name: &String| named(name, &Workload::ALL);
                 plan.workloads = self.workload.iter().map(named).collect::<Result<_, _>>()?;
             }
-            if self.diverge {
-                plan = Plan { diverges: true, ..plan };
+            if self.diverge || self.upgrade {
+                plan = Plan { diverges: self.diverge, upgrades: self.upgrade, ..plan };
                 plan.workloads = vec![Workload::Bank, Workload::Counters];
                 plan.faults.clear();
             }
@@ -319,6 +322,9 @@ mod simulator {
             }
             if self.diverge {
                 args.push("--diverge".into());
+            }
+            if self.upgrade {
+                args.push("--upgrade".into());
             }
             args
         }

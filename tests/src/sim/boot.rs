@@ -28,6 +28,7 @@ pub struct Boot {
     pub clock: Clock,
     pub timing: Timing,
     pub leaks_clock: Arc<AtomicBool>,
+    pub is_newer: Arc<AtomicBool>,
     pub network: Network,
     pub running: Running,
     pub trace: Trace,
@@ -58,6 +59,7 @@ impl Boot {
         };
         let functions = Arc::new(WasmFunctions::new(options).expect("the engine starts"));
         functions.planted().leak_clock(self.leaks_clock.load(Ordering::Relaxed));
+        functions.planted().make_newer(self.is_newer.load(Ordering::Relaxed));
         let log = Log::with_backend(self.disk.attach(), identity.store()).map_err(text)?;
         let (states, clock) = (self.states.clone(), self.clock.clone());
         let config = NodeConfig { identity, states, timing: self.timing, clock };

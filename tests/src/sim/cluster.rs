@@ -77,6 +77,7 @@ struct Machine {
     /// Whether it has power and was not killed.
     is_up: AtomicBool,
     leaks_clock: Arc<AtomicBool>,
+    is_newer: Arc<AtomicBool>,
 }
 
 /// The nodes that run now, and why others do not.
@@ -158,6 +159,7 @@ impl SimCluster {
                 clock: Clock::system(),
                 timing: plan.timing,
                 leaks_clock: Arc::default(),
+                is_newer: Arc::default(),
                 network: network.clone(),
                 running: running.clone(),
                 trace: trace.clone(),
@@ -166,12 +168,14 @@ impl SimCluster {
             let (states, disk, clock) =
                 (boot.states.clone(), boot.disk.clone(), boot.clock.clone());
             let (seat, leaks_clock) = (boot.seat.clone(), boot.leaks_clock.clone());
+            let is_newer = boot.is_newer.clone();
             let simulator = Handle::current();
             let machine = simulator.create_node().name(format!("n{number}"));
             let machine = machine.ip(address.addr.ip());
             let handle = machine.init(move || boot.clone().run()).build();
             let is_up = AtomicBool::new(is_founder);
-            let machine = Machine { handle, states, disk, clock, seat, is_up, leaks_clock };
+            let machine =
+                Machine { handle, states, disk, clock, seat, is_up, leaks_clock, is_newer };
             machines.insert(number, machine);
         }
         let watch = Arc::new(Mutex::new(Watch::new(trace.clone())));
@@ -351,6 +355,11 @@ impl SimCluster {
     pub fn leak_clock(&self, number: u8, leaks: bool) {
         self.machines[&number].leaks_clock.store(leaks, Ordering::Relaxed);
         self.running.lock().diverging = if leaks { self.node_id(number) } else { None };
+    }
+
+    /// Lets a machine start a newer program from its next start on, or the older one again.
+    pub fn make_newer(&self, number: u8, is_newer: bool) {
+        self.machines[&number].is_newer.store(is_newer, Ordering::Relaxed);
     }
 
     /// How the replicas of a machine are.

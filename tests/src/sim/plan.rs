@@ -46,6 +46,8 @@ pub struct Plan {
     pub timing: Timing,
     /// Whether the clock of one node leaks into the results of its functions for a while.
     pub diverges: bool,
+    /// Whether the nodes get a newer program, one by one.
+    pub upgrades: bool,
 }
 
 /// Shorter than by default, for simulated time costs too; and few entries are kept, so that a node
@@ -86,6 +88,7 @@ impl Plan {
             defect: None,
             timing: timing(),
             diverges: false,
+            upgrades: false,
         };
         if plan.faults.contains(&Fault::Move) {
             plan.nodes = 5;
@@ -119,6 +122,7 @@ impl Plan {
             defect: None,
             timing: timing(),
             diverges: false,
+            upgrades: false,
         }
     }
 }

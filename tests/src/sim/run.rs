@@ -16,6 +16,7 @@ use super::faults::Attack;
 use super::invariants::{leaks, liveness};
 use super::plan::Plan;
 use super::trace::Trace;
+use super::upgrade::upgrade;
 use super::workloads::Site;
 
 /// Runs `plan` with files in `folder`.
@@ -45,6 +46,7 @@ pub async fn run(
             let number = 1 + (plan.seed % 3) as u8;
             diverge(&cluster, number, &client, site.until, &trace).await;
         }
+        false if plan.upgrades => upgrade(&cluster, plan.nodes, &client, &trace).await,
         false => Attack::new(&cluster, &plan, &trace).run(&client).await,
     }
     trace.event("everything is mended");

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use aspen_client::Client;
+use aspen_client::{Client, ProfileId, Profiles};
 use aspen_core::{ClusterInfo, NodeId, PlacedNode, Replicas, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
 use serde_json::{Value as Json, json};
@@ -40,6 +40,7 @@ pub async fn run(client: &Client, command: &Cluster) -> Result<(), Failure> {
                 }
             }
         }
+        Cluster::Upgrade { profile } => upgrade(client, profile.map(ProfileId::new)).await,
         Cluster::Rebalance { no_wait } => {
             client.rebalance().await?;
             wait(client, *no_wait, |info| info.placement.is_settled()).await?;
@@ -56,6 +57,19 @@ pub async fn run(client: &Client, command: &Cluster) -> Result<(), Failure> {
             let line = info.placement.replicas(shard).map(|replicas| shard_line(shard, replicas));
             say(&line.unwrap_or_default())
         }
+    }
+}
+
+async fn upgrade(client: &Client, wanted: Option<ProfileId>) -> Result<(), Failure> {
+    let Profiles { present, newest, .. } = client.profiles().await;
+    let Some(profile) = wanted.or(newest) else {
+        let message = "there is no profile that all nodes that answer know".into();
+        return Err(Failure::Refused { message });
+    };
+    client.switch_profile(profile).await?;
+    match present[..] == [profile] {
+        true => say(&format!("functions run with {profile} already")),
+        false => say(&format!("functions run with {profile} now")),
     }
 }
 

@@ -73,6 +73,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Canary { .. } => "set or end a canary",
         Command::Schedule(_) => "schedule a call",
         Command::Unschedule { .. } => "end a schedule",
+        Command::SwitchProfile(_) => "switch the profile of functions",
     }
 }
 

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use aspen_client::{Client, PeerAddr};
+use aspen_client::{Client, PeerAddr, Profiles};
 use aspen_core::{NodeId, ReplicaStatus, ShardId, ShardStatus};
 use serde_json::{Value as Json, json};
 
@@ -56,6 +56,9 @@ pub async fn run(client: &Client, options: &Status) -> Result<(), Failure> {
     if shown.len() < shards.len() {
         say(&format!("{} shards have a leader; --shards lists them", shards.len() - shown.len()))?;
     }
+    if let Some(line) = profile_line(&Profiles::of(&nodes)) {
+        say(&line)?;
+    }
     for (node, shard) in nodes.iter().flat_map(|node| node.shards.iter().map(|it| (node.node, it)))
     {
         for reason in
@@ -65,6 +68,18 @@ pub async fn run(client: &Client, options: &Status) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What there is to say of profiles, if there is: usually all shards have the newest one.
+fn profile_line(profiles: &Profiles) -> Option<String> {
+    let Profiles { present, newest, .. } = profiles;
+    let newest = newest.filter(|newest| present.iter().any(|profile| profile < newest));
+    let present: Vec<String> = present.iter().map(ToString::to_string).collect();
+    let present = present.join(" and ");
+    Some(format!(
+        "\nfunctions run with {present}; all nodes know {}: see aspen cluster upgrade",
+        newest?
+    ))
 }
 
 /// Of each shard the replica that speaks for it, and its node.
@@ -143,7 +158,7 @@ fn replica_json(address: &str, node: NodeId, shard: &ShardStatus) -> Json {
         "keys": shard.keys, "digest": shard.digest.to_string(),
         "failed": shard.failed, "warning": shard.warning,
         "replicas": shard.replicas.iter().map(replica).collect::<Vec<_>>(),
-        "bytes": shard.bytes, "rate": shard.rate,
+        "bytes": shard.bytes, "rate": shard.rate, "profile": shard.profile.get(),
         "receiving": shard.receiving.map(|(has, all)| json!({ "bytes": has, "of": all })),
     })
 }

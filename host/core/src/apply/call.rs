@@ -76,10 +76,20 @@ pub(crate) fn evaluate(
     let Some(component) = resolve(view, &call.component, &call.key)? else {
         return Ok(Err(Refusal::ComponentUnknown));
     };
-    let Context { shard, router, time, seed, caller } = *context;
+    let Context { shard, router, time, seed, caller, profile } = *context;
     let (function, args) = (&*call.function, &call.args);
-    let input =
-        CallInput { component, function, args, shard, router, revision, time, seed, caller };
+    let input = CallInput {
+        component,
+        function,
+        args,
+        shard,
+        router,
+        revision,
+        time,
+        seed,
+        caller,
+        profile,
+    };
     if locks.is_free() {
         return Ok(Ok((component, functions.call(view, &input)?)));
     }

@@ -5,13 +5,16 @@
 use aspen_core::{
     Call, CallEnd, CallInput, CallResult, Caller, Command, ComponentHash, ComponentRef, Entry,
     Expectation, Fault, Fuel, Functions, GuestFault, Key, Model, Name, OperationResult, Outcome,
-    Read, Refusal, RequestId, SessionId, ShardId, ShardRouter, State, Timestamp, Transact, Upload,
-    Value, View, WriteOp, apply, decode, encode_vals,
+    ProfileId, Read, Refusal, RequestId, SessionId, ShardId, ShardRouter, State, Timestamp,
+    Transact, Upload, Value, View, WriteOp, apply, decode, encode_vals,
 };
 use bytes::Bytes;
 
 /// Stands for the component of [`Native`].
 const NATIVE: &[u8] = b"native";
+
+/// The newest profile that [`Native`] knows.
+pub const NEWEST_PROFILE: ProfileId = ProfileId::new(3);
 
 /// Functions as native code: `append` appends its input's bytes, the others end as they are named.
 pub struct Native;
@@ -33,6 +36,10 @@ impl Functions for Native {
             _ => (CallEnd::Refused(Refusal::FunctionUnknown), vec![]),
         };
         Ok(CallResult { end, fuel: Fuel::new(7), writes, log: vec![] })
+    }
+
+    fn runs(&self, profile: ProfileId) -> bool {
+        profile <= NEWEST_PROFILE
     }
 
     fn prepare(&self, _component: &ComponentHash, _bytes: &Bytes) {}

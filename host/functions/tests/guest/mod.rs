@@ -104,6 +104,7 @@ impl Shard {
             time: Timestamp::new(1_000),
             seed: 42,
             caller: Caller::LOCAL,
+            profile: aspen_core::ProfileId::FIRST,
         };
         // Model is Sync; `dyn View` is not known to be.
         let (functions, model) = (&self.functions, &self.model);
