@@ -170,6 +170,11 @@ fn requests() -> Vec<Request> {
     let write = |command| Request::Write { shard: SHARD, request: Some(request_id()), command };
     let across =
         Request::Across { shard: SHARD, request: request_id(), transact: Default::default() };
+    let is_call = |command| match command {
+        Command::Call(call) => Some(call),
+        _ => None,
+    };
+    let call = commands().into_iter().find_map(is_call).unwrap();
     let mut requests: Vec<Request> = commands().into_iter().map(write).collect();
     requests.push(across);
     requests.extend([
@@ -193,10 +198,7 @@ fn requests() -> Vec<Request> {
         Request::CloseView { view: ViewId::new(300) },
         Request::Query(Query {
             shard: SHARD,
-            call: match commands().swap_remove(6) {
-                Command::Call(call) => call,
-                other => panic!("{other:?}"),
-            },
+            call,
             consistency: Consistency::Stale { max_age_ms: 300 },
             dry_run: true,
         }),
