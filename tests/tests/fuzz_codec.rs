@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use aspen_core::{
     Actual, Alias, Answer, Branch, CallNote, Canary, ComponentHash, ConflictError, Decide,
     Decision, Ended, Finish, First, FunctionStatistics, GuestFault, LastRun, NewSchedule, Prepare,
-    TxnId, Vote,
+    StateHash, TxnId, Verification, Vote,
 };
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
@@ -107,6 +107,7 @@ fn commands() -> Vec<Command> {
             name: Name::new("n").unwrap(),
             canary: Some((ComponentHash::new([7; 32]), 5)),
         },
+        Command::Verify,
     ]
 }
 
@@ -188,6 +189,8 @@ fn requests() -> Vec<Request> {
         Request::Statistics { shard: SHARD },
         Request::Schedules { shard: SHARD },
         Request::SwitchProfile { shard: SHARD, profile: ProfileId::new(300) },
+        Request::Verify { shard: SHARD },
+        Request::Verified { shard: SHARD, index: LogIndex::new(300) },
         Request::Place(PlacementChange::AddNode { address: "00@127.0.0.1:4000".into() }),
         Request::Place(PlacementChange::Move {
             shard: SHARD,
@@ -288,6 +291,12 @@ fn responses() -> Vec<Response> {
         Response::Statistics(vec![statistics()]),
         Response::Schedules(vec![(Name::new("n").unwrap(), schedule())]),
         Response::Refused(Refused::QueryWrites { key: key("a") }),
+        Response::Verifying { index: LogIndex::new(300) },
+        Response::Verified(Verification::Running { keys: 3, of: 300 }),
+        Response::Verified(Verification::Done(StateHash { hash: [7; 32], keys: 3, bytes: 300 })),
+        Response::Verified(Verification::Behind { applied: LogIndex::new(299) }),
+        Response::Verified(Verification::Unknown),
+        Response::Verified(Verification::Failed { reason: "why".into() }),
     ]
 }
 

@@ -66,6 +66,9 @@ pub enum Command {
     },
     /// Show every node, and of each shard its leader, replicas, applied entries, size and rate.
     Status(Status),
+    /// Compare what all replicas have stored, all of it; exit code 1 if one differs or is damaged, 3 if
+    /// one could not be asked.
+    Verify(Verify),
     /// Start a function: a crate with WIT, code and a native test.
     New {
         /// Name of the folder and of the crate (a-z, 0-9, '-').
@@ -205,6 +208,17 @@ pub struct Status {
     #[arg(long)]
     pub shards: bool,
     /// Print every replica as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `aspen verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Only this shard [default: all, one after the other]
+    #[arg(value_parser = shard_number)]
+    pub shard: Option<u16>,
+    /// Print every replica's hash as JSON.
     #[arg(long)]
     pub json: bool,
 }

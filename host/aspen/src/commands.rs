@@ -11,6 +11,7 @@ mod route;
 mod schedules;
 mod status;
 mod txn;
+mod verify;
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +46,7 @@ async fn dispatch(client: &Client, command: &Command) -> Result<(), Failure> {
         Command::Lease(command) => leases::run(client, command).await,
         Command::Route { key, json } => route::run(client, key, *json).await,
         Command::Status(options) => status::run(client, options).await,
+        Command::Verify(options) => verify::run(client, options).await,
         Command::Upload { file, name } => functions::upload(client, file, name).await,
         Command::Functions { json } => functions::list(client, *json).await,
         Command::History { name, json } => functions::history(client, name, *json).await,

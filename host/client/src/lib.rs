@@ -33,15 +33,17 @@ mod session;
 mod store;
 mod transaction;
 pub mod typed;
+mod verify;
 pub mod wave;
 
 pub use aspen_core::{
     Actual, Alias, BuildError, CallNote, Caller, Canary, Compare, ComponentHash, ComponentInfo,
     ComponentRef, ConflictError, Consistency, Digest, DryRun, Ended, Expectation, Expiry, First,
     Fuel, FunctionStatistics, GuestFault, Histogram, Item, Key, KeyRange, LastRun, LeaseId,
-    LeaseInfo, LogIndex, Manifest, Name, Operation, OperationResult, Pointed, ProfileId, Read,
-    Record, Refusal, Relation, ReplicaStatus, Revision, ScanToken, ScanTokenError, Schedule,
-    Timestamp, Transact, TransactionBuilder, Val, Value, Version, WriteCommand, WriteOp,
+    LeaseInfo, LogIndex, Manifest, Name, NodeId, Operation, OperationResult, Pointed, ProfileId,
+    Read, Record, Refusal, Relation, ReplicaStatus, Revision, ScanToken, ScanTokenError, Schedule,
+    ShardId, StateHash, Timestamp, Transact, TransactionBuilder, Val, Value, Version, WriteCommand,
+    WriteOp,
 };
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
 pub use client::{Client, Committed, Options, Written};
@@ -55,3 +57,4 @@ pub use scan::{SCAN_BUFFER_BYTES, Scan, ScanOptions, ScanPage};
 pub use schedules::ScheduledCall;
 pub use store::KeyValueStore;
 pub use transaction::{ClientTransaction, Transacted, Transaction, TransactionOutcome};
+pub use verify::{NotVerified, Verified, VerifiedReplica, VerifyProgress};

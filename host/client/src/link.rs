@@ -146,6 +146,11 @@ impl Link {
         }
     }
 
+    /// How long a whole operation may take.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// The nodes as last heard.
     pub fn nodes(&self) -> Vec<PeerAddr> {
         self.map().nodes.clone()

@@ -215,6 +215,7 @@ fn run<S: State>(
             Ok(components::upload(state, functions, context, upload)?.into())
         }
         Command::Tick => schedules::tick(state, functions, context),
+        Command::Verify => Ok(Outcome::Ticked.into()),
         Command::Prepare(prepare) => two_phase::prepare(state, context, prepare),
         Command::Decide(decide) => two_phase::decide(state, context, decide),
         Command::Finish(finish) => two_phase::finish(state, finish),

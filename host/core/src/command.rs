@@ -94,6 +94,9 @@ pub enum Command {
     },
     /// From here on functions run so. Proposed by the leader, once every replica said that it can.
     SwitchProfile(ProfileId),
+    /// Nothing but its stamp: each replica hashes its state as of this entry, for comparison.
+    /// Proposed by the leader when somebody asks for it.
+    Verify,
 }
 
 impl Command {
@@ -106,6 +109,7 @@ impl Command {
             Command::Schedule(_) | Command::Unschedule { .. } => true,
             Command::Tick | Command::SwitchProfile(_) | Command::Prepare(_) => false,
             Command::Decide(_) | Command::Finish(_) | Command::Forget(_) => false,
+            Command::Verify => false,
         }
     }
 }

@@ -78,6 +78,11 @@ impl Leases {
         self.by_id.get(&lease).map(|lease| &lease.image)
     }
 
+    /// All leases, in order of ids.
+    pub fn all(&self) -> impl Iterator<Item = &LeaseImage> {
+        self.by_id.values().map(|lease| &lease.image)
+    }
+
     /// The keys attached to a lease.
     pub fn keys(&self, lease: LeaseId) -> impl Iterator<Item = &Key> {
         self.by_id.get(&lease).into_iter().flat_map(|lease| &lease.keys)

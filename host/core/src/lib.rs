@@ -48,6 +48,7 @@ mod schedule;
 mod session;
 mod signature;
 mod state;
+mod state_hash;
 mod statistics;
 mod tombstone;
 mod transact;
@@ -88,6 +89,7 @@ pub use signature::{Field, FunctionSignature, Manifest, Type};
 pub use state::{
     Alias, Canary, Fault, Header, Pointed, Record, Resident, ResidentChanges, State, View,
 };
+pub use state_hash::{StateHash, Verification, hash_state};
 pub use statistics::{CallNote, CallNotes, Called, Ended, FunctionStatistics, Histogram};
 pub use tombstone::{TombstoneChange, Tombstones};
 pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};

@@ -114,6 +114,10 @@ pub const SCHEDULE_ARGS_BYTES_MAX: usize = 4 << 10;
 /// Milliseconds between two calls of a schedule: a second to ten years of 365 days.
 pub const SCHEDULE_EVERY_MS: std::ops::RangeInclusive<u64> = 1000..=10 * 365 * 24 * 3_600_000;
 
+/// Hashes of its whole state that a replica computes or keeps: those asked for last. Each that is being
+/// computed holds a view, so one more gives up the oldest.
+pub const VERIFICATIONS_MAX: usize = 2;
+
 /// Outcomes a session remembers: how many requests one client may have in flight on one shard.
 pub const SESSION_WINDOW: usize = 1024;
 

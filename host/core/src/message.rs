@@ -21,6 +21,7 @@ use crate::placement::{Placement, PlacementChange};
 use crate::schedule::Schedule;
 use crate::signature::Manifest;
 use crate::state::{Alias, Record};
+use crate::state_hash::Verification;
 use crate::statistics::{CallNote, FunctionStatistics};
 use crate::transact::{Read, Transact, WriteOp};
 
@@ -136,6 +137,18 @@ pub enum Request {
         /// The profile.
         profile: ProfileId,
     },
+    /// Let every replica hash its state as of one entry. Leader of `shard` only.
+    Verify {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// What this node's replica found, or how far it is.
+    Verified {
+        /// The shard.
+        shard: ShardId,
+        /// The entry, from the answer to `Verify`.
+        index: LogIndex,
+    },
 }
 
 /// A call that changes nothing.
@@ -240,6 +253,13 @@ pub enum Response {
     Schedules(Vec<(Name, Schedule)>),
     /// To `SwitchProfile`: it is so.
     ProfileSwitched,
+    /// To `Verify`: as of this entry.
+    Verifying {
+        /// The entry.
+        index: LogIndex,
+    },
+    /// To `Verified`.
+    Verified(Verification),
 }
 
 /// What a call came to that changed nothing.

@@ -80,7 +80,7 @@ pub enum Outcome {
     },
     /// The command was not tried; nothing was written.
     Refused(Refusal),
-    /// What was due has expired, and no schedule was due.
+    /// What was due has expired, and no schedule was due, or no tick was asked for.
     Ticked,
     /// The shard votes for its part of a transaction across shards, and has locked it.
     Prepared(Vote),

@@ -143,6 +143,11 @@ impl Sessions {
         self.changes.push(SessionChange::Kept { session: id, sequence, outcome });
     }
 
+    /// Every session with its kept outcomes by sequence number, in order of ids.
+    pub fn all(&self) -> impl Iterator<Item = (SessionImage, &BTreeMap<u64, Bytes>)> {
+        self.by_id.iter().map(|(id, session)| (session.image(*id), &session.outcomes))
+    }
+
     /// Number of open sessions.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -159,8 +164,7 @@ impl Sessions {
         let mut changes = std::mem::take(&mut self.changes);
         changes.extend(touched.into_iter().filter_map(|id| {
             let session = self.by_id.get(&id)?;
-            let Session { owner, used, floor, .. } = *session;
-            Some(SessionChange::Touched(SessionImage { session: id, owner, used, floor }))
+            Some(SessionChange::Touched(session.image(id)))
         }));
         changes
     }
@@ -190,6 +194,11 @@ impl Sessions {
 }
 
 impl Session {
+    fn image(&self, session: SessionId) -> SessionImage {
+        let Session { owner, used, floor, .. } = *self;
+        SessionImage { session, owner, used, floor }
+    }
+
     /// Raises the floor to `floor` and drops the outcomes up to it.
     fn forget_to(&mut self, floor: u64) {
         if floor <= self.floor {

@@ -7,8 +7,8 @@ use aspen_core::{
     Finish, First, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NewSchedule, NodeId,
     Operation, OperationResult, Outcome, Placement, Prepare, ProfileId, Queried, Query, Read,
     Record, Refusal, Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision,
-    ScanRequest, SessionId, ShardId, ShardStatus, Timestamp, Transact, TxnId, Upload, Value,
-    Version, ViewId, ViewInfo, Vote, WriteOp, decode, encode,
+    ScanRequest, SessionId, ShardId, ShardStatus, StateHash, Timestamp, Transact, TxnId, Upload,
+    Value, Verification, Version, ViewId, ViewInfo, Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn txn() -> TxnId {
     TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
 }
 
-fn commands() -> [Command; 15] {
+fn commands() -> [Command; 16] {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -95,6 +95,7 @@ fn commands() -> [Command; 15] {
         }),
         Command::Unschedule { name: Name::new("n").unwrap() },
         Command::SwitchProfile(ProfileId::new(300)),
+        Command::Verify,
     ]
 }
 
@@ -122,6 +123,7 @@ fn entries_are_pinned() {
         "0c016e0163000462616e6b01660201000000ac0201ac02",
         "0d016e",
         "0eac02",
+        "0f",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);
@@ -285,6 +287,29 @@ fn scans_and_views_are_pinned() {
     let queried = Queried { outcome: Outcome::Ticked, dry_run: Some(did) };
     check(Response::Queried(queried), "020c0801010161ac020701010162010178");
     check(Response::Refused(Refused::QueryWrites { key: key("a") }), "02090a0161");
+}
+
+#[test]
+fn verification_is_pinned() {
+    fn check<T>(message: T, want: &str)
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let bytes = encode(&message);
+        assert_eq!(hex(&bytes), want, "{message:?}");
+        assert_eq!(decode::<T>(&bytes).unwrap(), message);
+    }
+    let (shard, index) = (ShardId::new(2), LogIndex::new(300));
+    check(Request::Verify { shard }, "021302");
+    check(Request::Verified { shard, index }, "021402ac02");
+    check(Response::Verifying { index }, "0212ac02");
+    let verified = |verification| Response::Verified(verification);
+    check(verified(Verification::Running { keys: 3, of: 300 }), "02130003ac02");
+    let hash = StateHash { hash: [7; 32], keys: 3, bytes: 300 };
+    check(verified(Verification::Done(hash)), &format!("021301{}03ac02", "07".repeat(32)));
+    check(verified(Verification::Behind { applied: index }), "021302ac02");
+    check(verified(Verification::Unknown), "021303");
+    check(verified(Verification::Failed { reason: "w".into() }), "0213040177");
 }
 
 #[test]

@@ -51,6 +51,7 @@ mod requests;
 mod shard;
 mod ticking;
 mod two_phase;
+mod verify;
 mod views;
 mod waiting;
 

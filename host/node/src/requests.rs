@@ -26,6 +26,7 @@ use crate::profile;
 use crate::query;
 use crate::shard::{NotDone, Shard};
 use crate::two_phase::{self, led, locked_by};
+use crate::verify;
 use crate::views;
 
 /// Answers one request of `from`.
@@ -90,6 +91,8 @@ async fn answer(
             Ok(Response::ViewClosed)
         }
         Request::Query(query) => query::query(node, from, query).await,
+        Request::Verify { shard } => verify::begin(node, from, shard).await,
+        Request::Verified { shard, index } => verify::found(node, shard, index),
     }
 }
 
@@ -103,6 +106,7 @@ fn shard_of(request: &Request) -> Option<ShardId> {
         Request::Query(Query { shard, .. }) => Some(*shard),
         Request::Notes { shard, .. } | Request::Statistics { shard } => Some(*shard),
         Request::Schedules { shard } | Request::SwitchProfile { shard, .. } => Some(*shard),
+        Request::Verify { shard } | Request::Verified { shard, .. } => Some(*shard),
         Request::CloseView { .. } => None,
         Request::Cluster | Request::Status | Request::Place(_) => None,
         Request::Components | Request::Describe { .. } | Request::History { .. } => None,

@@ -71,9 +71,14 @@ fn not_linear(error: RaftError<TypeConfig, LinearizableReadError<TypeConfig>>) -
 impl Shard {
     /// Proposes an encoded entry and waits for its encoded outcome.
     pub async fn propose(&self, entry: Bytes) -> Result<Bytes, NotDone> {
+        self.propose_at(entry).await.map(|(_, outcome)| outcome)
+    }
+
+    /// As [`Self::propose`], with the entry's place in the log.
+    pub async fn propose_at(&self, entry: Bytes) -> Result<(LogIndex, Bytes), NotDone> {
         let written = self.raft.client_write(Proposal(entry));
         match tokio::time::timeout(WRITE_WAIT, written).await {
-            Ok(Ok(response)) => Ok(response.data.0),
+            Ok(Ok(response)) => Ok((LogIndex::new(response.log_id.index), response.data.0)),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
                 Err(leader(forward))
             }

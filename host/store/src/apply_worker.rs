@@ -31,6 +31,7 @@ use crate::recovery;
 use crate::replay::apply_entry;
 use crate::schema::Unusable;
 use crate::types::{Entry, LogId, Reply, Snapshot, StoredMembership, TypeConfig};
+use crate::verification::Verifier;
 
 /// Jobs that may wait: openraft sends one at a time, a snapshot another.
 pub const JOBS_MAX: usize = 4;
@@ -78,6 +79,7 @@ pub struct ApplyWorker {
     pub shared: Arc<Shared>,
     pub state: BufferedState,
     pub flusher: Flusher,
+    pub verifier: Verifier,
     pub buffer_bytes_max: usize,
     /// Who waits for the flush that runs, and who for the one after it.
     pub waiting: Vec<Done>,
@@ -174,7 +176,9 @@ impl ApplyWorker {
             self.flusher.flush(self.state.flush());
             self.flush_ends().await;
         }
-        let Self { shared, state, flusher, alive, .. } = self;
+        let Self { shared, state, flusher, verifier, alive, .. } = self;
+        shared.verifications.give_up();
+        verifier.stop().await;
         // Readers go first: the last connection that is closed, the writing one, empties the
         // write-ahead log.
         drop(state);
@@ -270,21 +274,36 @@ impl ApplyWorker {
         let mut last = None;
         for (entry, responder) in batch {
             last = Some(entry.log_id);
-            let reply = self.apply_entry(entry).map_err(|fault| (last, fault))?;
+            let (reply, verify) = self.apply_entry(entry).map_err(|fault| (last, fault))?;
             answers.extend(responder.map(|responder| (responder, reply)));
+            if let Some(index) = verify {
+                self.verify(index).map_err(|fault| (last, fault))?;
+            }
         }
         self.state.commit().map_err(|fault| (last, fault))?;
         Ok(answers)
     }
 
-    fn apply_entry(&mut self, entry: Entry) -> Result<Reply, Fault> {
+    /// Ends the batch, lets its state be hashed, which lies there after the entry of `index`, and begins
+    /// another.
+    fn verify(&mut self, index: LogIndex) -> Result<(), Fault> {
+        let job = self.shared.verifications.begin(index, self.state.header().keys);
+        self.state.commit()?;
+        self.verifier.hash(&self.shared, &self.state, job);
+        self.state.begin();
+        Ok(())
+    }
+
+    /// Applies an entry; with its index if it asks for the hash of the state.
+    fn apply_entry(&mut self, entry: Entry) -> Result<(Reply, Option<LogIndex>), Fault> {
         let (index, begun) = (LogIndex::new(entry.log_id.index), Instant::now());
         let (functions, shard) = (&*self.functions, self.shared.owner.shard);
         let applied = apply_entry(&mut self.state, functions, shard, self.router, entry)?;
         let Some((entry, Applied { outcome, called })) = applied else {
-            return Ok(Reply::default());
+            return Ok((Reply::default(), None));
         };
-        let Some(mut called) = called else { return Ok(Reply(outcome)) };
+        let verify = matches!(entry.command, Command::Verify).then_some(index);
+        let Some(mut called) = called else { return Ok((Reply(outcome), verify)) };
         let made = match (called.scheduled.take(), entry.command) {
             (Some(scheduled), _) => Some(*scheduled),
             (None, Command::Call(call)) => Some((call, entry.caller)),
@@ -293,7 +312,7 @@ impl ApplyWorker {
         if let Some((call, caller)) = made {
             self.shared.note(begun, (index, self.state.header().clock, caller), call, called);
         }
-        Ok(Reply(outcome))
+        Ok((Reply(outcome), verify))
     }
 
     /// Replaces the state by what `snapshot` holds. Readers go over to the new file; the old one is

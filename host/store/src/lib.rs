@@ -33,6 +33,7 @@ mod snapshot;
 mod snapshot_transfer;
 mod state;
 mod state_machine;
+mod verification;
 mod view;
 
 mod entry_codec;

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use aspen_core::{
     Call, CallNote, CallNotes, Called, Caller, ComponentRef, Digest, Fault, FunctionStatistics,
-    Header, LogIndex, Resident, ShardId, State, Timestamp, View,
+    Header, LogIndex, Resident, ShardId, State, Timestamp, Verification, View,
 };
 use openraft::async_runtime::AsyncRuntime;
 use rusqlite::Connection;
@@ -36,6 +36,7 @@ use crate::schema::{self, Owner, PROGRESS, Progress, Unusable};
 use crate::snapshot::Snapshots;
 use crate::snapshot_transfer::SnapshotReceiver;
 use crate::types::LogId;
+use crate::verification::Verifications;
 
 /// Connections that are kept open for the next reads. More may read at once, and open their own.
 const IDLE_CONNECTIONS_MAX: usize = 8;
@@ -49,6 +50,8 @@ pub struct Shared {
     pub idle: Mutex<Vec<(u64, Connection)>>,
     /// What calls did that are applied.
     pub notes: Mutex<CallNotes>,
+    /// Hashes of the whole state that were asked for.
+    pub verifications: Verifications,
 }
 
 impl Shared {
@@ -194,6 +197,22 @@ impl StateReader {
         lock(&self.shared.notes).statistics()
     }
 
+    /// How far the hash of the state as of an entry is, which a [`Command::Verify`] asked for.
+    ///
+    /// [`Command::Verify`]: aspen_core::Command::Verify
+    pub fn verification(&self, index: LogIndex) -> Verification {
+        let found = self.shared.verifications.find(index);
+        let Status { applied, failed, .. } = self.status();
+        let applied = LogIndex::new(applied.map_or(0, |log_id| log_id.index));
+        match (found, failed) {
+            (Some(done @ Verification::Done(_)), _) => done,
+            (_, Some(reason)) => Verification::Failed { reason },
+            (Some(found), None) => found,
+            (None, None) if applied < index => Verification::Behind { applied },
+            (None, None) => Verification::Unknown,
+        }
+    }
+
     /// The shard.
     pub fn shard(&self) -> ShardId {
         self.shared.owner.shard
@@ -215,11 +234,18 @@ impl StateReader {
         lock(&self.shared.idle).clear();
     }
 
-    /// A read transaction on the live file, with the layers over it.
     pub(crate) fn begin(&self) -> Result<Reading, Fault> {
-        let file = lock(&self.shared.live).file.clone();
-        let begun = self.begin_on(&file);
-        let live = lock(&self.shared.live);
+        self.shared.begin(|file| self.shared.take_idle(file.number))
+    }
+}
+
+impl Shared {
+    /// A read transaction on the live file, with the layers over it; on a connection that is `kept`
+    /// for this file, or a new one.
+    pub fn begin(&self, kept: impl Fn(&StateFile) -> Option<Connection>) -> Result<Reading, Fault> {
+        let file = lock(&self.live).file.clone();
+        let begun = begin_on(&file, kept(&file));
+        let live = lock(&self.live);
         // The file may have been replaced before the transaction began. Then its write-ahead log
         // may be gone already, and what was read is of the past.
         let (file, (db, _)) = match begun {
@@ -229,7 +255,7 @@ impl StateReader {
             // Once more, while nothing can change.
             _ => {
                 let file = live.file.clone();
-                let begun = self.begin_on(&file);
+                let begun = begin_on(&file, kept(&file));
                 (file, begun.map_err(|error| Fault::new("starting a read", error))?)
             }
         };
@@ -237,22 +263,25 @@ impl StateReader {
         Ok(Reading { number, db, layers, header })
     }
 
-    /// A connection in a read transaction, and how far what it reads reaches.
-    fn begin_on(&self, file: &StateFile) -> Result<(Connection, Option<LogId>), Unusable> {
-        let db = match self.take_idle(file.number) {
-            Some(db) => db,
-            None => schema::open_read_only(&file.path)?,
-        };
-        db.prepare_cached("BEGIN")?.execute([])?;
-        let Progress { applied, .. } = schema::get(&db, PROGRESS)?;
-        Ok((db, applied))
-    }
-
     fn take_idle(&self, number: u64) -> Option<Connection> {
-        let mut idle = lock(&self.shared.idle);
+        let mut idle = lock(&self.idle);
         idle.retain(|(of, _)| *of == number);
         idle.pop().map(|(_, db)| db)
     }
+}
+
+/// A connection in a read transaction, and how far what it reads reaches.
+fn begin_on(
+    file: &StateFile,
+    kept: Option<Connection>,
+) -> Result<(Connection, Option<LogId>), Unusable> {
+    let db = match kept {
+        Some(db) => db,
+        None => schema::open_read_only(&file.path)?,
+    };
+    db.prepare_cached("BEGIN")?.execute([])?;
+    let Progress { applied, .. } = schema::get(&db, PROGRESS)?;
+    Ok((db, applied))
 }
 
 /// Everything that a read needs.

@@ -32,6 +32,7 @@ use crate::snapshot::Snapshots;
 use crate::snapshot_transfer::SnapshotFile;
 use crate::state;
 use crate::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::verification::Verifier;
 
 /// Entries and bytes of one batch: what becomes visible, and is answered, at once. Large enough
 /// that its overhead vanishes, small enough that a batch takes some milliseconds.
@@ -96,14 +97,15 @@ impl StateMachine {
         let what = "starting a worker of";
         let flusher = Flusher::start(file);
         let flusher = flusher.context(FileSnafu { what, path: &dir })?;
-        let (idle, notes) = Default::default();
-        let shared = Arc::new(Shared { dir, owner, snapshots, live, idle, notes });
+        let (idle, notes, verifications) = Default::default();
+        let shared = Arc::new(Shared { dir, owner, snapshots, live, idle, notes, verifications });
         let (alive_sender, alive) = mpsc::channel(1);
         let (jobs_sender, jobs) = mpsc::channel(JOBS_MAX);
         let worker = ApplyWorker {
             shared: shared.clone(),
             state,
             flusher,
+            verifier: Verifier::default(),
             buffer_bytes_max,
             waiting: vec![],
             asked: vec![],

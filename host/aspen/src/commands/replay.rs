@@ -74,6 +74,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Schedule(_) => "schedule a call",
         Command::Unschedule { .. } => "end a schedule",
         Command::SwitchProfile(_) => "switch the profile of functions",
+        Command::Verify => "hash the state",
     }
 }
 

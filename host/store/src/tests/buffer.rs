@@ -90,9 +90,10 @@ fn open() -> Parts {
     let live = Arc::new(Mutex::new(Live::new(path, &file, None)));
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let snapshots = Snapshots::open(dir.path()).unwrap();
-    let (dir_path, idle) = (dir.path().to_path_buf(), Default::default());
-    let shared =
-        Arc::new(Shared { dir: dir_path, owner, snapshots, live, idle, notes: Default::default() });
+    let (idle, notes, verifications) = Default::default();
+    let dir_path = dir.path().to_path_buf();
+    let shared = Shared { dir: dir_path, owner, snapshots, live, idle, notes, verifications };
+    let shared = Arc::new(shared);
     let reader =
         StateReader { shared, worker: mpsc::channel(1).0, jobs: mpsc::channel(1).0.downgrade() };
     Parts { state, file, reader, _dir: dir }

@@ -7,7 +7,7 @@ use aspen_core::{
     Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, First, Header,
     Key, KeyRange, LeaseId, Model, Name, NewSchedule, NoFunctions, Operation, Read, Record,
     Relation, RequestId, Resident, Revision, SessionId, ShardRouter, State, Transact, Upload,
-    Value, Version, View, WriteOp, decode,
+    Value, Verification, Version, View, WriteOp, decode, hash_state,
 };
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -15,7 +15,7 @@ use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{SHARD, apply, close_state, crashed_copy, open_bounded, proposal, run};
+use super::{SHARD, apply, close_state, crashed_copy, open_bounded, proposal, run, verified};
 use crate::StateReader;
 
 /// What the test does between batches.
@@ -254,17 +254,28 @@ proptest! {
             let mut model = Model::new();
             let mut log = vec![];
             for (commands, pause) in batches {
-                let mut entries = vec![];
-                for (request, command) in commands {
+                let (mut entries, mut hash) = (vec![], None);
+                // After the first of a batch the state is hashed.
+                let (first, rest) = commands.split_at(1);
+                let verify = [(None, Command::Verify)];
+                for (request, command) in [first, &verify, rest].concat() {
+                    let is_verify = command == Command::Verify;
                     let entry = proposal(log.len() as u64 + 1, request, command);
                     let EntryPayload::Normal(proposal) = &entry.payload else { unreachable!() };
                     let decoded: Entry = decode(&proposal.0).unwrap();
                     let router = ShardRouter::new(1).unwrap();
                     aspen_core::apply(&mut model, &NoFunctions, SHARD, router, &decoded).unwrap();
+                    if is_verify {
+                        let (resident, header) = (model.resident(), model.header());
+                        let hashed = hash_state(&model, resident, &header, &|_| true).unwrap();
+                        hash = Some((entry.log_id.index, hashed.unwrap()));
+                    }
                     log.push(entry.clone());
                     entries.push(entry);
                 }
                 apply(&mut machine, entries).await.unwrap();
+                let (index, hash) = hash.unwrap();
+                assert_eq!(verified(&reader, index).await, Verification::Done(hash));
                 model.check();
                 check(&reader, &model);
                 check_resident(&reader, &model).await;

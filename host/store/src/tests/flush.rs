@@ -137,14 +137,16 @@ fn storage_apply_waits_when_the_flusher_is_behind() {
     let live = Arc::new(Mutex::new(Live::new(opened.file, &file, None)));
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let (flusher, mut flushes) = Flusher::unattended(file);
-    let (dir, idle) = (dir.path().to_path_buf(), Default::default());
-    let shared =
-        Arc::new(Shared { dir, owner: OWNER, snapshots, live, idle, notes: Default::default() });
+    let (dir, owner) = (dir.path().to_path_buf(), OWNER);
+    let (idle, notes, verifications) = Default::default();
+    let shared = Shared { dir, owner, snapshots, live, idle, notes, verifications };
+    let shared = Arc::new(shared);
     let (sender, jobs) = mpsc::channel(4);
     let worker = ApplyWorker {
         shared: shared.clone(),
         state,
         flusher,
+        verifier: Default::default(),
         buffer_bytes_max: BUFFER_BYTES,
         waiting: vec![],
         asked: vec![],

@@ -12,6 +12,7 @@ mod pinned;
 mod raft;
 mod recovery;
 mod snapshot;
+mod verification;
 mod workers;
 
 use std::collections::BTreeSet;
@@ -19,10 +20,11 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aspen_core::{
-    Caller, Command, Key, NoFunctions, NodeId, Outcome, Record, RequestId, SessionId, ShardId,
-    ShardRouter, Timestamp, Transact, Value, WriteOp,
+    Caller, Command, Key, LogIndex, NoFunctions, NodeId, Outcome, Record, RequestId, SessionId,
+    ShardId, ShardRouter, Timestamp, Transact, Value, Verification, WriteOp,
 };
 use bytes::Bytes;
 use openraft::async_runtime::AsyncRuntime;
@@ -147,6 +149,16 @@ pub fn read(reader: &StateReader, key: &str) -> Option<Record> {
 pub fn value(reader: &StateReader, key: &str) -> Option<String> {
     let record = read(reader, key)?;
     Some(String::from_utf8(record.value.as_bytes().to_vec()).unwrap())
+}
+
+/// What comes out of the hash that the entry of this index asked for.
+pub async fn verified(reader: &StateReader, index: u64) -> Verification {
+    loop {
+        match reader.verification(LogIndex::new(index)) {
+            Verification::Running { .. } => Runtime::sleep(Duration::from_millis(1)).await,
+            found => return found,
+        }
+    }
 }
 
 pub fn outcome(bytes: &Bytes) -> Outcome {

@@ -1,0 +1,251 @@
+//! Comparing what all replicas of a shard have stored, all of it, as of one log entry.
+//!
+//! Promises that hashes which are compared are of the same entry, and that each replica of the cluster's
+//! map is named, with its hash or why there is none. The shard goes on meanwhile; every replica reads
+//! its whole state once. Leaves out what is done about a difference, and whether the log's bytes are whole:
+//! they have checksums of their own.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aspen_core::{LogIndex, NodeId, Request, Response, ShardId, StateHash, Verification};
+use aspen_net::PeerAddr;
+use futures::future::join_all;
+use snafu::{OptionExt, Snafu};
+use tokio::time::{Instant, sleep};
+
+use crate::client::Client;
+use crate::error::*;
+
+/// The first pause before a replica is asked again; it doubles up to the longest.
+const LOOK_FIRST: Duration = Duration::from_millis(5);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What the replicas of a shard have, as of one entry.
+#[derive(Debug)]
+pub struct Verified {
+    /// The shard.
+    pub shard: ShardId,
+    /// The entry.
+    pub index: LogIndex,
+    /// By node.
+    pub replicas: Vec<VerifiedReplica>,
+}
+
+/// What one replica has.
+#[derive(Debug)]
+pub struct VerifiedReplica {
+    /// The node that has it.
+    pub node: NodeId,
+    /// Its address, `hex@ip:port`.
+    pub address: String,
+    /// The hash of its whole state.
+    pub found: Result<StateHash, NotVerified>,
+}
+
+/// Why there is no hash of a replica.
+#[derive(Debug, Snafu)]
+pub enum NotVerified {
+    /// The node does not answer.
+    #[snafu(display("it does not answer: {last}"))]
+    NotReached {
+        /// What the last attempt came to.
+        last: String,
+    },
+    /// It did not apply the entry, nor any other, for as long as the client's limit.
+    #[snafu(display("it is behind: entry {} is the last that it has applied", applied.get()))]
+    Lags {
+        /// The last entry that it has applied.
+        applied: LogIndex,
+    },
+    /// It did not read one key in as long as the client's limit: others are verified there.
+    #[snafu(display("it made no progress in {waited:?}"))]
+    Stalled {
+        /// The limit.
+        waited: Duration,
+    },
+    /// It restarted, got beyond the entry by a snapshot, or began two others since.
+    #[snafu(display("it restarted meanwhile, or took a snapshot: verify again"))]
+    Gone,
+    /// It has failed: a damaged row that was found is a failure too.
+    #[snafu(display("it has failed: {reason}"))]
+    ReplicaFailed {
+        /// In the node's words.
+        reason: String,
+    },
+}
+
+/// How far the replicas of a shard are, all together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// The shard.
+    pub shard: ShardId,
+    /// Keys that were read.
+    pub keys: u64,
+    /// Of so many, as far as is known.
+    pub of: u64,
+}
+
+impl Verified {
+    /// The hash that a majority of the replicas has, those without one counted.
+    pub fn majority(&self) -> Option<&StateHash> {
+        let hashes = || self.replicas.iter().filter_map(|replica| replica.found.as_ref().ok());
+        let count = |hash: &StateHash| hashes().filter(|other| *other == hash).count();
+        hashes().find(|hash| count(hash) > self.replicas.len() / 2)
+    }
+
+    /// The nodes whose hash is not that of the majority; without a majority all that have a hash, if
+    /// these are not all equal.
+    pub fn differing(&self) -> Vec<NodeId> {
+        let hashes = || {
+            let hash =
+                |replica: &VerifiedReplica| Some((replica.node, *replica.found.as_ref().ok()?));
+            self.replicas.iter().filter_map(hash)
+        };
+        let majority = self.majority();
+        let is_split = hashes().zip(hashes().skip(1)).any(|((_, one), (_, next))| one != next);
+        let differs = |hash: &StateHash| is_split && majority != Some(hash);
+        hashes().filter(|(_, hash)| differs(hash)).map(|(node, _)| node).collect()
+    }
+
+    /// Whether every replica has a hash, and all the same.
+    pub fn is_equal(&self) -> bool {
+        let has_hash = |replica: &VerifiedReplica| replica.found.is_ok();
+        self.replicas.iter().all(has_hash) && self.differing().is_empty()
+    }
+}
+
+impl Client {
+    /// Compares the replicas of every shard, one shard after the other.
+    pub async fn verify(&self) -> Result<Vec<Verified>, RequestError> {
+        let mut all = vec![];
+        for shard in self.router().all() {
+            all.push(self.verify_shard(shard, |_| {}).await?);
+        }
+        Ok(all)
+    }
+
+    /// Compares the replicas of one shard, and tells meanwhile how far they are. Takes as long as they
+    /// read; a replica that makes no progress for the client's limit is given up.
+    pub async fn verify_shard(
+        &self,
+        shard: ShardId,
+        tell: impl Fn(VerifyProgress),
+    ) -> Result<Verified, RequestError> {
+        let index = match self.ask(shard, &Request::Verify { shard }).await? {
+            Response::Verifying { index } => index,
+            _ => return ProtocolSnafu.fail(),
+        };
+        let placement = self.settle(|_| true).await?.placement;
+        let nodes = placement.replicas(shard).context(ProtocolSnafu)?.now.iter();
+        let nodes = nodes.filter_map(|node| Some((*node, placement.address(*node)?)));
+        let progress = Mutex::new(BTreeMap::new());
+        let told = |node: NodeId, keys: u64, of: u64| {
+            let mut progress = progress.lock().expect("no panic while the lock is held");
+            progress.insert(node, (keys, of));
+            let sum = progress.values().fold((0, 0), |sum, (keys, of)| (sum.0 + keys, sum.1 + of));
+            tell(VerifyProgress { shard, keys: sum.0, of: sum.1 });
+        };
+        let asked = nodes.map(async |(node, address)| {
+            let found = match address.parse() {
+                Ok(at) => self.verified(shard, index, &at, |keys, of| told(node, keys, of)).await,
+                Err(_) => NotReachedSnafu { last: "its address cannot be read" }.fail(),
+            };
+            VerifiedReplica { node, address: address.to_string(), found }
+        });
+        Ok(Verified { shard, index, replicas: join_all(asked).await })
+    }
+
+    /// Asks one replica until it has the hash. A node that does not answer is asked once more.
+    async fn verified(
+        &self,
+        shard: ShardId,
+        index: LogIndex,
+        address: &PeerAddr,
+        tell: impl Fn(u64, u64),
+    ) -> Result<StateHash, NotVerified> {
+        let (request, limit) = (Request::Verified { shard, index }, self.link().limit());
+        let (mut before, mut since, mut pause) = (None, Instant::now(), LOOK_FIRST);
+        let mut is_silent = false;
+        loop {
+            let found = match self.link().ask_node(address, &request).await {
+                Ok(Response::Verified(found)) => Some(found),
+                Ok(_) => {
+                    return NotReachedSnafu { last: RequestError::Protocol.to_string() }.fail();
+                }
+                Err(error) if is_silent => {
+                    let last = match error {
+                        RequestError::Unreachable { last, .. } => last,
+                        error => error.to_string(),
+                    };
+                    return NotReachedSnafu { last }.fail();
+                }
+                Err(_) => None,
+            };
+            is_silent = found.is_none();
+            match found {
+                Some(Verification::Done(hash)) => {
+                    tell(hash.keys, hash.keys);
+                    return Ok(hash);
+                }
+                Some(Verification::Unknown) => return GoneSnafu.fail(),
+                Some(Verification::Failed { reason }) => {
+                    return ReplicaFailedSnafu { reason }.fail();
+                }
+                Some(Verification::Running { keys, of }) => tell(keys, of),
+                Some(Verification::Behind { .. }) | None => {}
+            }
+            if found.is_some() && found != before {
+                (before, since) = (found, Instant::now());
+            }
+            if since.elapsed() >= limit {
+                return match before {
+                    Some(Verification::Behind { applied }) => LagsSnafu { applied }.fail(),
+                    _ => StalledSnafu { waited: limit }.fail(),
+                };
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LOOK_EVERY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Replicas by the first byte of their hashes, none for one that was not reached; then who has the
+    /// majority's hash, who differs, and whether all is well.
+    fn check(found: &[Option<u8>], majority: Option<u8>, differing: &[u64], is_equal: bool) {
+        let replica = |(at, first): (usize, &Option<u8>)| VerifiedReplica {
+            node: NodeId::new(at as u64 + 1),
+            address: String::new(),
+            found: match first {
+                Some(first) => Ok(StateHash { hash: [*first; 32], keys: 1, bytes: 1 }),
+                None => NotReachedSnafu { last: "down" }.fail(),
+            },
+        };
+        let replicas = found.iter().enumerate().map(replica).collect();
+        let verified = Verified { shard: ShardId::new(0), index: LogIndex::new(1), replicas };
+        assert_eq!(verified.majority().map(|hash| hash.hash[0]), majority, "{found:?}");
+        let ids: Vec<u64> = verified.differing().iter().map(|node| node.get()).collect();
+        assert_eq!(ids, differing, "{found:?}");
+        assert_eq!(verified.is_equal(), is_equal, "{found:?}");
+    }
+
+    #[test]
+    fn verify_names_the_minority_and_without_a_majority_everybody() {
+        check(&[Some(1)], Some(1), &[], true);
+        check(&[Some(1), Some(1), Some(1)], Some(1), &[], true);
+        check(&[Some(1), Some(2), Some(1)], Some(1), &[2], false);
+        check(&[Some(1), Some(1), None], Some(1), &[], false);
+        // One of three says nothing of the others; two that differ do.
+        check(&[Some(1), None, None], None, &[], false);
+        check(&[Some(1), None, Some(2)], None, &[1, 3], false);
+        check(&[Some(1), Some(2)], None, &[1, 2], false);
+        check(&[Some(1), Some(2), Some(3)], None, &[1, 2, 3], false);
+        check(&[Some(2), Some(1), Some(1), Some(1), Some(3)], Some(1), &[1, 5], false);
+        check(&[None, None, None], None, &[], false);
+    }
+}
