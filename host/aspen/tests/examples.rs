@@ -39,7 +39,7 @@ fn process_scripts_of_the_examples_come_to_what_they_say() {
     let mut scripts: Vec<_> =
         entries.map(|path| path.join("run.sh")).filter(|path| path.exists()).collect();
     scripts.sort();
-    assert_eq!(scripts.len(), 6);
+    assert_eq!(scripts.len(), 8);
     for script in scripts {
         let mut command = Command::new("sh");
         command.arg(&script).env("ASPEN", ASPEN).env("ASPEN_CONNECT", &dir);
