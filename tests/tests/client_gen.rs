@@ -102,6 +102,21 @@ fn client_gen_takes_the_name_that_calls_use() {
 }
 
 #[test]
+fn client_gen_has_the_types_of_an_interface_that_the_world_uses() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.wit");
+    let text = "package a:b;
+        interface shapes { record point { x: u32, y: u32 } type line = list<point>; }
+        world w { use shapes.{point, line as way}; export run: func(at: point, along: way) -> point; }";
+    std::fs::write(&path, text).unwrap();
+    let module = from_path(&path, &Options::default()).unwrap();
+    let once = |text: &str| assert_eq!(module.matches(text).count(), 1, "{text}: {module}");
+    once("pub struct Point {");
+    once("pub type Way = ");
+    once("pub fn run(&self, ");
+}
+
+#[test]
 fn client_gen_says_what_is_wrong() {
     let check = |file: &str, text: &str, options: Options, message: &str| {
         let dir = tempfile::tempdir().unwrap();

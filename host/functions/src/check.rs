@@ -1,8 +1,8 @@
 //! The upload check: what a component must be before anything compiles it.
 //!
 //! Promises that a component which passes can be compiled in bounded time, fits the pool, imports
-//! nothing but `aspen:function`, and exports functions whose values Aspen can carry; and that the
-//! answer depends on the bytes alone, so every replica gives the same one.
+//! nothing but `aspen:function` and interfaces that hold types alone, and exports functions whose values
+//! Aspen can carry; and that the answer depends on the bytes alone, so every replica gives the same one.
 //! Nothing is compiled here. Errors name the thing and, where there is one, the remedy.
 
 use aspen_core::limits::{
@@ -10,7 +10,9 @@ use aspen_core::limits::{
 };
 use aspen_core::{ComponentHash, FunctionSignature, Manifest};
 use snafu::{OptionExt, ResultExt, Snafu, ensure};
-use wasmparser::component_types::ComponentEntityType;
+use wasmparser::component_types::{
+    ComponentAnyTypeId, ComponentEntityType, ComponentInstanceTypeId,
+};
 use wasmparser::types::TypesRef;
 use wasmparser::{
     BinaryReaderError, CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentTypeRef,
@@ -24,6 +26,9 @@ use crate::profile::{
     MEMORIES_MAX, NESTING_MAX, TABLES_MAX, features,
 };
 use crate::signature::signature;
+
+/// How the names of Aspen's own interfaces begin: one that is not offered is of another version.
+const OWN_INTERFACES: &str = "aspen:";
 
 const WASM_PAGE_BYTES: u64 = 64 << 10;
 
@@ -292,10 +297,14 @@ fn check_import(types: TypesRef<'_>, name: &str) -> Result<(), ComponentError> {
         false => "offered are aspen:function/store@0.1.0 and aspen:function/context@0.1.0",
     };
     let item = types.component_item_for_import(name);
-    let offered = offered.context(ForeignImportSnafu { name, remedy })?;
     let Some(ComponentEntityType::Instance(id)) = item.map(|item| item.ty) else {
         return ForeignImportSnafu { name, remedy }.fail();
     };
+    // `use shapes.{...}` of an interface of the component's own: names of types, no capability.
+    if offered.is_none() && !name.starts_with(OWN_INTERFACES) && has_only_types(types, id) {
+        return Ok(());
+    }
+    let offered = offered.context(ForeignImportSnafu { name, remedy })?;
     for (function, item) in &types[id].exports {
         match item.ty {
             ComponentEntityType::Type { .. } => {}
@@ -309,6 +318,16 @@ fn check_import(types: TypesRef<'_>, name: &str) -> Result<(), ComponentError> {
         }
     }
     Ok(())
+}
+
+/// Whether an instance has nothing that could be called or held: wasmtime needs no definition of it.
+fn has_only_types(types: TypesRef<'_>, instance: ComponentInstanceTypeId) -> bool {
+    types[instance].exports.values().all(|item| match item.ty {
+        ComponentEntityType::Type { created, .. } => {
+            matches!(created, ComponentAnyTypeId::Defined(_))
+        }
+        _ => false,
+    })
 }
 
 fn exports(

@@ -300,6 +300,49 @@ fn functions_upload_check_names_the_thing() {
     has(&wasm(resource), &["\"run\"", "resource"]);
 }
 
+/// What `use shapes.{point}` in a world makes: an import of the interface and one of the type.
+fn uses(interface: &str, more: &str) -> Bytes {
+    wasm(&format!(
+        r#"(component
+            (import "{interface}" (instance $shapes
+                (type $point (record (field "x" u32) (field "y" u32)))
+                (export "point" (type $named (eq $point)))
+                (type $line (list $named))
+                (export "line" (type (eq $line)))
+                {more}))
+            (alias export $shapes "point" (type $point))
+            (import "point" (type $used (eq $point)))
+            (core module $m (func (export "run") (param i32 i32) (result i32)
+                (i32.sub (local.get 0) (local.get 1))))
+            (core instance $i (instantiate $m))
+            (func (export "run") (param "at" $used) (result u32)
+                (canon lift (core func $i "run"))))"#
+    ))
+}
+
+#[test]
+fn functions_may_use_types_of_an_interface_of_their_own() {
+    let bytes = uses("demo:shapes/shapes@1.2.0", "");
+    let manifest = check(&bytes).unwrap();
+    let signatures: Vec<String> = manifest.functions.iter().map(ToString::to_string).collect();
+    assert_eq!(signatures, ["run: func(at: record { x: u32, y: u32 }) -> u32"]);
+    let mut shard = Shard::new();
+    let component = shard.upload(&bytes);
+    let at = Val::Record(vec![("x".into(), Val::U32(9)), ("y".into(), Val::U32(2))]);
+    assert_eq!(shard.call(component, "run", &[at]).end, returned(&[Val::U32(7)]));
+    // Whatever else is in it is refused by the interface's name.
+    for more in [
+        r#"(export "area" (func (result u32)))"#,
+        r#"(export "shape" (type (sub resource)))"#,
+        r#"(export "inner" (instance (export "point" (type (eq $named)))))"#,
+    ] {
+        let error = check(&uses("demo:shapes/shapes@1.2.0", more)).unwrap_err().to_string();
+        assert!(error.contains("imports \"demo:shapes/shapes@1.2.0\", which"), "{more}: {error}");
+    }
+    let error = check(&uses("aspen:function/types@0.2.0", "")).unwrap_err().to_string();
+    assert!(error.contains("aspen:function/types@0.2.0"), "of another version: {error}");
+}
+
 #[test]
 fn functions_upload_check_bounds_what_is_compiled() {
     let has = |body: &str, what: &str| {
