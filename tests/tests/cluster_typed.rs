@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 
 use aspen_client::typed::{Change, CheckError, Component, FromPayload, KeyedCall, TypedCallError};
-use aspen_client::{Consistency, GuestFault, Refusal, RequestError};
+use aspen_client::{Consistency, Expectation, GuestFault, Key, Read, Refusal, RequestError};
 use aspen_core::Refused;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
@@ -37,6 +37,25 @@ async fn cluster_typed_calls_of_a_bank() {
     let balance = bank.balance("{t}ada").key("{t}").query(Consistency::Linearizable).await.unwrap();
     assert_eq!((balance.value, balance.writes), (40, 0));
     bank.touch().key("{t}").await.unwrap();
+
+    // A call that depends on what was read: the account as it is, then as it was.
+    let account = Key::try_from("account/{t}ada").unwrap();
+    let version = client.get(&account).await.unwrap().unwrap().version;
+    let unchanged = || {
+        let expected = Expectation::Version(version);
+        vec![Read::Key { key: account.clone(), expected }]
+    };
+    let small = || bank.transfer("{t}ada", "{t}ben", 1).key("{t}");
+    let reply = small().call_if(unchanged()).await.unwrap();
+    assert_eq!((reply.value.from_balance, reply.writes), (39, 2));
+    let conflict = small().call_if(unchanged()).await.unwrap_err();
+    let TypedCallError::Conflict { conflicts } = conflict else { panic!("{conflict}") };
+    let found: Vec<_> = conflicts.iter().map(|it| (&it.key, it.actual.version.get())).collect();
+    assert_eq!(found, [(&account, version.get() + 1)]);
+    assert_eq!(bank.transfer("{t}ben", "{t}ada", 1).key("{t}").await.unwrap().to_balance, 40);
+    let nameless = Bank::named(client.clone(), "no name").touch().key("{t}");
+    let nameless = nameless.call_if(unchanged()).await.unwrap_err();
+    assert!(matches!(nameless, TypedCallError::Request { source: RequestError::Invalid { .. } }));
 
     // The function's own error, and those of the system.
     let lean = bank.transfer("{t}ada", "{t}ben", 41).key("{t}").await.unwrap_err();

@@ -8,6 +8,7 @@
 //! bank.transfer("ada", "ben", 30).key("ada").await?              once, through the log
 //! bank.balance("ada").key("ada").query(stale(age)).await?.value  only reads, without the log
 //! bank.transfer("ada", "ben", 30).key("ada").dry_run().await?    what it would do
+//! bank.transfer("ada", "ben", 30).key("ada").call_if(reads).await?   if these still hold
 //! ```
 //!
 //! Promises that arguments of a wrong type, or no key, do not compile; that an error says whether the

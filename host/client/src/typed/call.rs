@@ -6,14 +6,14 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use aspen_core::{Consistency, DryRun, Fuel, Refusal, Revision, Val};
+use aspen_core::{Consistency, DryRun, Fuel, Read, Refusal, Revision, Val};
 use snafu::ensure;
 
 use super::error::*;
 use super::{FromPayload, IntoVal};
 use crate::client::Client;
 use crate::error::CallError;
-use crate::functions::{CallReply, QueryReply};
+use crate::functions::{CallReply, QueryReply, to_component};
 
 /// A component of a cluster, by name: what every generated client holds.
 #[derive(Clone)]
@@ -99,6 +99,17 @@ impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
     pub async fn reply(self) -> Result<Reply<T>, TypedCallError<E>> {
         let Call { component, function, args, .. } = &self.call;
         let done = component.client.call(&component.name, function, &self.key, args).await;
+        self.typed(done, true)
+    }
+
+    /// Runs it if every one of `reads` still holds, which must be of keys of its shard: see
+    /// [`Client::call_if`]. If one does not, that is a conflict which names it, and nothing is run.
+    pub async fn call_if(self, reads: Vec<Read>) -> Result<Reply<T>, TypedCallError<E>> {
+        let Call { component: Component { client, name }, function, args, .. } = &self.call;
+        let done = match to_component(name) {
+            Ok(component) => client.call_if(component, function, &self.key, args, reads).await,
+            Err(error) => Err(error.into()),
+        };
         self.typed(done, true)
     }
 

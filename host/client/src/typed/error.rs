@@ -44,7 +44,8 @@ pub enum TypedCallError<E: Debug + 'static> {
         /// What is different.
         change: Change,
     },
-    /// What the call depends on kept changing; it wrote nothing.
+    /// A read of `call_if` does not hold, or what a call across shards depends on kept changing; it wrote
+    /// nothing.
     #[snafu(display("conflict on {} keys", conflicts.len()))]
     Conflict {
         /// Every read that failed.
