@@ -287,9 +287,9 @@ impl ApplyWorker {
     /// Ends the batch, lets its state be hashed, which lies there after the entry of `index`, and begins
     /// another.
     fn verify(&mut self, index: LogIndex) -> Result<(), Fault> {
-        let job = self.shared.verifications.begin(index, self.state.header().keys);
+        let verified = self.shared.verifications.begin(index, self.state.header().keys);
         self.state.commit()?;
-        self.verifier.hash(&self.shared, &self.state, job);
+        self.verifier.hash(&self.shared, &self.state, &verified);
         self.state.begin();
         Ok(())
     }

@@ -30,9 +30,18 @@ use crate::runtime::{Pool, Worker};
 /// One hash that was asked for.
 pub struct Verified {
     index: LogIndex,
-    state: Mutex<Verification>,
+    found: Mutex<Verification>,
+    /// What is hashed, until the worker takes it.
+    job: Mutex<Option<Job>>,
     /// Whether somebody may still ask for it.
     is_wanted: AtomicBool,
+}
+
+/// A state as of one entry.
+struct Job {
+    reading: Reading,
+    resident: Resident,
+    header: Header,
 }
 
 /// Those that were asked for last.
@@ -43,8 +52,9 @@ impl Verifications {
     /// Notes that the hash as of an entry is being computed; the oldest gives way. The state has so
     /// many keys then.
     pub fn begin(&self, index: LogIndex, of: u64) -> Arc<Verified> {
-        let state = Mutex::new(Verification::Running { keys: 0, of });
-        let begun = Arc::new(Verified { index, state, is_wanted: AtomicBool::new(true) });
+        let found = Mutex::new(Verification::Running { keys: 0, of });
+        let (job, is_wanted) = (Mutex::default(), AtomicBool::new(true));
+        let begun = Arc::new(Verified { index, found, job, is_wanted });
         let mut all = lock(&self.0);
         all.push_back(begun.clone());
         if all.len() > VERIFICATIONS_MAX
@@ -58,99 +68,97 @@ impl Verifications {
     /// How far that of an entry is.
     pub fn find(&self, index: LogIndex) -> Option<Verification> {
         let all = lock(&self.0);
-        let found = all.iter().rev().find(|verified| verified.index == index)?;
-        Some(lock(&found.state).clone())
+        let found = all.iter().find(|verified| verified.index == index)?;
+        Some(lock(&found.found).clone())
     }
 
     /// Nobody will ask any more.
     pub fn give_up(&self) {
         lock(&self.0).drain(..).for_each(|one| one.is_wanted.store(false, Ordering::Relaxed));
     }
-}
 
-/// A state as of one entry, to be hashed.
-struct Job {
-    verified: Arc<Verified>,
-    shared: Arc<Shared>,
-    reading: Reading,
-    resident: Resident,
-    header: Header,
+    /// The oldest that nobody has begun.
+    fn next(&self) -> Option<(Arc<Verified>, Job)> {
+        let all = lock(&self.0);
+        all.iter().find_map(|verified| Some((verified.clone(), lock(&verified.job).take()?)))
+    }
 }
 
 /// The worker that hashes, once there is something to do: one state after the other.
 #[derive(Default)]
 pub struct Verifier {
     // In this order they are dropped: without senders the worker ends, then it is waited for.
-    jobs: Option<mpsc::Sender<Job>>,
+    wake: Option<mpsc::Sender<()>>,
     worker: Option<Worker>,
 }
 
 impl Verifier {
     /// Takes a view of the state as it is now, between two batches, and lets it be hashed. What keeps
     /// it from that is the result.
-    pub fn hash(&mut self, shared: &Arc<Shared>, state: &BufferedState, verified: Arc<Verified>) {
+    pub fn hash(&mut self, shared: &Arc<Shared>, state: &BufferedState, verified: &Verified) {
         let begun = shared.begin(|_| None).map_err(|fault| chain(&fault)).and_then(|reading| {
-            let (shared, resident) = (shared.clone(), state.resident().clone());
-            let header = state.header();
-            let job = Job { verified: verified.clone(), shared, reading, resident, header };
-            let jobs = self.jobs().map_err(|error| format!("starting a worker: {error}"))?;
-            // As many as are wanted fit, and those that are not end at once.
-            jobs.try_send(job).map_err(|_| "others are not done yet".to_string())
+            let (resident, header) = (state.resident().clone(), state.header());
+            *lock(&verified.job) = Some(Job { reading, resident, header });
+            self.wake(shared).map_err(|error| format!("starting a worker: {error}"))
         });
         if let Err(reason) = begun {
-            *lock(&verified.state) = Verification::Failed { reason };
+            *lock(&verified.found) = Verification::Failed { reason };
         }
     }
 
-    fn jobs(&mut self) -> std::io::Result<&mpsc::Sender<Job>> {
-        if self.jobs.is_none() {
-            let (jobs, receiver) = mpsc::channel(2 * VERIFICATIONS_MAX);
-            self.worker = Some(Pool::Beside.spawn(work(receiver))?);
-            self.jobs = Some(jobs);
+    fn wake(&mut self, shared: &Arc<Shared>) -> std::io::Result<()> {
+        if self.wake.is_none() {
+            let (wake, woken) = mpsc::channel(1);
+            self.worker = Some(Pool::Beside.spawn(work(shared.clone(), woken))?);
+            self.wake = Some(wake);
         }
-        Ok(self.jobs.as_ref().expect("it was made just now"))
+        // If it is full, the worker has been woken already.
+        let _: Option<Result<(), _>> = self.wake.as_ref().map(|wake| wake.try_send(()));
+        Ok(())
     }
 
     /// Ends the worker. What it does is given up before ([`Verifications::give_up`]).
     pub async fn stop(self) {
-        let Self { jobs, worker } = self;
-        drop(jobs);
+        let Self { wake, worker } = self;
+        drop(wake);
         if let Some(worker) = worker {
             worker.join().await;
         }
     }
 }
 
-async fn work(mut jobs: mpsc::Receiver<Job>) {
-    while let Some(job) = jobs.recv().await {
-        job.run();
+async fn work(shared: Arc<Shared>, mut woken: mpsc::Receiver<()>) {
+    while let Some(()) = woken.recv().await {
+        while let Some((verified, job)) = shared.verifications.next() {
+            job.run(&shared, &verified);
+        }
     }
 }
 
 impl Job {
-    fn run(self) {
-        let hashed = self.hash();
-        let mut state = lock(&self.verified.state);
+    fn run(self, shared: &Shared, verified: &Verified) {
+        let hashed = self.hash(verified);
+        // Whoever is told that it is done may close the state next.
+        drop(self);
         match hashed {
-            Ok(Some(hash)) => *state = Verification::Done(hash),
+            Ok(Some(hash)) => *lock(&verified.found) = Verification::Done(hash),
             // Nobody asks for it any more.
             Ok(None) => {}
             Err(fault) => {
                 let reason = format!("verifying: {}", chain(&fault));
-                *state = Verification::Failed { reason: reason.clone() };
-                self.shared.fail(&std::io::Error::other(reason));
+                shared.fail(&std::io::Error::other(reason.clone()));
+                *lock(&verified.found) = Verification::Failed { reason };
             }
         }
     }
 
-    fn hash(&self) -> Result<Option<StateHash>, Fault> {
-        let Self { verified, reading, resident, header, .. } = self;
+    fn hash(&self, verified: &Verified) -> Result<Option<StateHash>, Fault> {
+        let Self { reading: Reading { layers, db, .. }, resident, header } = self;
         let of = header.keys;
         let goes_on = |keys| {
-            *lock(&verified.state) = Verification::Running { keys, of };
+            *lock(&verified.found) = Verification::Running { keys, of };
             verified.is_wanted.load(Ordering::Relaxed)
         };
-        let Reading { layers, db, .. } = reading;
         let view = OverlayView { batch: None, layers, db };
         let hashed = hash_state(&view, resident, header, &goes_on)?;
         if hashed.is_some() {
