@@ -24,8 +24,8 @@ const UPLOADS: u64 = 7;
 /// Components of the crowd: as many as there may be, but for those of the other measurements.
 const CROWD: usize = 990;
 
-/// Calls that the bad client has under way.
-const BAD_CALLS: usize = 4;
+/// Loops that the bad client has under way, on all shards, besides an upload.
+const BAD_CALLS: usize = 16;
 
 /// Uploads, a thousand functions, and a bad client.
 pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
@@ -36,7 +36,9 @@ pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
     runtime.block_on(async {
         let client = Client::connect(&dev.ticket()?).await?;
         uploads(&client).await?;
-        bad_client(&client, bank, time).await?;
+        let bad = Client::connect(&dev.ticket()?).await?;
+        bad_client(&client, &bad, bank, time).await?;
+        bad.close().await;
         client.close().await;
         Ok::<_, Failure>(())
     })?;
@@ -126,26 +128,32 @@ async fn open_bank(client: &Client, bank: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A client that calls endless loops and uploads what takes long to compile, without pause.
-async fn be_bad(client: Client, n: usize, stop: Arc<AtomicBool>) -> u64 {
-    let mut number = 1_000;
-    let mut done = 0;
+/// Calls endless loops, or uploads what takes long to compile, without pause. How many loops and uploads
+/// that were.
+async fn be_bad(client: Client, n: usize, stop: Arc<AtomicBool>) -> (u64, u64) {
+    let (mut loops, mut uploads) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
         // What it gets is errors; it minds nothing.
         if n == 0 {
-            number += 1;
-            if let Ok(component) = large(number) {
+            uploads += 1;
+            if let Ok(component) = large(1_000 + uploads) {
                 let _ = client.upload("bad-large", component).await;
             }
         } else {
-            let _ = client.call("loop", "run", format!("k{done}"), &[]).await;
+            loops += 1;
+            let _ = client.call("loop", "run", format!("k{loops}"), &[]).await;
         }
-        done += 1;
     }
-    done
+    (loops, uploads)
 }
 
-async fn bad_client(client: &Client, bank: &[u8], time: Duration) -> Result<(), Failure> {
+/// The rate of transfers beside what another client does, on all shards.
+async fn bad_client(
+    client: &Client,
+    bad: &Client,
+    bank: &[u8],
+    time: Duration,
+) -> Result<(), Failure> {
     let endless = r#"(component
         (core module $m (func (export "run") (loop (br 0))))
         (core instance $i (instantiate $m))
@@ -155,21 +163,25 @@ async fn bad_client(client: &Client, bank: &[u8], time: Duration) -> Result<(), 
     for clients in [1, 64] {
         let alone = load::run(client, transfer, clients, time).await?;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut bad = JoinSet::new();
+        let mut tasks = JoinSet::new();
         for n in 0..=BAD_CALLS {
-            bad.spawn(be_bad(client.clone(), n, stop.clone()));
+            tasks.spawn(be_bad(bad.clone(), n, stop.clone()));
         }
         let beside = load::run(client, transfer, clients, time).await?;
         stop.store(true, Ordering::Relaxed);
-        let mut done = 0;
-        while let Some(n) = bad.join_next().await {
-            done += n?;
+        let (mut loops, mut uploads) = (0, 0);
+        while let Some(did) = tasks.join_next().await {
+            let (was_loops, was_uploads) = did?;
+            (loops, uploads) = (loops + was_loops, uploads + was_uploads);
         }
         let again = load::run(client, transfer, clients, time).await?;
         let share = beside.rate / ((alone.rate + again.rate) / 2.0);
         load::print("transfers on 8 shards, alone", clients, "", &alone);
         load::print("  beside a bad client", clients, "", &beside);
-        println!("  {share:.2} of the rate, while {done} loops and uploads were tried");
+        println!(
+            "  {share:.2} of the rate, while {loops} loops ran and {uploads} uploads of {} kB were tried",
+            large(0)?.len() / 1000
+        );
     }
     Ok(())
 }

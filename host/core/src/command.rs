@@ -115,7 +115,7 @@ impl Command {
 }
 
 /// Which component a call means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ComponentRef {
     /// Whatever the name points to when the entry is applied.
     Name(Name),

@@ -133,6 +133,16 @@ impl Outcome {
         // Form, then the variant's number.
         bytes.get(1) == Some(&7)
     }
+
+    /// Fuel charged, if a function ran.
+    pub fn fuel(&self) -> Option<Fuel> {
+        match self {
+            Self::Returned { fuel, .. }
+            | Self::Aborted { fuel, .. }
+            | Self::Faulted { fuel, .. } => Some(*fuel),
+            _ => None,
+        }
+    }
 }
 
 /// What one operation of a transaction came to.

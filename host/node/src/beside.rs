@@ -1,19 +1,35 @@
 //! Functions that run beside the log: off the async threads, with the stack they need, and outside of
-//! apply, so that they hold nobody up but each other.
+//! apply, so that they hold nobody up but each other; those that take long wait for their turn.
 
-use aspen_core::Refused;
+use std::time::Instant;
+
+use aspen_core::{Call, Caller, Fuel, Refused};
 use aspen_store::Pool;
 use tokio::sync::oneshot;
 
-/// Runs `work` on a thread with a stack for functions; in the simulation as a task.
+use crate::node::ShardedRaftNode;
+use crate::turns::Place;
+
+/// Runs `work`, which is `call` and says what fuel that used, on a thread with a stack for functions; in
+/// the simulation as a task.
 pub async fn on_a_stack<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
+    node: &ShardedRaftNode,
+    caller: Caller,
+    call: &Call,
+    work: impl FnOnce() -> (T, Option<Fuel>) + Send + 'static,
 ) -> Result<T, Refused> {
     let failed = |reason: String| Refused::Failed { reason };
+    let fairness = node.fairness();
+    let pass = fairness.turn(caller, Place::Beside, call).await?;
+    let (fairness, call) = (fairness.clone(), call.clone());
     let (sender, done) = oneshot::channel();
     let job = async move {
+        let begun = Instant::now();
+        let (result, fuel) = work();
+        fairness.ran(Place::Beside, &call, begun.elapsed(), fuel);
+        drop(pass);
         // Whoever asked may have gone.
-        let _: Result<(), T> = sender.send(work());
+        let _: Result<(), T> = sender.send(result);
     };
     let worker = Pool::Beside.spawn(job);
     let worker = worker.map_err(|error| failed(format!("starting a thread: {error}")))?;

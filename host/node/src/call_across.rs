@@ -130,12 +130,12 @@ async fn run(
     let seed = rand::random();
     let time = header.clock.max(Timestamp::new(node.clock_ms()));
     for _ in 0..READ_AHEAD_RUNS_MAX {
-        let (functions, call, caller) = (node.functions().clone(), call.clone(), asked.caller);
+        let (functions, own, caller) = (node.functions().clone(), call.clone(), asked.caller);
         let work = move || {
             let input = CallInput {
                 component,
-                function: &call.function,
-                args: &call.args,
+                function: &own.function,
+                args: &own.args,
                 // Every key is at home.
                 shard: ShardId::new(0),
                 router: ShardRouter::new(1).expect("one shard is allowed"),
@@ -146,9 +146,10 @@ async fn run(
                 profile: header.profile,
             };
             let result = functions.call(&known, &input);
-            (result, known)
+            let fuel = result.as_ref().ok().map(|result| result.fuel);
+            ((result, known), fuel)
         };
-        let (result, back) = on_a_stack(work).await?;
+        let (result, back) = on_a_stack(node, caller, call, work).await?;
         known = back;
         match known.need() {
             None => return Ok((result.map_err(failed)?, known.reads())),

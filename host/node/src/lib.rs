@@ -28,6 +28,7 @@ mod divergence;
 mod driving;
 mod embedded;
 mod error;
+mod fairness;
 mod folder;
 #[cfg(all(test, not(madsim)))]
 mod fuzz_envelopes;
@@ -50,6 +51,7 @@ mod replay;
 mod requests;
 mod shard;
 mod ticking;
+mod turns;
 mod two_phase;
 mod verify;
 mod views;

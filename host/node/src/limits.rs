@@ -39,6 +39,38 @@ pub const LOCKED_WAIT: Duration = Duration::from_secs(4);
 /// How long a node waits before it looks again for the leader of another shard.
 pub const PARTICIPATE_AGAIN: Duration = Duration::from_millis(50);
 
+/// A call that took longer is heavy, if it used more fuel than [`HEAVY_FUEL`]: a hundred times what
+/// a usual one takes.
+pub const HEAVY_TIME: Duration = Duration::from_millis(1);
+
+/// Fuel that takes less than [`HEAVY_TIME`] on a machine that does nothing else.
+pub const HEAVY_FUEL: u64 = 1_000_000;
+
+/// After a heavy call no other begins for so many times as long as it took, while others ask: heavy
+/// functions get a quarter. With a third, three nodes of two cores would spend half of a core each.
+pub const HEAVY_REST: u32 = 3;
+
+/// The longest of these pauses: what many heavy calls took that were under way together is paid back
+/// up to that, and heavy functions of others still get an answer within a client's patience.
+pub const HEAVY_REST_MAX: Duration = Duration::from_secs(10);
+
+/// How long a heavy call waits for its turn before the client is told to ask again: less than a
+/// client waits for one answer.
+pub const HEAVY_WAIT: Duration = Duration::from_secs(4);
+
+/// Where nothing else was asked for so long, more heavy calls may be under way at a time: so many
+/// times as many, which keeps apply busy while one is on its way through the log. Whoever comes then
+/// waits for them once.
+pub const ALONE_AFTER: Duration = Duration::from_secs(1);
+pub const ALONE_PLACES: usize = 4;
+
+/// Heavy calls that wait on a node, and of those, of one caller.
+pub const WAITING_MAX: usize = 1024;
+pub const WAITING_OF_CALLER_MAX: usize = 256;
+
+/// Functions whose cost a node remembers; those called last. Some 300 bytes each.
+pub const FUNCTIONS_KNOWN_MAX: usize = 1024;
+
 /// Views of a shard that a node holds for consistent scans. Each keeps what the shard buffered then,
 /// 64 MiB at most and usually far less, and some 300 KiB for a connection.
 pub const VIEWS_MAX: usize = 16;

@@ -24,6 +24,7 @@ use crate::config::{Clock, NodeConfig, raft_config};
 use crate::divergence::DigestCheck;
 use crate::driving::Driving;
 use crate::error::{NodeError, PlacementSnafu, RaftSnafu, ShardsSnafu};
+use crate::fairness::Fairness;
 use crate::folder::Identity;
 use crate::limits::{FOUNDING_WAIT, HANDOVER_WAIT, OPEN_AT_ONCE, RATE_EVERY};
 use crate::map;
@@ -80,7 +81,9 @@ impl ShardedRaftNode {
         let raft = Arc::new(raft_config(&timing, shards, identity.cluster)?);
         let access = Access::new(&identity);
         let heartbeat = Duration::from_millis(raft.heartbeat_interval);
-        let opening = Opening { identity, router, states, log, raft, transport, functions };
+        let fairness = Arc::<Fairness>::default();
+        let opening =
+            Opening { identity, router, states, log, raft, transport, functions, fairness };
         let places = router.all().chain([ShardId::SYSTEM]);
         let node = Arc::new_cyclic(|handle| ShardedRaftNode {
             handle: handle.clone(),
@@ -118,6 +121,7 @@ impl ShardedRaftNode {
         node.watch(placement::carry_out(Arc::downgrade(&node)));
         node.watch(pulse::pulse(Arc::downgrade(&node), heartbeat));
         node.watch(ticking::tick(Arc::downgrade(&node)));
+        node.watch(node.fairness().clone().take_turns());
         node.watch(two_phase::sweep(Arc::downgrade(&node)));
         node.watch_digests();
         node.watch_rates();
@@ -323,6 +327,10 @@ impl ShardedRaftNode {
 
     pub(crate) fn functions(&self) -> &Arc<WasmFunctions> {
         &self.opening.functions
+    }
+
+    pub(crate) fn fairness(&self) -> &Arc<Fairness> {
+        &self.opening.fairness
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

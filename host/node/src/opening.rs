@@ -15,9 +15,11 @@ use openraft::async_runtime::AsyncRuntime;
 use snafu::ResultExt;
 
 use crate::error::{NodeError, RaftSnafu};
+use crate::fairness::Fairness;
 use crate::folder::Identity;
 use crate::raft_net::RaftNet;
 use crate::shard::Shard;
+use crate::turns::Place;
 
 // Functions run on the threads that apply.
 const _: () = assert!(aspen_store::APPLY_STACK_BYTES >= aspen_functions::STACK_BYTES);
@@ -31,6 +33,7 @@ pub struct Opening {
     pub raft: Arc<Config>,
     pub transport: Arc<dyn Transport>,
     pub functions: Arc<WasmFunctions>,
+    pub fairness: Arc<Fairness>,
 }
 
 impl Opening {
@@ -77,6 +80,10 @@ impl Opening {
         let opened = Runtime::spawn_blocking(move || StateMachine::open(state, functions)).await;
         let (mut machine, reader) =
             opened.boxed().context(RaftSnafu { what: "opening the state panicked" })??;
+        let (fairness, place) = (self.fairness.clone(), Place::Apply(shard));
+        reader.watch_calls(Box::new(move |call, took, fuel| {
+            fairness.ran(place, call, took, fuel);
+        }));
         let fitted = log.fit(reader.status().applied).await;
         let deleted = fitted.boxed();
         let deleted = deleted.context(RaftSnafu { what: "the log does not take the state" })?;

@@ -116,6 +116,10 @@ pub async fn serve(node: &ShardedRaftNode, shard: ShardId, what: Participation) 
     if home.leader() != Some(node.id()) {
         return Participated::NotLeader(home.leader_address().map(|(_, address)| address));
     }
+    let is_of_a_client = matches!(what, Participation::Propose(_) | Participation::Read(_));
+    if is_of_a_client && shard != ShardId::SYSTEM {
+        node.fairness().other(shard);
+    }
     let answer = match what {
         Participation::Propose(command) => {
             let proposed = home.propose(entry(node, Caller::LOCAL, None, command)).await;

@@ -45,12 +45,15 @@ pub async fn query(
         let (reader, here) = (home.reader.clone(), run.clone());
         let none = Locks::default();
         let free = move || {
-            reader.read(|view, header| match header.prepared {
+            let queried = reader.read(|view, header| match header.prepared {
                 0 => here.on(view, &none, header).map(Some),
                 _ => Ok(None),
-            })
+            });
+            let fuel = queried.as_ref().ok().and_then(|queried| queried.as_ref()?.outcome.fuel());
+            (queried, fuel)
         };
-        let queried = match on_a_stack(free).await?.map_err(failed)? {
+        let (caller, call) = (run.context.caller, &run.call);
+        let queried = match on_a_stack(node, caller, call, free).await?.map_err(failed)? {
             Some(queried) => queried,
             // What is locked stands beside the view, in memory: taken at one moment with it.
             None => {
@@ -65,8 +68,12 @@ pub async fn query(
                 };
                 drop(gate);
                 let (locks, here) = (locks.try_recv().unwrap_or_default(), run.clone());
-                let pinned = move || view.read(|view, header| here.on(view, &locks, header));
-                on_a_stack(pinned).await?.map_err(failed)?
+                let pinned = move || {
+                    let queried = view.read(|view, header| here.on(view, &locks, header));
+                    let fuel = queried.as_ref().ok().and_then(|queried| queried.outcome.fuel());
+                    (queried, fuel)
+                };
+                on_a_stack(node, caller, call, pinned).await?.map_err(failed)?
             }
         };
         match queried.locked_by() {

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::call_across;
 use crate::components;
+use crate::fairness::Pass;
 use crate::limits::LOCKED_WAIT;
 use crate::node::ShardedRaftNode;
 use crate::open_view;
@@ -25,6 +26,7 @@ use crate::placement;
 use crate::profile;
 use crate::query;
 use crate::shard::{NotDone, Shard};
+use crate::turns::Place;
 use crate::two_phase::{self, led, locked_by};
 use crate::verify;
 use crate::views;
@@ -48,6 +50,9 @@ async fn answer(
     }
     if shard_of(&request) == Some(ShardId::SYSTEM) {
         return Err(Refused::NotFound { what: "shard".into() });
+    }
+    if let Some(shard) = kept_waiting_by_functions(&request) {
+        node.fairness().other(shard);
     }
     match request {
         Request::Cluster => Ok(Response::Cluster(cluster(node))),
@@ -110,6 +115,17 @@ fn shard_of(request: &Request) -> Option<ShardId> {
         Request::CloseView { .. } => None,
         Request::Cluster | Request::Status | Request::Place(_) => None,
         Request::Components | Request::Describe { .. } | Request::History { .. } => None,
+    }
+}
+
+/// The shard whose apply a request needs soon, unless it runs a function: those are told apart by
+/// what they cost.
+fn kept_waiting_by_functions(request: &Request) -> Option<ShardId> {
+    match request {
+        Request::Write { command: Command::Call(_), .. } => None,
+        Request::Write { shard, .. } | Request::Get { shard, .. } => Some(*shard),
+        Request::Scan(ScanRequest { shard, .. }) | Request::Across { shard, .. } => Some(*shard),
+        _ => None,
     }
 }
 
@@ -205,17 +221,43 @@ async fn write(
     if let Command::Upload(Upload { bytes, .. }) = &command {
         components::check(node, bytes.clone()).await?;
     }
-    let entry = entry(node, Caller::new(*from.as_bytes()), request, command);
+    let caller = Caller::new(*from.as_bytes());
+    let call = match &command {
+        Command::Call(call) => Some(call.clone()),
+        _ => None,
+    };
+    let entry = entry(node, caller, request, command);
     if entry.len() > ENTRY_BYTES_MAX {
         let reason = format!("entry is {} bytes, limit is {ENTRY_BYTES_MAX}", entry.len());
         return Err(Refused::Invalid { reason });
     }
     let until = Instant::now() + LOCKED_WAIT;
     loop {
-        let outcome = shard.propose(entry.clone()).await.map_err(refused)?;
+        let pass = match &call {
+            Some(call) => node.fairness().turn(caller, Place::Apply(shard.id), call).await?,
+            None => None,
+        };
+        let outcome = match pass {
+            None => shard.propose(entry.clone()).await,
+            Some(pass) => propose_inside(&shard, entry.clone(), pass).await,
+        };
+        let outcome = outcome.map_err(refused)?;
         let Some(by) = locked_by(&outcome) else { return Ok(Response::Outcome(outcome)) };
         wait_for(node, &shard, by, until).await?;
     }
+}
+
+/// Proposes a heavy call, which is over when its outcome is known, also if nobody waits for that any
+/// more.
+async fn propose_inside(shard: &Arc<Shard>, entry: Bytes, pass: Pass) -> Result<Bytes, NotDone> {
+    let shard = shard.clone();
+    let proposed = tokio::spawn(async move {
+        let outcome = shard.propose(entry).await;
+        drop(pass);
+        outcome
+    });
+    // It ends otherwise only with the runtime.
+    proposed.await.unwrap_or(Err(NotDone::Unknown))
 }
 
 /// Waits until a transaction that is in the way is over.

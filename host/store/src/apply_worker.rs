@@ -303,14 +303,18 @@ impl ApplyWorker {
             return Ok((Reply::default(), None));
         };
         let verify = matches!(entry.command, Command::Verify).then_some(index);
-        let Some(mut called) = called else { return Ok((Reply(outcome), verify)) };
-        let made = match (called.scheduled.take(), entry.command) {
+        let (scheduled, called) = match called {
+            Some(mut called) => (called.scheduled.take(), Some(called)),
+            None => (None, None),
+        };
+        let made = match (scheduled, entry.command) {
             (Some(scheduled), _) => Some(*scheduled),
             (None, Command::Call(call)) => Some((call, entry.caller)),
             (None, _) => None,
         };
         if let Some((call, caller)) = made {
-            self.shared.note(begun, (index, self.state.header().clock, caller), call, called);
+            let at = (index, self.state.header().clock, caller);
+            self.shared.note(begun.elapsed(), at, call, called);
         }
         Ok((Reply(outcome), verify))
     }

@@ -61,7 +61,7 @@ pub use inbox::SnapshotInbox;
 pub use live::Status;
 pub use log::{Log, ShardLog};
 pub use pinned::{Gate, PinnedView};
-pub use reader::StateReader;
+pub use reader::{OnCall, StateReader};
 pub use replay::Replay;
 pub use runtime::{APPLY_STACK_BYTES, Pool, Runtime, Worker};
 pub use snapshot_transfer::{SnapshotFile, SnapshotReceiver};

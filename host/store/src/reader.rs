@@ -10,12 +10,12 @@
 
 use std::mem;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use aspen_core::{
-    Call, CallNote, CallNotes, Called, Caller, ComponentRef, Digest, Fault, FunctionStatistics,
-    Header, LogIndex, Resident, ShardId, State, Timestamp, Verification, View,
+    Call, CallNote, CallNotes, Called, Caller, ComponentRef, Digest, Fault, Fuel,
+    FunctionStatistics, Header, LogIndex, Resident, ShardId, State, Timestamp, Verification, View,
 };
 use openraft::async_runtime::AsyncRuntime;
 use rusqlite::Connection;
@@ -52,7 +52,13 @@ pub struct Shared {
     pub notes: Mutex<CallNotes>,
     /// Hashes of the whole state that were asked for.
     pub verifications: Verifications,
+    /// Told of each of them.
+    pub on_call: OnceLock<OnCall>,
 }
+
+/// Is told of a call that was applied: how long that took by this machine's clock, and the fuel charged,
+/// if the function ran to an end.
+pub type OnCall = Box<dyn Fn(&Call, Duration, Option<Fuel>) + Send + Sync>;
 
 impl Shared {
     /// Remembers why the replica stops, if this is the first failure.
@@ -61,16 +67,20 @@ impl Shared {
         lock(&self.live).status.failed.get_or_insert_with(|| error.to_string());
     }
 
-    /// Notes a call that is applied: `at` is its entry, with entry time and caller. It began at
-    /// `begun`, by this machine's clock; nothing that is applied depends on that.
+    /// Notes a call that is applied, unless it was a repeat or was not begun: `at` is its entry, with
+    /// entry time and caller. Nothing that is applied depends on how long it `took`.
     pub fn note(
         &self,
-        begun: Instant,
+        took: Duration,
         at: (LogIndex, Timestamp, Caller),
         call: Call,
-        mut called: Called,
+        called: Option<Called>,
     ) {
-        let micros = begun.elapsed().as_micros() as u64;
+        if let Some(on_call) = self.on_call.get() {
+            on_call(&call, took, called.as_ref().map(|called| called.fuel));
+        }
+        let Some(mut called) = called else { return };
+        let micros = took.as_micros() as u64;
         let shard = self.owner.shard;
         for line in &called.log {
             tracing::info!(target: "aspen::function", %shard, "{line}");
@@ -133,6 +143,12 @@ impl StateReader {
         jobs.send(Job::Inspect(inspect)).await.map_err(|_| stopped())?;
         drop(jobs);
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Tells `on_call` of every call from now on. Only the first time counts.
+    pub fn watch_calls(&self, on_call: OnCall) {
+        // A second one would be told nothing.
+        let _ = self.shared.on_call.set(on_call);
     }
 
     /// How the shard is.

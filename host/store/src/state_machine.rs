@@ -97,8 +97,9 @@ impl StateMachine {
         let what = "starting a worker of";
         let flusher = Flusher::start(file);
         let flusher = flusher.context(FileSnafu { what, path: &dir })?;
-        let (idle, notes, verifications) = Default::default();
-        let shared = Arc::new(Shared { dir, owner, snapshots, live, idle, notes, verifications });
+        let (idle, notes, verifications, on_call) = Default::default();
+        let shared = Shared { dir, owner, snapshots, live, idle, notes, verifications, on_call };
+        let shared = Arc::new(shared);
         let (alive_sender, alive) = mpsc::channel(1);
         let (jobs_sender, jobs) = mpsc::channel(JOBS_MAX);
         let worker = ApplyWorker {

@@ -1,0 +1,566 @@
+//! Whose turn it is to run a function that takes long.
+//!
+//! A function is light once a call of it was cheap; before, and while its calls take long, it is heavy.
+//! Light calls pass at once. Heavy ones pass one at a time through two doors, that of what they run on
+//! (a shard's apply, or the threads beside it) and that of the node:
+//!
+//! ```text
+//! light -----------------------------------------------------------------------> runs
+//! heavy --> waits; callers take turns --> door of the shard --> door of the node --> runs for t
+//!                                         then both stay closed for HEAVY_REST * t
+//! ```
+//!
+//! So heavy functions together take one part in `HEAVY_REST + 1` of a shard's apply. The rest is for
+//! others: where nothing else was asked for since the last heavy call began, a door does not stay
+//! closed, and after a while without others several may be inside. What a call took is charged
+//! wherever it ran, so calls that passed as light, or that nobody waited for, are paid back too.
+//!
+//! Promises bounded memory, and that a caller with many calls waiting holds up another's heavy call by
+//! one of them. Leaves out that calls under way when their function turns heavy were bounded by nothing.
+//! Time is passed in; who waits, and how, is in `fairness.rs`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aspen_core::{Caller, ComponentRef, Fuel, ShardId};
+use tokio::time::Instant;
+
+use crate::limits::{
+    ALONE_AFTER, ALONE_PLACES, FUNCTIONS_KNOWN_MAX, HEAVY_FUEL, HEAVY_REST, HEAVY_REST_MAX,
+    HEAVY_TIME, WAITING_MAX, WAITING_OF_CALLER_MAX,
+};
+
+/// What a call runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Apply of this shard.
+    Apply(ShardId),
+    /// The threads beside the log.
+    Beside,
+}
+
+/// A call, as far as it matters here.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    pub caller: Caller,
+    pub place: Place,
+    pub component: &'a ComponentRef,
+    pub function: &'a str,
+}
+
+/// A call that waits: its round, and a number of its own.
+pub type Ticket = (u64, u64);
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It runs, and need not say when it is over.
+    Light,
+    /// It runs, and [`Turns::leave`] follows.
+    Inside,
+    /// It waits until [`Turns::admit`] names it.
+    Waits(Ticket),
+    /// Too many wait.
+    Full,
+}
+
+/// The doors of a node, and who waits before them.
+pub struct Turns {
+    node: Door,
+    doors: BTreeMap<Place, Door>,
+    costs: Costs,
+    waiting: BTreeMap<Ticket, Waiting>,
+    /// Of callers that wait: the round of their last call, and how many wait.
+    callers: BTreeMap<Caller, (u64, usize)>,
+    /// The round that was admitted last.
+    round: u64,
+    tickets: u64,
+}
+
+struct Waiting {
+    caller: Caller,
+    place: Place,
+    component: ComponentRef,
+    function: String,
+}
+
+impl Turns {
+    /// With so many heavy calls on the whole node at a time.
+    pub fn new(lanes: usize) -> Self {
+        let node = Door::new(lanes);
+        let (doors, waiting, callers) = Default::default();
+        Self { node, doors, costs: Costs::default(), waiting, callers, round: 0, tickets: 0 }
+    }
+
+    /// A call wants to run.
+    pub fn arrive(&mut self, now: Instant, run: &Run) -> Turn {
+        if self.costs.is_light(run.component, run.function) {
+            self.other(now, run.place);
+            return Turn::Light;
+        }
+        if self.waiting.is_empty() && self.try_enter(now, run.place) {
+            return Turn::Inside;
+        }
+        let (last, waiting) = self.callers.get(&run.caller).copied().unwrap_or_default();
+        if self.waiting.len() >= WAITING_MAX || waiting >= WAITING_OF_CALLER_MAX {
+            return Turn::Full;
+        }
+        let round = last.max(self.round) + 1;
+        self.callers.insert(run.caller, (round, waiting + 1));
+        self.tickets += 1;
+        let ticket = (round, self.tickets);
+        let (component, function) = (run.component.clone(), run.function.to_string());
+        let Run { caller, place, .. } = *run;
+        self.waiting.insert(ticket, Waiting { caller, place, component, function });
+        Turn::Waits(ticket)
+    }
+
+    /// Those whose turn it is, each with whether it is inside now and where; they wait no more.
+    pub fn admit(&mut self, now: Instant) -> Vec<(Ticket, Option<Place>)> {
+        let mut admitted = vec![];
+        let tickets: Vec<Ticket> = self.waiting.keys().copied().collect();
+        for ticket in tickets {
+            let Waiting { place, component, function, .. } = &self.waiting[&ticket];
+            let place = *place;
+            if self.costs.is_light(component, function) {
+                self.other(now, place);
+                admitted.push((ticket, None));
+            } else if self.try_enter(now, place) {
+                self.round = self.round.max(ticket.0);
+                admitted.push((ticket, Some(place)));
+            } else {
+                continue;
+            }
+            self.cancel(ticket);
+        }
+        admitted
+    }
+
+    /// When a door opens by itself, if somebody waits.
+    pub fn opens(&self, now: Instant) -> Option<Instant> {
+        let doors = self.doors.values().chain([&self.node]);
+        let next = doors.filter_map(|door| door.opens(now)).min();
+        next.filter(|_| !self.waiting.is_empty())
+    }
+
+    /// Nobody waits for this one any more, or it was admitted.
+    pub fn cancel(&mut self, ticket: Ticket) {
+        let Some(Waiting { caller, .. }) = self.waiting.remove(&ticket) else { return };
+        if let Some((_, waiting)) = self.callers.get_mut(&caller) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.callers.remove(&caller);
+            }
+        }
+    }
+
+    /// A call that was inside is over.
+    pub fn leave(&mut self, place: Place) {
+        self.node.inside -= 1;
+        self.door(place).inside -= 1;
+    }
+
+    /// Something else than a heavy call was asked for.
+    pub fn other(&mut self, now: Instant, place: Place) {
+        self.node.other = Some(now);
+        self.door(place).other = Some(now);
+    }
+
+    /// A call took so long, and used so much fuel, if it ran to an end; one that was refused shows
+    /// nothing but what it took. Whether somebody's turn may have come by that.
+    pub fn ran(
+        &mut self,
+        now: Instant,
+        place: Place,
+        function: (&ComponentRef, &str),
+        took: Duration,
+        fuel: Option<Fuel>,
+    ) -> bool {
+        // Little fuel shows that the thread was held up: the function itself cannot have taken long.
+        let is_heavy = took >= HEAVY_TIME && fuel.is_none_or(|fuel| fuel.get() > HEAVY_FUEL);
+        if is_heavy {
+            self.door(place).charge(now, took);
+            self.node.charge(now, took);
+        } else if fuel.is_none() {
+            return false;
+        }
+        let cost = if is_heavy { took } else { Duration::ZERO };
+        self.costs.note(function.0, function.1, cost) && !self.waiting.is_empty()
+    }
+
+    fn try_enter(&mut self, now: Instant, place: Place) -> bool {
+        let is_open = self.node.is_open(now) && self.door(place).is_open(now);
+        if is_open {
+            self.node.enter(now);
+            self.door(place).enter(now);
+        }
+        is_open
+    }
+
+    fn door(&mut self, place: Place) -> &mut Door {
+        let places = match place {
+            Place::Apply(_) => 1,
+            Place::Beside => self.node.places,
+        };
+        self.doors.entry(place).or_insert_with(|| Door::new(places))
+    }
+}
+
+/// Lets a few heavy calls in, and keeps closed afterwards as long as others want to have room.
+struct Door {
+    places: usize,
+    inside: usize,
+    /// When the last one entered, and when something else was last asked for.
+    entered: Option<Instant>,
+    other: Option<Instant>,
+    /// Only if something else was asked for since the last one entered.
+    closed_until: Option<Instant>,
+}
+
+impl Door {
+    fn new(places: usize) -> Self {
+        Self { places, inside: 0, entered: None, other: None, closed_until: None }
+    }
+
+    fn is_open(&self, now: Instant) -> bool {
+        let is_alone = self.other.is_none_or(|at| now >= at + ALONE_AFTER);
+        let places = if is_alone { self.places * ALONE_PLACES } else { self.places };
+        self.inside < places && !(self.is_wanted() && self.closed_until > Some(now))
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.other.is_some() && self.other >= self.entered
+    }
+
+    fn enter(&mut self, now: Instant) {
+        self.inside += 1;
+        self.entered = Some(now);
+    }
+
+    fn charge(&mut self, now: Instant, took: Duration) {
+        let begin = self.closed_until.map_or(now, |until| until.max(now));
+        let rest = took * HEAVY_REST / self.places as u32;
+        self.closed_until = Some((begin + rest).min(now + HEAVY_REST_MAX));
+    }
+
+    /// When it lets more in, should nothing else happen.
+    fn opens(&self, now: Instant) -> Option<Instant> {
+        let closed = self.closed_until.filter(|_| self.is_wanted());
+        let alone = self.other.map(|at| at + ALONE_AFTER);
+        closed.into_iter().chain(alone).filter(|at| *at > now).min()
+    }
+}
+
+/// What calls of each function took lately, as clients name it.
+#[derive(Default)]
+struct Costs {
+    functions: BTreeMap<ComponentRef, BTreeMap<String, Cost>>,
+    count: usize,
+    uses: u64,
+}
+
+struct Cost {
+    /// The highest lately: each cheap call halves it.
+    took: Duration,
+    used: u64,
+}
+
+impl Costs {
+    fn is_light(&self, component: &ComponentRef, function: &str) -> bool {
+        let known = self.functions.get(component).and_then(|of| of.get(function));
+        known.is_some_and(|cost| cost.took < HEAVY_TIME)
+    }
+
+    /// Notes a call; whether the function is light by that and was not before.
+    fn note(&mut self, component: &ComponentRef, function: &str, took: Duration) -> bool {
+        self.uses += 1;
+        let used = self.uses;
+        let known = self.functions.get_mut(component).and_then(|of| of.get_mut(function));
+        if let Some(cost) = known {
+            let was_light = cost.took < HEAVY_TIME;
+            *cost = Cost { took: took.max(cost.took / 2), used };
+            return !was_light && cost.took < HEAVY_TIME;
+        }
+        if self.count >= FUNCTIONS_KNOWN_MAX {
+            self.forget_one();
+        }
+        self.count += 1;
+        let of = self.functions.entry(component.clone()).or_default();
+        of.insert(function.to_string(), Cost { took, used });
+        took < HEAVY_TIME
+    }
+
+    /// The one that was not called for longest is unknown again.
+    fn forget_one(&mut self) {
+        let all = self.functions.iter().flat_map(|(component, of)| {
+            of.iter().map(move |(function, cost)| (cost.used, component, function))
+        });
+        let Some((_, component, function)) = all.min() else { return };
+        let (component, function) = (component.clone(), function.clone());
+        if let Some(of) = self.functions.get_mut(&component) {
+            of.remove(&function);
+            if of.is_empty() {
+                self.functions.remove(&component);
+            }
+        }
+        self.count -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARD: Place = Place::Apply(ShardId::new(0));
+    const OTHER_SHARD: Place = Place::Apply(ShardId::new(1));
+
+    /// What one call takes.
+    const T: Duration = Duration::from_millis(60);
+
+    struct Node {
+        turns: Turns,
+        start: Instant,
+        now: Duration,
+    }
+
+    impl Node {
+        fn new(lanes: usize) -> Node {
+            Node { turns: Turns::new(lanes), start: Instant::now(), now: Duration::ZERO }
+        }
+
+        fn at(&self) -> Instant {
+            self.start + self.now
+        }
+
+        fn arrive(&mut self, caller: u8, place: Place, function: &str) -> Turn {
+            let (component, caller) = ("c".parse().unwrap(), Caller::new([caller; 32]));
+            let run = Run { caller, place, component: &component, function };
+            self.turns.arrive(self.start + self.now, &run)
+        }
+
+        fn ran(&mut self, place: Place, function: &str, took: Duration, fuel: u64) -> bool {
+            let (component, fuel) = ("c".parse().unwrap(), Some(Fuel::new(fuel)));
+            self.turns.ran(self.at(), place, (&component, function), took, fuel)
+        }
+
+        /// A heavy call that is inside takes `T` and leaves.
+        fn run(&mut self, place: Place) {
+            self.now += T;
+            self.ran(place, "heavy", T, 20_000_000);
+            self.turns.leave(place);
+        }
+
+        fn other(&mut self, place: Place) {
+            let now = self.at();
+            self.turns.other(now, place);
+        }
+
+        fn admit(&mut self) -> Vec<(Ticket, Option<Place>)> {
+            let now = self.at();
+            self.turns.admit(now)
+        }
+    }
+
+    fn waits(turn: Turn) -> Ticket {
+        let Turn::Waits(ticket) = turn else { panic!("{turn:?}") };
+        ticket
+    }
+
+    #[test]
+    fn heavy_calls_take_their_part_of_the_time_and_no_more() {
+        let mut node = Node::new(1);
+        node.other(SHARD);
+        assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
+        for _ in 0..8 {
+            waits(node.arrive(1, SHARD, "heavy"));
+        }
+        let (mut inside, mut busy) = (true, Duration::ZERO);
+        while node.now < Duration::from_secs(60) && node.turns.waiting.len() > 1 {
+            node.other(SHARD);
+            if inside {
+                node.run(SHARD);
+                busy += T;
+            } else {
+                node.now += Duration::from_millis(5);
+            }
+            let admitted = node.admit();
+            assert!(admitted.len() <= 1, "one at a time");
+            inside = !admitted.is_empty();
+        }
+        let share = busy.as_secs_f64() / node.now.as_secs_f64();
+        let bound = 1.0 / f64::from(HEAVY_REST + 1);
+        assert!(share <= bound * 1.2 && share >= bound * 0.8, "{share}");
+        assert!(busy >= 6 * T);
+    }
+
+    #[test]
+    fn heavy_function_alone_does_not_wait() {
+        let mut node = Node::new(1);
+        for _ in 0..20 {
+            for _ in 0..ALONE_PLACES {
+                assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
+            }
+            (0..ALONE_PLACES).for_each(|_| node.run(SHARD));
+        }
+        // Somebody came and went: one at a time, but for as long as nobody else comes at once.
+        node.other(SHARD);
+        node.now += Duration::from_secs(60);
+        node.ran(SHARD, "heavy", T, 20_000_000);
+        node.other(SHARD);
+        node.now += HEAVY_REST * T;
+        for _ in 0..5 {
+            assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
+            waits(node.arrive(1, SHARD, "heavy"));
+            node.run(SHARD);
+            assert_eq!(node.admit().len(), 1);
+            node.run(SHARD);
+        }
+    }
+
+    #[test]
+    fn door_opens_when_it_says() {
+        let mut node = Node::new(1);
+        assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
+        let ticket = waits(loop {
+            match node.arrive(1, SHARD, "heavy") {
+                Turn::Inside => {}
+                turn => break turn,
+            }
+        });
+        (0..ALONE_PLACES).for_each(|_| node.run(SHARD));
+        node.other(SHARD);
+        assert_eq!(node.admit(), []);
+        let opens = node.turns.opens(node.at()).unwrap();
+        assert_eq!(opens, node.start + T + HEAVY_REST * ALONE_PLACES as u32 * T);
+        node.now = opens - node.start - Duration::from_millis(1);
+        assert_eq!(node.admit(), []);
+        node.now += Duration::from_millis(1);
+        assert_eq!(node.admit(), [(ticket, Some(SHARD))]);
+        assert_eq!(node.turns.opens(node.at()), None, "nobody waits");
+    }
+
+    #[test]
+    fn light_functions_pass_whatever_heavy_ones_do() {
+        let mut node = Node::new(1);
+        assert_eq!(node.arrive(1, SHARD, "light"), Turn::Inside, "it is not known yet");
+        let waiting: Vec<Ticket> = (0..200)
+            .filter_map(|_| match node.arrive(1, SHARD, "light") {
+                Turn::Waits(ticket) => Some(ticket),
+                _ => None,
+            })
+            .collect();
+        // The first was cheap: all others pass with it.
+        assert!(node.ran(SHARD, "light", Duration::from_micros(20), 9_000));
+        assert_eq!(node.admit().len(), waiting.len());
+        for place in [SHARD, OTHER_SHARD, Place::Beside] {
+            assert_eq!(node.arrive(1, place, "light"), Turn::Light);
+        }
+        // The thread was held up, but the function used little fuel; or it failed at once, for which
+        // all fuel is charged.
+        node.ran(SHARD, "light", T, 9_000);
+        node.ran(SHARD, "light", Duration::from_micros(20), 20_000_000);
+        assert_eq!(node.arrive(1, SHARD, "light"), Turn::Light);
+    }
+
+    #[test]
+    fn function_that_was_expensive_once_is_light_again_after_some_cheap_calls() {
+        let mut node = Node::new(1);
+        node.ran(SHARD, "light", Duration::from_micros(20), 9_000);
+        node.ran(SHARD, "light", T, 20_000_000);
+        node.other(SHARD);
+        node.now += HEAVY_REST * T;
+        let mut calls = 0;
+        while node.arrive(1, SHARD, "light") != Turn::Light {
+            node.ran(SHARD, "light", Duration::from_micros(20), 9_000);
+            node.turns.leave(SHARD);
+            calls += 1;
+        }
+        assert!((1..=6).contains(&calls), "{calls}");
+    }
+
+    #[test]
+    fn callers_take_turns() {
+        let mut node = Node::new(1);
+        node.other(SHARD);
+        assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
+        let many: Vec<Ticket> = (0..50).map(|_| waits(node.arrive(1, SHARD, "heavy"))).collect();
+        let mut order = vec![];
+        // The second caller has one call at a time, and each waits for one of the first's.
+        let mut second = waits(node.arrive(2, SHARD, "heavy"));
+        for _ in 0..6 {
+            node.run(SHARD);
+            node.now += 2 * HEAVY_REST * T;
+            let [(ticket, Some(SHARD))] = node.admit()[..] else { panic!() };
+            order.push(ticket == second);
+            if ticket == second {
+                second = waits(node.arrive(2, SHARD, "heavy"));
+            }
+            node.other(SHARD);
+        }
+        assert_eq!(order, [false, true, false, true, false, true]);
+        many.into_iter().for_each(|ticket| node.turns.cancel(ticket));
+        node.turns.cancel(second);
+        assert!(node.turns.waiting.is_empty() && node.turns.callers.is_empty());
+    }
+
+    #[test]
+    fn shards_share_the_lanes_of_the_node() {
+        let mut node = Node::new(1);
+        node.other(SHARD);
+        node.other(OTHER_SHARD);
+        assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
+        let ticket = waits(node.arrive(1, OTHER_SHARD, "heavy"));
+        node.run(SHARD);
+        node.other(SHARD);
+        assert_eq!(node.admit(), [], "the node rests");
+        node.now += HEAVY_REST * T;
+        assert_eq!(node.admit(), [(ticket, Some(OTHER_SHARD))]);
+
+        let mut node = Node::new(2);
+        node.other(SHARD);
+        node.other(OTHER_SHARD);
+        assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
+        assert_eq!(node.arrive(1, OTHER_SHARD, "heavy"), Turn::Inside);
+        waits(node.arrive(1, SHARD, "heavy"));
+        waits(node.arrive(1, Place::Beside, "heavy"));
+    }
+
+    #[test]
+    fn calls_that_passed_as_light_are_paid_back() {
+        let mut node = Node::new(1);
+        node.ran(SHARD, "heavy", Duration::from_micros(20), 9_000);
+        (0..10).for_each(|_| assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Light));
+        for _ in 0..10 {
+            node.now += T;
+            node.ran(SHARD, "heavy", T, 20_000_000);
+        }
+        waits(node.arrive(1, SHARD, "heavy"));
+        let paid = T + 10 * HEAVY_REST * T;
+        node.now = paid - Duration::from_millis(1);
+        assert_eq!(node.admit(), []);
+        node.now = paid;
+        assert_eq!(node.admit().len(), 1);
+        // But not for ever.
+        node.ran(SHARD, "heavy", Duration::from_secs(3_600), 20_000_000);
+        assert!(node.turns.node.closed_until.unwrap() <= node.at() + HEAVY_REST_MAX);
+    }
+
+    #[test]
+    fn what_waits_and_what_is_known_is_bounded() {
+        let mut node = Node::new(1);
+        node.other(SHARD);
+        assert_eq!(node.arrive(0, SHARD, "heavy"), Turn::Inside);
+        let calls = (0..2 * WAITING_MAX).map(|n| (n / (2 * WAITING_OF_CALLER_MAX)) as u8);
+        let full = calls.filter(|caller| node.arrive(*caller, SHARD, "heavy") == Turn::Full);
+        assert_eq!(full.count(), WAITING_MAX);
+        assert_eq!(node.arrive(200, SHARD, "heavy"), Turn::Full);
+        node.ran(SHARD, "light", Duration::ZERO, 0);
+        for n in 0..2 * FUNCTIONS_KNOWN_MAX {
+            node.ran(SHARD, &n.to_string(), Duration::ZERO, 0);
+            node.ran(SHARD, "light", Duration::ZERO, 0);
+        }
+        let known = node.turns.costs.functions.values().map(BTreeMap::len);
+        assert_eq!(known.sum::<usize>(), FUNCTIONS_KNOWN_MAX);
+        assert_eq!(node.arrive(1, SHARD, "light"), Turn::Light, "it is in use");
+    }
+}
