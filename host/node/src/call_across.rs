@@ -149,7 +149,7 @@ async fn run(
             let fuel = result.as_ref().ok().map(|result| result.fuel);
             ((result, known), fuel)
         };
-        let (result, back) = on_a_stack(node, caller, call, work).await?;
+        let (result, back) = on_a_stack(node, caller, home.id, call, work).await?;
         known = back;
         match known.need() {
             None => return Ok((result.map_err(failed)?, known.reads())),

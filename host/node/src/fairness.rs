@@ -95,7 +95,7 @@ impl Fairness {
 
     /// Something else than a call of a function was asked of `shard`.
     pub fn other(&self, shard: ShardId) {
-        self.inner().turns.other(Instant::now(), Place::Apply(shard));
+        self.inner().turns.other(Instant::now(), Place::apply(shard));
     }
 
     /// A call ran, and took so long.

@@ -80,7 +80,7 @@ impl Opening {
         let opened = Runtime::spawn_blocking(move || StateMachine::open(state, functions)).await;
         let (mut machine, reader) =
             opened.boxed().context(RaftSnafu { what: "opening the state panicked" })??;
-        let (fairness, place) = (self.fairness.clone(), Place::Apply(shard));
+        let (fairness, place) = (self.fairness.clone(), Place::apply(shard));
         reader.watch_calls(Box::new(move |call, took, fuel| {
             fairness.ran(place, call, took, fuel);
         }));

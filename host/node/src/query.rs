@@ -53,7 +53,7 @@ pub async fn query(
             (queried, fuel)
         };
         let (caller, call) = (run.context.caller, &run.call);
-        let queried = match on_a_stack(node, caller, call, free).await?.map_err(failed)? {
+        let queried = match on_a_stack(node, caller, shard, call, free).await?.map_err(failed)? {
             Some(queried) => queried,
             // What is locked stands beside the view, in memory: taken at one moment with it.
             None => {
@@ -73,7 +73,7 @@ pub async fn query(
                     let fuel = queried.as_ref().ok().and_then(|queried| queried.outcome.fuel());
                     (queried, fuel)
                 };
-                on_a_stack(node, caller, call, pinned).await?.map_err(failed)?
+                on_a_stack(node, caller, shard, call, pinned).await?.map_err(failed)?
             }
         };
         match queried.locked_by() {

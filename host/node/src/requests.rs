@@ -234,7 +234,7 @@ async fn write(
     let until = Instant::now() + LOCKED_WAIT;
     loop {
         let pass = match &call {
-            Some(call) => node.fairness().turn(caller, Place::Apply(shard.id), call).await?,
+            Some(call) => node.fairness().turn(caller, Place::apply(shard.id), call).await?,
             None => None,
         };
         let outcome = match pass {

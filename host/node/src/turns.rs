@@ -31,12 +31,28 @@ use crate::limits::{
 };
 
 /// What a call runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The shard of its key.
+    pub shard: ShardId,
+    /// On the threads beside the log, which are those of all shards, and not in apply.
+    pub is_beside: bool,
+}
+
+impl Place {
     /// Apply of this shard.
-    Apply(ShardId),
-    /// The threads beside the log.
-    Beside,
+    pub const fn apply(shard: ShardId) -> Place {
+        Place { shard, is_beside: false }
+    }
+
+    /// Beside the log, for a key of this shard.
+    pub const fn beside(shard: ShardId) -> Place {
+        Place { shard, is_beside: true }
+    }
+
+    fn door(self) -> Option<ShardId> {
+        (!self.is_beside).then_some(self.shard)
+    }
 }
 
 /// A call, as far as it matters here.
@@ -67,7 +83,8 @@ pub enum Turn {
 /// The doors of a node, and who waits before them.
 pub struct Turns {
     node: Door,
-    doors: BTreeMap<Place, Door>,
+    /// Of each shard's apply, and of the threads beside.
+    doors: BTreeMap<Option<ShardId>, Door>,
     costs: Costs,
     waiting: BTreeMap<Ticket, Waiting>,
     /// Of callers that wait: the round of their last call, and how many wait.
@@ -157,13 +174,14 @@ impl Turns {
     /// A call that was inside is over.
     pub fn leave(&mut self, place: Place) {
         self.node.inside -= 1;
-        self.door(place).inside -= 1;
+        self.door(place.door()).inside -= 1;
     }
 
-    /// Something else than a heavy call was asked for.
+    /// Something else than a heavy call was asked for. What runs beside the log waits for apply too.
     pub fn other(&mut self, now: Instant, place: Place) {
         self.node.other = Some(now);
-        self.door(place).other = Some(now);
+        self.door(place.door()).other = Some(now);
+        self.door(Some(place.shard)).other = Some(now);
     }
 
     /// A call took so long, and used so much fuel, if it ran to an end; one that was refused shows
@@ -179,7 +197,7 @@ impl Turns {
         // Little fuel shows that the thread was held up: the function itself cannot have taken long.
         let is_heavy = took >= HEAVY_TIME && fuel.is_none_or(|fuel| fuel.get() > HEAVY_FUEL);
         if is_heavy {
-            self.door(place).charge(now, took);
+            self.door(place.door()).charge(now, took);
             self.node.charge(now, took);
         } else if fuel.is_none() {
             return false;
@@ -189,20 +207,17 @@ impl Turns {
     }
 
     fn try_enter(&mut self, now: Instant, place: Place) -> bool {
-        let is_open = self.node.is_open(now) && self.door(place).is_open(now);
+        let is_open = self.node.is_open(now) && self.door(place.door()).is_open(now);
         if is_open {
             self.node.enter(now);
-            self.door(place).enter(now);
+            self.door(place.door()).enter(now);
         }
         is_open
     }
 
-    fn door(&mut self, place: Place) -> &mut Door {
-        let places = match place {
-            Place::Apply(_) => 1,
-            Place::Beside => self.node.places,
-        };
-        self.doors.entry(place).or_insert_with(|| Door::new(places))
+    fn door(&mut self, of: Option<ShardId>) -> &mut Door {
+        let places = if of.is_some() { 1 } else { self.node.places };
+        self.doors.entry(of).or_insert_with(|| Door::new(places))
     }
 }
 
@@ -311,8 +326,9 @@ impl Costs {
 mod tests {
     use super::*;
 
-    const SHARD: Place = Place::Apply(ShardId::new(0));
-    const OTHER_SHARD: Place = Place::Apply(ShardId::new(1));
+    const SHARD: Place = Place::apply(ShardId::new(0));
+    const OTHER_SHARD: Place = Place::apply(ShardId::new(1));
+    const BESIDE: Place = Place::beside(ShardId::new(0));
 
     /// What one call takes.
     const T: Duration = Duration::from_millis(60);
@@ -452,7 +468,7 @@ mod tests {
         // The first was cheap: all others pass with it.
         assert!(node.ran(SHARD, "light", Duration::from_micros(20), 9_000));
         assert_eq!(node.admit().len(), waiting.len());
-        for place in [SHARD, OTHER_SHARD, Place::Beside] {
+        for place in [SHARD, OTHER_SHARD, BESIDE] {
             assert_eq!(node.arrive(1, place, "light"), Turn::Light);
         }
         // The thread was held up, but the function used little fuel; or it failed at once, for which
@@ -522,7 +538,21 @@ mod tests {
         assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
         assert_eq!(node.arrive(1, OTHER_SHARD, "heavy"), Turn::Inside);
         waits(node.arrive(1, SHARD, "heavy"));
-        waits(node.arrive(1, Place::Beside, "heavy"));
+        waits(node.arrive(1, BESIDE, "heavy"));
+    }
+
+    #[test]
+    fn light_queries_count_on_the_shard_that_they_wait_for() {
+        let mut node = Node::new(4);
+        node.ran(BESIDE, "light", Duration::from_micros(20), 9_000);
+        assert_eq!(node.arrive(1, SHARD, "heavy"), Turn::Inside);
+        assert_eq!(node.arrive(2, BESIDE, "light"), Turn::Light);
+        node.run(SHARD);
+        waits(node.arrive(1, SHARD, "heavy"));
+        node.now += HEAVY_REST * T - Duration::from_millis(1);
+        assert_eq!(node.admit(), []);
+        node.now += Duration::from_millis(1);
+        assert_eq!(node.admit().len(), 1);
     }
 
     #[test]
