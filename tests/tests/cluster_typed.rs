@@ -40,7 +40,7 @@ async fn cluster_typed_calls_of_a_bank() {
 
     // A call that depends on what was read: the account as it is, then as it was.
     let account = Key::try_from("account/{t}ada").unwrap();
-    let version = client.get(&account).await.unwrap().unwrap().version;
+    let version = client.get(account.as_bytes()).await.unwrap().unwrap().version;
     let unchanged = || {
         let expected = Expectation::Version(version);
         vec![Read::Key { key: account.clone(), expected }]
