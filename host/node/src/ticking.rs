@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-use aspen_core::{Caller, Command, Outcome, ShardId, decode};
+use aspen_core::{Caller, Command, Header, Outcome, Resident, ShardId, Timestamp, View, decode};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::limits::{EXPIRY_CHECK, LOCKED_WAIT};
 use crate::node::ShardedRaftNode;
 use crate::requests::entry;
 use crate::shard::Shard;
+use crate::turns::Place;
 use crate::two_phase::{locked_by, unlocked};
 
 /// Looks at every shard again and again, as long as the node is there.
@@ -55,6 +56,20 @@ fn is_due(node: &ShardedRaftNode, shard: &Shard) -> bool {
 /// again, here or by the next leader.
 async fn work_off(node: Weak<ShardedRaftNode>, shard: Arc<Shard>) {
     while let Some(node) = node.upgrade().filter(|node| is_due(node, &shard)) {
+        let clock = Timestamp::new(node.clock_ms());
+        let due = move |_: &dyn View, resident: &Resident, header: Header| {
+            let due = resident.schedules.first_due(header.clock.max(clock));
+            Ok(due.map(|(_, schedule)| (schedule.call.clone(), schedule.caller)))
+        };
+        let Ok(due) = shard.reader.inspect(due).await else { return };
+        // A function that takes long waits for its turn here as well.
+        let turn = match &due {
+            None => Ok(None),
+            Some((call, caller)) => {
+                node.fairness().turn(*caller, Place::apply(shard.id), call).await
+            }
+        };
+        let Ok(_inside) = turn else { return };
         let proposed = shard.propose(entry(&node, Caller::LOCAL, None, Command::Tick)).await;
         let Ok(outcome) = proposed else { return };
         if let Some(by) = locked_by(&outcome) {
