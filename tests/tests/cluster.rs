@@ -13,7 +13,7 @@ use aspen_client::{
     Read, Refusal, RequestError, ScanOptions, Secret, Ticket, Transact, Val, Version, WriteCommand,
     WriteError, WriteOp,
 };
-use aspen_core::limits::{COMPONENT_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use aspen_core::limits::{KEY_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX, VALUE_BYTES_MAX};
 use aspen_core::{ClusterInfo, Key, NodeId, Refused, Value};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
@@ -200,10 +200,10 @@ async fn cluster_oversized_requests_are_refused_and_others_go_on() {
         message(client.put("k", vec![0; VALUE_BYTES_MAX + 1]).await.unwrap_err()),
         "value is 1048577 bytes, limit is 1048576"
     );
-    let component = vec![0; COMPONENT_BYTES_MAX + 1];
+    let component = vec![0; LARGE_COMPONENT_BYTES_MAX + 1];
     assert_eq!(
         message(client.upload("big", component).await.unwrap_err()),
-        "component is 2097153 bytes, limit is 2097152"
+        "component is 25165825 bytes, limit is 25165824"
     );
     let write = |n: usize| {
         let key = Key::try_from(format!("k{n}").as_str()).unwrap();

@@ -19,7 +19,7 @@ use aspen_core::{
     Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Pointed,
     ProfileId, Queried, Query, Read, Record, Refused, Relation, ReplicaStatus, Request, RequestId,
     Response, Revision, ScanRequest, Schedule, SessionId, ShardId, ShardStatus, Timestamp,
-    Transact, Upload, Val, Value, Version, ViewId, ViewInfo, WriteOp, decode, decode_vals, encode,
+    Transact, Upload, UploadPart, Val, Value, Version, ViewId, ViewInfo, WriteOp, decode, decode_vals, encode,
     encode_vals,
 };
 use aspen_tests::fuzz::{Counting, allocated, mutated};
@@ -108,6 +108,16 @@ fn commands() -> Vec<Command> {
             canary: Some((ComponentHash::new([7; 32]), 5)),
         },
         Command::Verify,
+        Command::UploadPart(UploadPart {
+            component: ComponentHash::new([7; 32]),
+            total: 300,
+            offset: 5,
+            bytes: Bytes::from_static(b"wasm"),
+        }),
+        Command::FinishUpload {
+            name: Name::new("n").unwrap(),
+            component: ComponentHash::new([7; 32]),
+        },
     ]
 }
 
@@ -144,6 +154,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Returned { revision, values, fuel, writes: 2 },
         Outcome::Uploaded { component: ComponentHash::new([7; 32]) },
         Outcome::Pointed,
+        Outcome::PartStored { bytes: 300 },
         Outcome::NameRemoved { existed: true, components: 300 },
         Outcome::Ticked,
         Outcome::Scheduled { due: time },

@@ -198,6 +198,8 @@ pub enum Command {
         seconds: u64,
         /// Memory it may take.
         mib: u64,
+        /// Where to keep the code.
+        keep: Option<PathBuf>,
     },
 }
 

@@ -15,8 +15,8 @@ use tokio_real as tokio;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::CompileCheck { level, seconds, mib } = &cli.command {
-        return aspen_functions::compile_check(level, *seconds, *mib);
+    if let Command::CompileCheck { level, seconds, mib, keep } = &cli.command {
+        return aspen_functions::compile_check(level, *seconds, *mib, keep.as_deref());
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("ASPEN_LOG")
         // A request that a stopping replica did not take is no error of the process.

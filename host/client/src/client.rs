@@ -26,10 +26,13 @@ use crate::session::Session;
 /// begin anew.
 const UPLOAD_TAKES: Duration = Duration::from_secs(25);
 
+/// The same of one of more than 2 MiB: six minutes, and as long for another one before it.
+const LARGE_UPLOAD_TAKES: Duration = Duration::from_secs(750);
+
 /// Time limits of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// For a whole operation with all its repeats: 30 s.
+    /// For a whole operation with all its repeats: 30 s; longer for the end of a large upload.
     pub limit: Duration,
     /// For one attempt at one node: 5 s; of an upload, which is compiled first, at least 25 s.
     pub attempt: Duration,
@@ -299,6 +302,7 @@ impl Client {
         };
         let takes = match command {
             Command::Upload(_) => UPLOAD_TAKES,
+            Command::FinishUpload { .. } => LARGE_UPLOAD_TAKES,
             _ => Duration::ZERO,
         };
         self.propose_within(shard, takes, write).await

@@ -127,7 +127,7 @@ pub enum Invalid {
     Component {
         /// Its size.
         bytes: usize,
-        /// [`aspen_core::limits::COMPONENT_BYTES_MAX`].
+        /// [`aspen_core::limits::LARGE_COMPONENT_BYTES_MAX`].
         limit: usize,
     },
     /// Keys of one transaction that live on different shards.

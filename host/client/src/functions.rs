@@ -1,10 +1,9 @@
-//! Functions: uploading components, asking what they have, calling, querying, trying.
+//! Functions: naming components, asking what they have, calling, querying, trying.
 
-use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_core::{
     Alias, Call, Command, ComponentHash, ComponentInfo, ComponentRef, Consistency, DryRun, Fuel,
-    Manifest, Name, Outcome, Queried, Query, Read, Request, Response, Revision, ShardId, Upload,
-    Val, decode_vals, encode_vals,
+    Manifest, Name, Outcome, Queried, Query, Read, Request, Response, Revision, ShardId, Val,
+    decode_vals, encode_vals,
 };
 use bytes::Bytes;
 use snafu::{OptionExt, ensure};
@@ -46,28 +45,6 @@ pub struct DryRunReply {
 }
 
 impl Client {
-    /// Stores a component on every shard and points `name` to it.
-    pub async fn upload(
-        &self,
-        name: &str,
-        component: impl Into<Bytes>,
-    ) -> Result<ComponentHash, WriteError> {
-        let name = Name::new(name).map_err(Invalid::from)?;
-        let bytes: Bytes = component.into();
-        let limit = COMPONENT_BYTES_MAX;
-        ensure!(bytes.len() <= limit, ComponentSnafu { bytes: bytes.len(), limit });
-        let hash = ComponentHash::of(&bytes);
-        for shard in self.router().all() {
-            let upload = Upload { name: name.clone(), bytes: bytes.clone() };
-            match self.propose(shard, &Command::Upload(upload)).await? {
-                Outcome::Uploaded { component } if component == hash => {}
-                Outcome::Refused(refusal) => return RefusalSnafu { refusal }.fail(),
-                _ => return Err(ProtocolSnafu.build().into()),
-            }
-        }
-        Ok(hash)
-    }
-
     /// Points a name to a component that is there, on every shard.
     pub async fn point(&self, name: &str, component: ComponentHash) -> Result<(), WriteError> {
         let name = Name::new(name).map_err(Invalid::from)?;

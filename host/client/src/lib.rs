@@ -33,6 +33,7 @@ mod session;
 mod store;
 mod transaction;
 pub mod typed;
+mod upload;
 mod verify;
 pub mod wave;
 
@@ -57,4 +58,5 @@ pub use scan::{SCAN_BUFFER_BYTES, Scan, ScanOptions, ScanPage};
 pub use schedules::ScheduledCall;
 pub use store::KeyValueStore;
 pub use transaction::{ClientTransaction, Transacted, Transaction, TransactionOutcome};
+pub use upload::UploadProgress;
 pub use verify::{NotVerified, Verified, VerifiedReplica, VerifyProgress};

@@ -185,7 +185,7 @@ impl Link {
         attempt: Duration,
         body: impl Fn() -> Bytes,
     ) -> Result<Answer, RequestError> {
-        let end = Instant::now() + self.limit;
+        let end = Instant::now() + self.limit.max(attempt);
         let mut backoff = BACKOFF_MIN;
         let mut repeated = false;
         loop {

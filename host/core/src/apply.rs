@@ -16,6 +16,7 @@ mod reads;
 mod schedules;
 mod transact;
 mod two_phase;
+mod uploads;
 mod writer;
 
 use bytes::Bytes;
@@ -128,6 +129,7 @@ pub fn apply<S: State>(
     resident.sessions.expire(header.clock);
     resident.locks.expire(header.clock);
     expire_leases(state, header.clock)?;
+    uploads::expire(state, header.clock)?;
 
     let known = match &entry.request {
         Some(request) => state.resident().sessions.look(request, &entry.caller),
@@ -230,6 +232,10 @@ fn run<S: State>(
         Command::Schedule(new) => Ok(schedules::schedule(state, context, new)?.into()),
         Command::Unschedule { name } => Ok(schedules::unschedule(state, name).into()),
         Command::SwitchProfile(profile) => Ok(switch_profile(state, functions, *profile)?.into()),
+        Command::UploadPart(part) => Ok(uploads::part(state, context, part)?.into()),
+        Command::FinishUpload { name, component } => {
+            Ok(uploads::finish(state, functions, context, name, *component)?.into())
+        }
     }
 }
 

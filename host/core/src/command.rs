@@ -97,6 +97,15 @@ pub enum Command {
     /// Nothing but its stamp: each replica hashes its state as of this entry, for comparison.
     /// Proposed by the leader when somebody asks for it.
     Verify,
+    /// Stores a part of a component that is too large for one entry.
+    UploadPart(UploadPart),
+    /// Puts the parts together and lets a name point to the component.
+    FinishUpload {
+        /// The name.
+        name: Name,
+        /// The hash of the whole.
+        component: ComponentHash,
+    },
 }
 
 impl Command {
@@ -105,6 +114,7 @@ impl Command {
         match self {
             Command::OpenSession | Command::Transact(_) => true,
             Command::Call(_) | Command::Upload(_) => true,
+            Command::UploadPart(_) | Command::FinishUpload { .. } => true,
             Command::Point { .. } | Command::RemoveName { .. } | Command::Canary { .. } => true,
             Command::Schedule(_) | Command::Unschedule { .. } => true,
             Command::Tick | Command::SwitchProfile(_) | Command::Prepare(_) => false,
@@ -182,5 +192,18 @@ pub struct Upload {
     /// The name.
     pub name: Name,
     /// The component's bytes.
+    pub bytes: Bytes,
+}
+
+/// A part of an upload. One that is not the next changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadPart {
+    /// The hash of the whole.
+    pub component: ComponentHash,
+    /// Bytes of the whole.
+    pub total: u64,
+    /// Where this part begins.
+    pub offset: u64,
+    /// The part: up to [`crate::limits::UPLOAD_PART_BYTES_MAX`] bytes.
     pub bytes: Bytes,
 }

@@ -19,6 +19,7 @@
 //! **schedule** (a call that is made later), **profile** (the settings with which functions run);
 //! **layer** (what some batches of entries changed, in memory), **flush** (writing layers to the file).
 //! **coordinator** (the shard that decides a transaction across shards), **participant** (another one),
+//! **large** (of components: above 2 MiB), **part** (of an upload of one),
 //! **prepare**, **decide**, **attempt** (one try at such a transaction), **ticket** (names a prepare).
 //! An entry is committed and applied; a transaction commits or aborts; a command is proposed.
 
@@ -53,13 +54,14 @@ mod statistics;
 mod tombstone;
 mod transact;
 mod two_phase;
+mod uploads;
 mod val;
 mod write_command;
 
 pub use apply::{Applied, Context, apply, check_reads, resolve};
 pub use builder::{BuildError, TransactionBuilder};
 pub use codec::{CodecError, decode, encode};
-pub use command::{Call, Command, ComponentRef, Entry, RequestId, Upload};
+pub use command::{Call, Command, ComponentRef, Entry, RequestId, Upload, UploadPart};
 pub use coordinator::{Action, Coordinator, Event, Reply, Split};
 pub use digest::{Digest, DigestBuilder};
 pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
@@ -94,5 +96,6 @@ pub use statistics::{CallNote, CallNotes, Called, Ended, FunctionStatistics, His
 pub use tombstone::{TombstoneChange, Tombstones};
 pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};
 pub use two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, TxnId};
+pub use uploads::{Staged, UploadChange, UploadId, Uploads};
 pub use val::{Val, ValError, decode_vals, encode_vals};
 pub use write_command::WriteCommand;

@@ -54,6 +54,23 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// Largest uploaded component. Real Rust guests measure 20 KiB to 1.2 MiB.
 pub const COMPONENT_BYTES_MAX: usize = 2 << 20;
 
+/// Largest component of the large class, which every component above [`COMPONENT_BYTES_MAX`] is in: an
+/// interpreter with its program. JavaScript measures 12 MB, Python 18 MB. It is uploaded in parts.
+pub const LARGE_COMPONENT_BYTES_MAX: usize = 24 << 20;
+
+/// Large components that a shard keeps: at most 384 MiB on its disks.
+pub const LARGE_COMPONENTS_MAX: usize = 16;
+
+/// One part of such an upload: 1 MiB, so that neither an entry nor a heartbeat waits long behind it.
+pub const UPLOAD_PART_BYTES_MAX: usize = 1 << 20;
+
+/// Uploads in parts that a shard keeps at once: at most 96 MiB on its disks.
+pub const UPLOADS_MAX: usize = 4;
+
+/// An upload without a new part for this long in entry time (15 minutes) is over: longer than the
+/// leader may take to compile it before the last entry.
+pub const UPLOAD_IDLE_MS: u64 = 900_000;
+
 /// Components a shard keeps; one more upload is refused.
 pub const COMPONENTS_MAX: usize = 1000;
 
@@ -79,6 +96,13 @@ pub const CALL_FUEL_MAX: u64 = 20_000_000;
 
 /// Linear memory of one call: touching all of it first costs about 6 ms.
 pub const GUEST_MEMORY_BYTES_MAX: usize = 16 << 20;
+
+/// Fuel of one call of a large component, whose interpreter spends a hundred times as much on the same
+/// work: at most 100 ms of CPU for what stays in the processor's caches.
+pub const LARGE_CALL_FUEL_MAX: u64 = 100_000_000;
+
+/// Linear memory of one call of a large component. Interpreters begin with 9 to 13 MiB.
+pub const LARGE_GUEST_MEMORY_BYTES_MAX: usize = 64 << 20;
 
 /// Elements in one table of a guest.
 pub const GUEST_TABLE_ELEMENTS_MAX: usize = 20_000;

@@ -13,9 +13,10 @@ use crate::ids::{
 };
 use crate::key::Key;
 use crate::limits::{
-    COMPONENT_BYTES_MAX, COMPONENTS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX, NAMES_MAX,
-    PREPARED_MAX, RANGE_READ_KEYS_MAX, READS_BYTES_MAX, RESULTS_BYTES_MAX, SCHEDULE_EVERY_MS,
-    SCHEDULES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX, TXN_SHARDS_MAX, VALS_BYTES_MAX,
+    COMPONENT_BYTES_MAX, COMPONENTS_MAX, LARGE_COMPONENT_BYTES_MAX, LARGE_COMPONENTS_MAX,
+    LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX, NAMES_MAX, PREPARED_MAX, RANGE_READ_KEYS_MAX,
+    READS_BYTES_MAX, RESULTS_BYTES_MAX, SCHEDULE_EVERY_MS, SCHEDULES_MAX, TXN_BYTES_MAX,
+    TXN_OPS_MAX, TXN_SHARDS_MAX, UPLOADS_MAX, VALS_BYTES_MAX,
 };
 use crate::state::Record;
 use crate::transact::Expectation;
@@ -111,6 +112,11 @@ pub enum Outcome {
     ProfileSwitched {
         /// How.
         profile: ProfileId,
+    },
+    /// The part is stored, or was not the next one.
+    PartStored {
+        /// Bytes that are there: where the next part begins.
+        bytes: u64,
     },
 }
 
@@ -390,6 +396,10 @@ pub enum Refusal {
     },
     /// A scheduled call carries reads that must still hold.
     ScheduleWithReads,
+    /// As many uploads in parts are under way as a shard keeps.
+    TooManyUploads,
+    /// Parts of the upload are missing, or are not what its hash says.
+    UploadIncomplete,
 }
 
 impl Refusal {
@@ -419,11 +429,23 @@ impl fmt::Display for Refusal {
                 write!(f, "transaction is {bytes} bytes, limit is {TXN_BYTES_MAX}")
             }
             Self::ComponentTooLarge { bytes } => {
-                write!(f, "component is {bytes} bytes, limit is {COMPONENT_BYTES_MAX}")
+                let limit = match *bytes > LARGE_COMPONENT_BYTES_MAX as u64 {
+                    true => LARGE_COMPONENT_BYTES_MAX,
+                    false => COMPONENT_BYTES_MAX,
+                };
+                write!(f, "component is {bytes} bytes, limit is {limit}")
             }
             Self::TooManyComponents => {
-                write!(f, "the shard has {COMPONENTS_MAX} components, no more fit")
+                write!(
+                    f,
+                    "the shard has {COMPONENTS_MAX} components, or {LARGE_COMPONENTS_MAX} of more \
+                     than {COMPONENT_BYTES_MAX} bytes, no more fit"
+                )
             }
+            Self::TooManyUploads => {
+                write!(f, "{UPLOADS_MAX} other uploads are under way, try again")
+            }
+            Self::UploadIncomplete => write!(f, "parts of the upload are missing or wrong"),
             Self::TooManyNames => write!(f, "the shard has {NAMES_MAX} names, no more fit"),
             Self::WrongShard { shard } => write!(f, "the key lives on shard {shard}"),
             Self::TooManySchedules => {

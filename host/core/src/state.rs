@@ -21,6 +21,7 @@ use crate::route::tag;
 use crate::schedule::{ScheduleChange, Schedules};
 use crate::session::{SessionChange, Sessions};
 use crate::tombstone::{TombstoneChange, Tombstones};
+use crate::uploads::{UploadChange, Uploads};
 
 /// A value with its history in three numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +117,7 @@ pub struct Header {
     pub last_lease: LeaseId,
     /// Keys stored.
     pub keys: u64,
-    /// Components stored.
+    /// Components stored, the large ones included.
     pub components: u64,
     /// The ticket given last to a prepare.
     pub last_ticket: u64,
@@ -124,6 +125,8 @@ pub struct Header {
     pub prepared: u64,
     /// How functions run.
     pub profile: ProfileId,
+    /// Components of the large class.
+    pub large_components: u64,
 }
 
 /// The parts of a shard's state that live in memory whole; their owner stores their changes with
@@ -140,6 +143,8 @@ pub struct Resident {
     pub locks: Locks,
     /// Calls to be made.
     pub schedules: Schedules,
+    /// What is being uploaded in parts.
+    pub uploads: Uploads,
 }
 
 /// What the parts in memory changed, to be stored.
@@ -157,6 +162,8 @@ pub struct ResidentChanges {
     pub locks: Vec<LockChange>,
     /// Of the schedules.
     pub schedules: Vec<ScheduleChange>,
+    /// Of the uploads.
+    pub uploads: Vec<UploadChange>,
 }
 
 impl Resident {
@@ -169,12 +176,14 @@ impl Resident {
             horizon: self.tombstones.horizon(),
             locks: self.locks.take_changes(),
             schedules: self.schedules.take_changes(),
+            uploads: self.uploads.take_changes(),
         }
     }
 
     /// Entry time from which on a [`crate::Command::Tick`] has something to do.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let due = [self.leases.next_due(), self.schedules.next_due()];
+        let Resident { leases, schedules, uploads, .. } = self;
+        let due = [leases.next_due(), schedules.next_due(), uploads.next_due()];
         due.into_iter().flatten().min()
     }
 }

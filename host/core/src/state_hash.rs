@@ -2,7 +2,7 @@
 //!
 //! Promises that two states with equal hashes hold, but for a collision of SHA-256, the same keys with
 //! the same records, the same names and components, sessions with their outcomes, leases, tombstones,
-//! locks, schedules and numbers; whatever implements them, and however often they were written down and loaded.
+//! locks, schedules, uploads with their parts, and numbers; whatever implements them, and however often they were written down and loaded.
 //! It reads everything: a digest ([`crate::Digest`]) says in no time what was computed, this says what
 //! has become of it. Leaves out who compares hashes, and Raft's members.
 
@@ -77,6 +77,7 @@ enum Part {
     Decision = 11,
     Schedule = 12,
     Header = 13,
+    Upload = 14,
 }
 
 /// Hashes a state. `goes_on` is told of each key, and says whether to go on: `None` if not. Reads
@@ -103,6 +104,7 @@ pub fn hash_state(
         parts.add(Part::Alias, &[name.as_str().as_bytes(), &encode(&**alias)]);
         components.extend(alias.components().copied());
     }
+    components.extend(resident.uploads.parts().copied());
     for component in components {
         parts.component(view, &component)?;
     }
@@ -145,7 +147,7 @@ impl Parts {
     }
 
     fn resident(&mut self, resident: &Resident) {
-        let Resident { sessions, leases, tombstones, locks, schedules } = resident;
+        let Resident { sessions, leases, tombstones, locks, schedules, uploads } = resident;
         for (image, outcomes) in sessions.all() {
             self.add(Part::Session, &[&encode(&image)]);
             for (sequence, outcome) in outcomes {
@@ -168,6 +170,9 @@ impl Parts {
         }
         for (name, schedule) in schedules.iter() {
             self.add(Part::Schedule, &[name.as_str().as_bytes(), &encode(schedule)]);
+        }
+        for (upload, staged) in uploads.iter() {
+            self.add(Part::Upload, &[&encode(upload), &encode(staged)]);
         }
     }
 }

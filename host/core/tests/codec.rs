@@ -8,7 +8,7 @@ use aspen_core::{
     Operation, OperationResult, Outcome, Placement, Prepare, ProfileId, Queried, Query, Read,
     Record, Refusal, Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision,
     ScanRequest, SessionId, ShardId, ShardStatus, StateHash, Timestamp, Transact, TxnId, Upload,
-    Value, Verification, Version, ViewId, ViewInfo, Vote, WriteOp, decode, encode,
+    UploadPart, Value, Verification, Version, ViewId, ViewInfo, Vote, WriteOp, decode, encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn txn() -> TxnId {
     TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
 }
 
-fn commands() -> [Command; 16] {
+fn commands() -> [Command; 18] {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -96,6 +96,16 @@ fn commands() -> [Command; 16] {
         Command::Unschedule { name: Name::new("n").unwrap() },
         Command::SwitchProfile(ProfileId::new(300)),
         Command::Verify,
+        Command::UploadPart(UploadPart {
+            component: ComponentHash::new([7; 32]),
+            total: 300,
+            offset: 5,
+            bytes: Bytes::from_static(b"w"),
+        }),
+        Command::FinishUpload {
+            name: Name::new("n").unwrap(),
+            component: ComponentHash::new([7; 32]),
+        },
     ]
 }
 
@@ -124,6 +134,8 @@ fn entries_are_pinned() {
         "0d016e",
         "0eac02",
         "0f",
+        "100707070707070707070707070707070707070707070707070707070707070707ac02050177",
+        "11016e0707070707070707070707070707070707070707070707070707070707070707",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);
@@ -196,6 +208,9 @@ fn outcomes_are_pinned() {
     check(Outcome::Refused(Refusal::Locked { by: txn() }), "020715ac020209");
     check(Outcome::Refused(Refusal::RangeAcrossShards), "02071b");
     check(Outcome::Refused(Refusal::ScheduleWithReads), "02071f");
+    check(Outcome::Refused(Refusal::TooManyUploads), "020720");
+    check(Outcome::Refused(Refusal::UploadIncomplete), "020721");
+    check(Outcome::PartStored { bytes: 300 }, "0211ac02");
 }
 
 #[test]

@@ -12,11 +12,15 @@ use std::thread::{self, JoinHandle};
 use aspen_core::{ComponentHash, Fault};
 use bytes::Bytes;
 
-use crate::compile::{Compiler, Prepared};
+use crate::class::Class;
+use crate::compile::{Compilers, Prepared};
 
 /// Components kept ready: 256 of 1 MiB of code each are more than a node's usual set. The next call
 /// of one that went out loads it from disk in 0.1 ms.
 pub const COMPONENTS_READY_MAX: usize = 256;
+
+/// A large component counts as so many: its code takes 50 MiB, and 8 of them fit beside no others.
+const LARGE_WEIGHT: usize = 32;
 
 /// Components that wait to be compiled ahead; one more is compiled when it is first called.
 const WAITING_MAX: usize = 64;
@@ -36,7 +40,7 @@ struct Worker {
 }
 
 struct Shared {
-    compiler: Compiler,
+    compilers: Compilers,
     slots: Mutex<Slots>,
     changed: Condvar,
 }
@@ -55,9 +59,9 @@ enum Slot {
 
 impl Cache {
     /// An empty cache.
-    pub(crate) fn new(compiler: Compiler) -> Result<Self, std::io::Error> {
+    pub(crate) fn new(compilers: Compilers) -> Result<Self, std::io::Error> {
         let slots = Mutex::new(Slots::default());
-        let shared = Arc::new(Shared { compiler, slots, changed: Condvar::new() });
+        let shared = Arc::new(Shared { compilers, slots, changed: Condvar::new() });
         let worker = if cfg!(madsim) { None } else { Some(Worker::start(&shared)?) };
         Ok(Self { shared, worker })
     }
@@ -90,9 +94,17 @@ impl Cache {
         }
     }
 
-    /// The engine and the host functions.
-    pub(crate) fn compiler(&self) -> &Compiler {
-        &self.shared.compiler
+    /// The component, if it is compiled and can run.
+    pub(crate) fn ready(&self, hash: &ComponentHash) -> Looked {
+        match self.shared.lock().slots.get(hash) {
+            Some(Slot::Looked { looked, .. }) => looked.clone(),
+            Some(Slot::Compiling) | None => None,
+        }
+    }
+
+    /// The engines and the host functions.
+    pub(crate) fn compilers(&self) -> &Compilers {
+        &self.shared.compilers
     }
 }
 
@@ -179,7 +191,8 @@ impl Claim<'_> {
         bytes: impl FnOnce() -> Result<Option<Bytes>, Fault>,
     ) -> Result<Looked, Fault> {
         let Some(bytes) = bytes()? else { return Ok(None) };
-        let prepared = self.shared.compiler.prepare(self.hash, &bytes)?;
+        let compiler = self.shared.compilers.of(Class::of(bytes.len()));
+        let prepared = compiler.prepare(self.hash, &bytes)?;
         let looked = prepared.map(Arc::new);
         self.looked = Some(looked.clone());
         Ok(looked)
@@ -199,10 +212,21 @@ impl Drop for Claim<'_> {
     }
 }
 
+impl Slot {
+    fn weight(&self) -> usize {
+        match self {
+            Slot::Looked { looked: Some(prepared), .. } if prepared.class == Class::Large => {
+                LARGE_WEIGHT
+            }
+            _ => 1,
+        }
+    }
+}
+
 impl Slots {
     /// Forgets what was not used for longest.
     fn shrink(&mut self) {
-        while self.slots.len() > COMPONENTS_READY_MAX {
+        while self.slots.values().map(Slot::weight).sum::<usize>() > COMPONENTS_READY_MAX {
             let used = |(hash, slot): (&ComponentHash, &Slot)| match slot {
                 Slot::Compiling => None,
                 Slot::Looked { used, .. } => Some((*used, *hash)),

@@ -5,9 +5,9 @@
 //! Aspen can carry; and that the answer depends on the bytes alone, so every replica gives the same one.
 //! Nothing is compiled here. Errors name the thing and, where there is one, the remedy.
 
-use aspen_core::limits::{
-    COMPONENT_BYTES_MAX, GUEST_MEMORY_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX, NAME_BYTES_MAX,
-};
+use std::collections::BTreeSet;
+
+use aspen_core::limits::{GUEST_TABLE_ELEMENTS_MAX, NAME_BYTES_MAX};
 use aspen_core::{ComponentHash, FunctionSignature, Manifest};
 use snafu::{OptionExt, ResultExt, Snafu, ensure};
 use wasmparser::component_types::{
@@ -15,16 +15,14 @@ use wasmparser::component_types::{
 };
 use wasmparser::types::TypesRef;
 use wasmparser::{
-    BinaryReaderError, CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentTypeRef,
-    Instance, Parser, Payload, TypeBounds, Validator,
+    BinaryReaderError, CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentInstance,
+    ComponentTypeRef, Instance, Parser, Payload, TypeBounds, Validator,
 };
 
+use crate::class::{Class, Limits};
 use crate::imports::offered;
 use crate::instrument::facts;
-use crate::profile::{
-    BODY_BYTES_MAX, CANONICALS_MAX, CORE_INSTANCES_MAX, FUNCTIONS_MAX, GLOBALS_MAX, LOCALS_MAX,
-    MEMORIES_MAX, NESTING_MAX, TABLES_MAX, features,
-};
+use crate::profile::{MEMORIES_MAX, features};
 use crate::signature::signature;
 
 /// How the names of Aspen's own interfaces begin: one that is not offered is of another version.
@@ -65,6 +63,9 @@ pub enum ComponentError {
          interface"
     ))]
     Nested,
+    /// A large component that runs code when an instance is made.
+    #[snafu(display("component has a start function, which one of more than 2 MiB may not have"))]
+    Start,
     /// An import that Aspen does not offer.
     #[snafu(display("component imports {name:?}, which Aspen does not offer; {remedy}"))]
     ForeignImport {
@@ -96,15 +97,23 @@ pub enum ComponentError {
 
 /// Checks a component; what it offers.
 pub fn check(bytes: &[u8]) -> Result<Manifest, ComponentError> {
-    at_most("bytes", bytes.len() as u64, COMPONENT_BYTES_MAX)?;
+    let class = Class::of(bytes.len());
+    at_most("bytes", bytes.len() as u64, class.limits().bytes)?;
     ensure!(!Parser::is_core_wasm(bytes), CoreModuleSnafu);
     ensure!(Parser::is_component(bytes), NotWasmSnafu);
-    let counts = count(bytes)?;
-    counts.check()?;
+    let counts = count(bytes, class.limits())?;
+    counts.check(class.limits())?;
     let types = Validator::new_with_features(features()).validate_all(bytes);
     let types = types.context(InvalidSnafu)?;
+    let mut imports = 0;
     for module in &counts.modules {
-        check_module(module, counts.modules.len())?;
+        imports += check_module(module, counts.modules.len(), class)?;
+    }
+    at_most("imported functions", imports, class.limits().imports)?;
+    if class == Class::Large {
+        let mut seen = BTreeSet::new();
+        let again = counts.instances.iter().any(|module| !seen.insert(module));
+        at_most("instances of one core module", 1 + u64::from(again), 1)?;
     }
     for name in &counts.imports {
         check_import(types.as_ref(), name)?;
@@ -136,7 +145,11 @@ struct Counts<'a> {
     imported_instances: Vec<bool>,
     /// An export that is an imported function under another name. Valid, but wasmtime cannot run it.
     again: Option<String>,
-    instances: u64,
+    /// Of each core instance the module.
+    instances: Vec<u32>,
+    /// Where the parser is: of what it has entered and not left, whether it is a component.
+    inside: Vec<bool>,
+    nested: usize,
     canonicals: u64,
     functions: u64,
     memories: u64,
@@ -145,14 +158,23 @@ struct Counts<'a> {
 }
 
 impl Counts<'_> {
-    fn check(&self) -> Result<(), ComponentError> {
-        at_most("core modules", self.modules.len() as u64, CORE_INSTANCES_MAX)?;
-        at_most("core instances", self.instances, CORE_INSTANCES_MAX)?;
-        at_most("imports and exports of functions", self.canonicals, CANONICALS_MAX)?;
-        at_most("functions", self.functions, FUNCTIONS_MAX)?;
+    fn check(&self, limits: &Limits) -> Result<(), ComponentError> {
+        at_most("core modules", self.modules.len() as u64, limits.core_instances)?;
+        at_most("core instances", self.instances.len() as u64, limits.core_instances)?;
+        at_most("imports and exports of functions", self.canonicals, limits.canonicals)?;
+        at_most("functions", self.functions, limits.functions)?;
         at_most("memories", self.memories, MEMORIES_MAX)?;
-        at_most("tables", self.tables, TABLES_MAX)?;
-        at_most("globals", self.globals, GLOBALS_MAX)
+        at_most("tables", self.tables, limits.tables)?;
+        at_most("globals", self.globals, limits.globals)
+    }
+
+    /// Whether a function or an instance was imported.
+    fn is_imported(&self, kind: ComponentExternalKind, index: u32) -> bool {
+        match kind {
+            ComponentExternalKind::Func => at(&self.imported_functions, index),
+            ComponentExternalKind::Instance => at(&self.imported_instances, index),
+            _ => false,
+        }
     }
 
     /// An alias or an export: it gives something an index of its own once more.
@@ -170,44 +192,82 @@ fn at(imported: &[bool], index: u32) -> bool {
     imported.get(index as usize).copied().unwrap_or(false)
 }
 
-fn count(bytes: &[u8]) -> Result<Counts<'_>, ComponentError> {
+fn count<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Counts<'a>, ComponentError> {
     let mut counts = Counts::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        count_payload(&mut counts, payload.context(InvalidSnafu)?, bytes)?;
+        let payload = payload.context(InvalidSnafu)?;
+        match counts.inside.last() {
+            Some(true) => check_nested(&payload)?,
+            _ => count_payload(&mut counts, &payload, bytes, limits)?,
+        }
+        match payload {
+            Payload::ModuleSection { .. } => counts.inside.push(false),
+            Payload::ComponentSection { .. } => counts.inside.push(true),
+            Payload::End(_) => {
+                counts.inside.pop();
+            }
+            _ => {}
+        }
     }
     Ok(counts)
 }
 
+/// A component inside may import and export, which is how a toolchain gives the outer one's exports the
+/// names of their types. It holds nothing that runs.
+fn check_nested(payload: &Payload<'_>) -> Result<(), ComponentError> {
+    match payload {
+        Payload::Version { .. } | Payload::End(_) | Payload::CustomSection(_) => Ok(()),
+        Payload::ComponentTypeSection(_) | Payload::ComponentAliasSection(_) => Ok(()),
+        Payload::ComponentImportSection(_) | Payload::ComponentExportSection(_) => Ok(()),
+        _ => NestedSnafu.fail(),
+    }
+}
+
 fn count_payload<'a>(
     counts: &mut Counts<'a>,
-    payload: Payload<'a>,
+    payload: &Payload<'a>,
     bytes: &'a [u8],
+    limits: &Limits,
 ) -> Result<(), ComponentError> {
     match payload {
-        Payload::ComponentSection { .. } => return NestedSnafu.fail(),
+        Payload::ComponentSection { .. } => {
+            counts.nested += 1;
+            ensure!(counts.nested <= limits.nested, NestedSnafu);
+        }
         Payload::ModuleSection { unchecked_range, .. } => {
-            let module = bytes.get(unchecked_range).context(NotWasmSnafu)?;
+            let module = bytes.get(unchecked_range.clone()).context(NotWasmSnafu)?;
             counts.modules.push(module);
         }
         Payload::InstanceSection(section) => {
-            for instance in section {
-                let instance = instance.context(InvalidSnafu)?;
-                counts.instances += u64::from(matches!(instance, Instance::Instantiate { .. }));
+            for instance in section.clone() {
+                if let Instance::Instantiate { module_index, .. } =
+                    instance.context(InvalidSnafu)?
+                {
+                    counts.instances.push(module_index);
+                }
             }
         }
         Payload::ComponentCanonicalSection(section) => {
             counts.canonicals += u64::from(section.count());
-            for function in section {
+            for function in section.clone() {
                 if let CanonicalFunction::Lift { .. } = function.context(InvalidSnafu)? {
                     counts.imported_functions.push(false);
                 }
             }
         }
         Payload::ComponentInstanceSection(section) => {
-            counts.imported_instances.extend((0..section.count()).map(|_| false));
+            for instance in section.clone() {
+                let instance = instance.context(InvalidSnafu)?;
+                if let ComponentInstance::Instantiate { args, .. } = instance {
+                    let mut args = args.iter();
+                    let again = args.find(|arg| counts.is_imported(arg.kind, arg.index));
+                    counts.again = again.map(|arg| arg.name.to_string()).or(counts.again.take());
+                }
+                counts.imported_instances.push(false);
+            }
         }
         Payload::ComponentAliasSection(section) => {
-            for alias in section {
+            for alias in section.clone() {
                 let alias = alias.context(InvalidSnafu)?;
                 if let ComponentAlias::InstanceExport { kind, instance_index, .. } = alias {
                     let is_imported = at(&counts.imported_instances, instance_index);
@@ -216,7 +276,7 @@ fn count_payload<'a>(
             }
         }
         Payload::ComponentImportSection(section) => {
-            for import in section {
+            for import in section.clone() {
                 let import = import.context(InvalidSnafu)?;
                 match import.ty {
                     ComponentTypeRef::Func(_) => counts.imported_functions.push(true),
@@ -230,13 +290,10 @@ fn count_payload<'a>(
             }
         }
         Payload::ComponentExportSection(section) => {
-            for export in section {
+            for export in section.clone() {
                 let export = export.context(InvalidSnafu)?;
                 let name = export.name.name.to_string();
-                let is_imported = match export.kind {
-                    ComponentExternalKind::Func => at(&counts.imported_functions, export.index),
-                    _ => at(&counts.imported_instances, export.index),
-                };
+                let is_imported = counts.is_imported(export.kind, export.index);
                 if export.kind == ComponentExternalKind::Func && is_imported {
                     counts.again = Some(name.clone());
                 }
@@ -249,22 +306,25 @@ fn count_payload<'a>(
         Payload::TableSection(section) => counts.tables += u64::from(section.count()),
         Payload::GlobalSection(section) => counts.globals += u64::from(section.count()),
         Payload::CodeSectionEntry(body) => {
-            at_most("bytes in one function", body.range().len() as u64, BODY_BYTES_MAX)?;
+            at_most("bytes in one function", body.range().len() as u64, limits.body_bytes)?;
         }
         _ => {}
     }
     Ok(())
 }
 
-/// Limits of one core module, whose validity is known.
-fn check_module(module: &[u8], modules: usize) -> Result<(), ComponentError> {
+/// Limits of one core module, whose validity is known; how many functions it imports.
+fn check_module(module: &[u8], modules: usize, class: Class) -> Result<u64, ComponentError> {
+    let limits = class.limits();
     let facts = facts(module).context(InvalidSnafu)?;
-    // Each module may have its share of the imports, so that all together stay bounded.
-    at_most("imported functions", facts.imports as u64, FUNCTIONS_MAX / modules.max(1))?;
-    at_most("globals", u64::from(facts.globals), GLOBALS_MAX)?;
+    if class == Class::Small {
+        // Each module may have its share of the imports.
+        at_most("imported functions", facts.imports as u64, limits.imports / modules.max(1))?;
+    }
+    at_most("globals", u64::from(facts.globals), limits.globals)?;
     for function in &facts.functions {
-        at_most("locals in one function", function.locals as u64, LOCALS_MAX)?;
-        at_most("nested blocks in one function", function.nesting as u64, NESTING_MAX)?;
+        at_most("locals in one function", function.locals as u64, limits.locals)?;
+        at_most("nested blocks in one function", function.nesting as u64, limits.nesting)?;
     }
     for payload in Parser::new(0).parse_all(module) {
         match payload.context(InvalidSnafu)? {
@@ -272,9 +332,10 @@ fn check_module(module: &[u8], modules: usize) -> Result<(), ComponentError> {
                 for memory in section {
                     let pages = memory.context(InvalidSnafu)?.initial;
                     let bytes = pages.saturating_mul(WASM_PAGE_BYTES);
-                    at_most("bytes of memory at the start", bytes, GUEST_MEMORY_BYTES_MAX)?;
+                    at_most("bytes of memory at the start", bytes, limits.memory_bytes)?;
                 }
             }
+            Payload::StartSection { .. } if class == Class::Large => return StartSnafu.fail(),
             Payload::TableSection(section) => {
                 for table in section {
                     let elements = table.context(InvalidSnafu)?.ty.initial;
@@ -284,7 +345,7 @@ fn check_module(module: &[u8], modules: usize) -> Result<(), ComponentError> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(facts.imports as u64)
 }
 
 fn check_import(types: TypesRef<'_>, name: &str) -> Result<(), ComponentError> {

@@ -17,6 +17,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::check::check;
+use crate::class::Class;
 use crate::host::Host;
 use crate::instrument;
 use crate::profile::{PROFILE_VERSION, WASMTIME_VERSION};
@@ -26,6 +27,8 @@ const CHECKSUM_BYTES: usize = 32;
 
 /// A component that can be called.
 pub(crate) struct Prepared {
+    /// Its class.
+    pub class: Class,
     /// To make instances of.
     pub instance: InstancePre<Host>,
     /// What it exports.
@@ -42,14 +45,32 @@ pub(crate) struct Function {
     pub is_raw: bool,
 }
 
-/// Makes [`Prepared`] components.
+/// Makes [`Prepared`] components of either class.
+pub(crate) struct Compilers {
+    pub small: Compiler,
+    pub large: Compiler,
+}
+
+/// The same of one class.
 pub(crate) struct Compiler {
+    /// The class.
+    pub class: Class,
     /// The engine, whose settings are the profile.
     pub engine: Engine,
     /// The host functions.
     pub linker: Linker<Host>,
     /// Where compiled code is kept between runs.
     pub dir: Option<PathBuf>,
+}
+
+impl Compilers {
+    /// The one for components of this class.
+    pub(crate) fn of(&self, class: Class) -> &Compiler {
+        match class {
+            Class::Small => &self.small,
+            Class::Large => &self.large,
+        }
+    }
 }
 
 impl Compiler {
@@ -81,7 +102,7 @@ impl Compiler {
             Some((name, Function { index, is_raw: is_raw(&signature), signature }))
         };
         let functions = manifest.functions.into_iter().filter_map(function).collect();
-        Ok(Some(Prepared { instance, functions }))
+        Ok(Some(Prepared { class: self.class, instance, functions }))
     }
 
     fn compile(&self, hash: &ComponentHash, bytes: &[u8]) -> Result<Option<Component>, Fault> {
@@ -93,7 +114,9 @@ impl Compiler {
             Ok(code) => code,
             Err(error) => return Ok(unfit(hash, &error)),
         };
-        self.store(hash, &code);
+        if let Some(dir) = &self.dir {
+            store(&self.engine, dir, hash, &code);
+        }
         // SAFETY: this process has just compiled it.
         let component = unsafe { Component::deserialize(&self.engine, &code) };
         let fault = |error: wasmtime::Error| {
@@ -102,20 +125,9 @@ impl Compiler {
         component.map(Some).map_err(fault)
     }
 
-    /// The file of a component's code: its name depends on everything the code depends on.
-    fn file(&self, dir: &Path, hash: &ComponentHash) -> PathBuf {
-        let mut key = KeyHasher(Sha256::new());
-        key.write(WASMTIME_VERSION.as_bytes());
-        key.write(&PROFILE_VERSION.to_le_bytes());
-        self.engine.precompile_compatibility_hash().hash(&mut key);
-        key.write(hash.as_bytes());
-        let key = ComponentHash::new(key.0.finalize().into());
-        dir.join(format!("{key}.compiled"))
-    }
-
     /// Code from disk, if there is good code.
     fn load(&self, hash: &ComponentHash) -> Option<Component> {
-        let path = self.file(self.dir.as_deref()?, hash);
+        let path = file(&self.engine, self.dir.as_deref()?, hash);
         let bytes = fs::read(&path).ok()?;
         let Some(code) = verify(&bytes) else {
             tracing::warn!(path = %path.display(), "compiled code is damaged, compiling again");
@@ -131,14 +143,24 @@ impl Compiler {
             }
         }
     }
+}
 
-    /// Keeps code on disk. Failing costs a compilation at the next start, nothing else.
-    fn store(&self, hash: &ComponentHash, code: &[u8]) {
-        let Some(dir) = self.dir.as_deref() else { return };
-        let path = self.file(dir, hash);
-        if let Err(error) = write(dir, &path, code) {
-            tracing::warn!(path = %path.display(), %error, "compiled code cannot be kept");
-        }
+/// The file of a component's code: its name depends on everything the code depends on.
+fn file(engine: &Engine, dir: &Path, hash: &ComponentHash) -> PathBuf {
+    let mut key = KeyHasher(Sha256::new());
+    key.write(WASMTIME_VERSION.as_bytes());
+    key.write(&PROFILE_VERSION.to_le_bytes());
+    engine.precompile_compatibility_hash().hash(&mut key);
+    key.write(hash.as_bytes());
+    let key = ComponentHash::new(key.0.finalize().into());
+    dir.join(format!("{key}.compiled"))
+}
+
+/// Keeps code on disk. Failing costs a compilation, nothing else.
+pub(crate) fn store(engine: &Engine, dir: &Path, hash: &ComponentHash, code: &[u8]) {
+    let path = file(engine, dir, hash);
+    if let Err(error) = write(dir, &path, code) {
+        tracing::warn!(path = %path.display(), %error, "compiled code cannot be kept");
     }
 }
 

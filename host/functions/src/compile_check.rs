@@ -6,29 +6,32 @@
 //! only whether the leader proposes an upload, never what an entry does.
 //!
 //! ```text
-//! node                                   aspen compile-check LEVEL SECONDS MIB
-//!   8 bytes of length, the component  ->   sets its limits, reads, compiles
+//! node                                   aspen compile-check LEVEL SECONDS MIB [FOLDER]
+//!   8 bytes of length, the component  ->   sets its limits, reads, compiles, keeps the code in FOLDER
 //!   (holds the pipe open)                  ends by itself when the pipe closes: no orphans
 //!   waits, at most WAIT_MAX           <-   exit code; a reason on its output if it cannot run
 //! ```
 //!
 //! Promises that the process is gone and waited for when [`CompileCheck::run`] returns, whatever
 //! happens, and that it inherits no file or socket of the node's but three pipes.
+//! The code that it keeps is code of this program on this machine, which the node loads as its own.
 //! Leaves out where the program comes from: whoever starts a node says so, or no process is used.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use aspen_core::Fault;
-use aspen_core::limits::COMPONENT_BYTES_MAX;
+use aspen_core::limits::LARGE_COMPONENT_BYTES_MAX;
+use aspen_core::{ComponentHash, Fault};
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use snafu::{ResultExt, Snafu};
 use wasmtime::Engine;
 
+use crate::class::Class;
+use crate::compile::store;
 use crate::functions::Level;
 use crate::instrument;
 use crate::profile::config_to_compile;
@@ -43,6 +46,15 @@ pub const COMPILE_MEMORY_MIB: u64 = 1024;
 /// How long the process may take in all: twice its CPU time, for machines that do other things.
 /// A client waits longer.
 const WAIT_MAX: Duration = Duration::from_secs(2 * COMPILE_CPU_SECONDS);
+
+/// A large component may take so many times the CPU time and the memory: 90 s and 3 GiB. JavaScript and
+/// Python take some 20 s of an optimised build. It gets six minutes for it, as it lets all others go first.
+const LARGE_TIME_FACTOR: u64 = 9;
+const LARGE_WAIT_FACTOR: u32 = 18;
+const LARGE_MEMORY_FACTOR: u64 = 3;
+
+/// Threads that compile a large component: more would each want address space.
+const THREADS: u32 = 4;
 
 /// How often whoever waits for the process looks: an upload takes 50 ms and more.
 const POLL: Duration = Duration::from_millis(5);
@@ -111,8 +123,8 @@ pub struct CompileCheck {
     command: String,
     seconds: u64,
     mib: u64,
-    /// One process at a time, so that many uploads take no more memory than one.
-    turn: Arc<Mutex<()>>,
+    /// One process of each class at a time, so that many uploads take no more memory than one.
+    turns: Arc<[Mutex<()>; 2]>,
 }
 
 impl CompileCheck {
@@ -120,7 +132,7 @@ impl CompileCheck {
     pub fn new(program: impl Into<PathBuf>, command: &str) -> Self {
         let (program, command) = (program.into(), command.to_string());
         let (seconds, mib) = (COMPILE_CPU_SECONDS, COMPILE_MEMORY_MIB);
-        Self { program, command, seconds, mib, turn: Arc::default() }
+        Self { program, command, seconds, mib, turns: Arc::default() }
     }
 
     /// The same with other limits.
@@ -128,17 +140,22 @@ impl CompileCheck {
         Self { seconds, mib, ..self }
     }
 
-    /// Compiles `component` and throws the code away; blocks until that is done. `is_given_up` is
-    /// asked again and again, and ends it.
+    /// Compiles `component` and keeps the code in folder `keep`; blocks until that is done. `is_given_up`
+    /// is asked again and again, and ends it. All in all it may take twice the CPU time allowed, for
+    /// machines that do other things, and as long to wait for another one; a client waits longer.
     pub fn run(
         &self,
         level: Level,
         component: &[u8],
+        keep: Option<&Path>,
         is_given_up: &dyn Fn() -> bool,
     ) -> Result<(), CompileError> {
-        let until = Instant::now() + WAIT_MAX;
+        let class = Class::of(component.len());
+        let this = self.of(class);
+        let wait_max = if class == Class::Large { LARGE_WAIT_FACTOR } else { 1 } * WAIT_MAX;
+        let until = Instant::now() + wait_max;
         let _turn = loop {
-            match self.turn.try_lock() {
+            match self.turns[class as usize].try_lock() {
                 Ok(turn) => break turn,
                 Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
                 Err(TryLockError::WouldBlock) if is_given_up() => return GivenUpSnafu.fail(),
@@ -148,8 +165,9 @@ impl CompileCheck {
                 Err(TryLockError::WouldBlock) => thread::sleep(POLL),
             }
         };
-        let mut process = Process::start(self.command(level), component).context(StartSnafu)?;
-        let until = Instant::now() + WAIT_MAX;
+        let command = this.command(level, keep);
+        let mut process = Process::start(command, component).context(StartSnafu)?;
+        let until = Instant::now() + wait_max;
         let status = loop {
             if let Some(status) = process.child.try_wait().context(StartSnafu)? {
                 break status;
@@ -158,19 +176,33 @@ impl CompileCheck {
                 return GivenUpSnafu.fail();
             }
             if Instant::now() >= until {
-                return TooSlowSnafu { seconds: self.seconds }.fail();
+                return TooSlowSnafu { seconds: this.seconds }.fail();
             }
             thread::sleep(POLL);
         };
-        self.verdict(status, &mut process)
+        this.verdict(status, &mut process)
     }
 
-    fn command(&self, level: Level) -> Command {
+    /// With the limits of a class.
+    fn of(&self, class: Class) -> Self {
+        match class {
+            Class::Small => self.clone(),
+            Class::Large => {
+                let seconds = LARGE_TIME_FACTOR * self.seconds;
+                self.clone().with_limits(seconds, LARGE_MEMORY_FACTOR * self.mib)
+            }
+        }
+    }
+
+    fn command(&self, level: Level, keep: Option<&Path>) -> Command {
         let level = if level == Level::Speed { "speed" } else { "none" };
         let mut command = Command::new(&self.program);
         command.args([&self.command, level]).args([self.seconds, self.mib].map(|n| n.to_string()));
+        // The process starts in another folder.
+        command.args(keep.and_then(|keep| std::path::absolute(keep).ok()));
         // Neither folder nor environment of the node; its files close when a program starts.
         command.env_clear().current_dir("/");
+        command.env("RAYON_NUM_THREADS", THREADS.to_string());
         command
     }
 
@@ -239,15 +271,15 @@ impl Drop for Process {
 }
 
 /// The process's own part: sets its limits, reads a component from its standard input and compiles
-/// it. `level` is `speed` or `none`.
-pub fn compile_check(level: &str, seconds: u64, mib: u64) -> ExitCode {
+/// it. `level` is `speed` or `none`; the code goes to folder `keep`.
+pub fn compile_check(level: &str, seconds: u64, mib: u64, keep: Option<&Path>) -> ExitCode {
     let checked = limit(seconds, mib).and_then(|()| read());
     let Ok(component) = checked else { return ExitCode::FAILURE };
     if end_with_the_pipe().is_err() {
         return ExitCode::FAILURE;
     }
     let level = if level == "speed" { Level::Speed } else { Level::None };
-    match try_compile(level, &component) {
+    match try_compile(level, &component, keep) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             let mut reason = reason;
@@ -274,7 +306,7 @@ fn read() -> io::Result<Vec<u8>> {
     let mut stdin = io::stdin().lock();
     let mut length = [0; 8];
     stdin.read_exact(&mut length)?;
-    let length = u64::from_le_bytes(length).min(COMPONENT_BYTES_MAX as u64);
+    let length = u64::from_le_bytes(length).min(LARGE_COMPONENT_BYTES_MAX as u64);
     let mut component = vec![0; length as usize];
     stdin.read_exact(&mut component)?;
     Ok(component)
@@ -290,12 +322,18 @@ fn end_with_the_pipe() -> io::Result<()> {
     thread::Builder::new().stack_size(64 << 10).spawn(watch).map(drop)
 }
 
-fn try_compile(level: Level, component: &[u8]) -> Result<(), String> {
+fn try_compile(level: Level, component: &[u8], keep: Option<&Path>) -> Result<(), String> {
     let instrumented = instrument::component(component).map_err(|error| error.to_string())?;
-    let config = config_to_compile(level.optimisation());
+    let class = Class::of(component.len());
+    let config = config_to_compile(class, level.of(class));
     let engine = Engine::new(&config).map_err(|error| error.to_string())?;
     match engine.precompile_component(&instrumented) {
-        Ok(_) => Ok(()),
+        Ok(code) => {
+            if let Some(keep) = keep {
+                store(&engine, keep, &ComponentHash::of(component), &code);
+            }
+            Ok(())
+        }
         Err(error) => Err(format!("{error:#}")),
     }
 }

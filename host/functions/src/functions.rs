@@ -8,7 +8,6 @@
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use aspen_core::limits::CALL_FUEL_MAX;
 use aspen_core::{
     CallEnd, CallInput, CallResult, ComponentHash, Fault, Fuel, Functions, GuestFault, Manifest,
     ProfileId, Refusal, Type, Val, View, decode_vals, encode_vals,
@@ -20,14 +19,14 @@ use wasmtime::{Engine, OptLevel, Store, Trap};
 
 use crate::cache::Cache;
 use crate::check::{ComponentError, check};
-use crate::compile::{Compiler, Function, Prepared};
+use crate::class::Class;
+use crate::compile::{Compiler, Compilers, Function, Prepared};
 use crate::compile_check::{CompileCheck, CompileError};
 use crate::convert::{lift, lower};
 use crate::host::{Host, Stop};
 use crate::imports::linker;
 use crate::profile::{
-    BYTE_FUEL, CALLS_AT_ONCE_MAX, COPY_OUT_MAX, PROFILE, SLOW_BYTE_FUEL, VALUE_FUEL, config,
-    portable,
+    BYTE_FUEL, COPY_OUT_MAX, LARGE_INSTANCE_FUEL, PROFILE, SLOW_BYTE_FUEL, VALUE_FUEL, config, portable,
 };
 
 /// Choices of one node. None of them can change an outcome.
@@ -81,7 +80,7 @@ pub enum EngineError {
 /// [`Functions::call`] must run on a thread with a stack of [`crate::STACK_BYTES`].
 pub struct WasmFunctions {
     cache: Cache,
-    gate: Gate,
+    gates: [Gate; 2],
     level: Level,
     check: Option<CompileCheck>,
     #[cfg(madsim)]
@@ -89,37 +88,44 @@ pub struct WasmFunctions {
 }
 
 impl Level {
-    pub(crate) fn optimisation(self) -> OptLevel {
-        match self {
-            Level::Speed => OptLevel::Speed,
-            Level::None | Level::Portable => OptLevel::None,
+    /// What a component of a class is compiled with: optimising a large one would take a minute.
+    pub(crate) fn of(self, class: Class) -> OptLevel {
+        match (self, class) {
+            (Level::Speed, Class::Small) => OptLevel::Speed,
+            _ => OptLevel::None,
         }
     }
 }
 
-fn engine(level: Level) -> wasmtime::Result<Engine> {
+fn engine(class: Class, level: Level) -> wasmtime::Result<Engine> {
     if level == Level::Portable {
-        return Engine::new(&portable()?);
+        return Engine::new(&portable(class)?);
     }
-    let level = level.optimisation();
+    let level = level.of(class);
     // A machine that limits address space has no room for the pool: slower, not different.
-    Engine::new(&config(level, true)).or_else(|error| {
+    Engine::new(&config(class, level, true)).or_else(|error| {
         tracing::warn!(%error, "no memory pool, calls will be slower");
-        Engine::new(&config(level, false))
+        Engine::new(&config(class, level, false))
     })
+}
+
+fn compiler(class: Class, options: &Options) -> wasmtime::Result<Compiler> {
+    let engine = engine(class, options.level)?;
+    let linker = linker(&engine)?;
+    Ok(Compiler { class, engine, linker, dir: options.cache.clone() })
 }
 
 impl WasmFunctions {
     /// Starts an engine and the thread that compiles ahead.
     pub fn new(options: Options) -> Result<Self, EngineError> {
         let boxed = wasmtime::Error::into_boxed_dyn_error;
-        let engine = engine(options.level).map_err(boxed).context(EngineSnafu)?;
-        let linker = linker(&engine).map_err(boxed).context(EngineSnafu)?;
-        let compiler = Compiler { engine, linker, dir: options.cache };
-        let cache = Cache::new(compiler).context(ThreadSnafu)?;
+        let compiler = |class| compiler(class, &options).map_err(boxed).context(EngineSnafu);
+        let compilers =
+            Compilers { small: compiler(Class::Small)?, large: compiler(Class::Large)? };
+        let cache = Cache::new(compilers).context(ThreadSnafu)?;
         Ok(Self {
             cache,
-            gate: Gate::default(),
+            gates: [Class::Small, Class::Large].map(Gate::new),
             level: options.level,
             check: options.check,
             #[cfg(madsim)]
@@ -142,15 +148,17 @@ impl WasmFunctions {
         vec![PROFILE]
     }
 
-    /// What a component that was uploaded offers; `hash` is that of `bytes`.
-    pub fn describe(&self, hash: ComponentHash, bytes: &Bytes) -> Result<Manifest, ComponentError> {
-        let manifest = check(bytes)?;
-        assert_eq!(manifest.component, hash, "the hash belongs to the bytes");
-        Ok(manifest)
+    /// What a component that was uploaded offers. Of one that is compiled nothing is checked again.
+    pub fn describe(&self, bytes: &Bytes) -> Result<Manifest, ComponentError> {
+        let component = ComponentHash::of(bytes);
+        let Some(prepared) = self.cache.ready(&component) else { return check(bytes) };
+        let functions = prepared.functions.values().map(|function| function.signature.clone());
+        let (bytes, functions) = (bytes.len() as u64, functions.collect());
+        Ok(Manifest { component, bytes, functions })
     }
 
-    /// Compiles a component now, for an upload that must not be proposed before: first in a process
-    /// of its own, then here. Blocks; `is_given_up` is asked meanwhile and ends it.
+    /// Compiles a component now, for an upload that must not be proposed before, in a process of its own;
+    /// here it is only loaded, or compiled again if there is no folder for compiled code. Blocks; `is_given_up` is asked meanwhile and ends it.
     pub fn compile(
         &self,
         hash: &ComponentHash,
@@ -159,7 +167,8 @@ impl WasmFunctions {
     ) -> Result<(), CompileError> {
         // Each shard of an upload asks once more.
         if let (Some(check), None) = (&self.check, self.cache.known(hash)) {
-            check.run(self.level, bytes, is_given_up)?;
+            let keep = self.cache.compilers().small.dir.as_deref();
+            check.run(self.level, bytes, keep, is_given_up)?;
         }
         match self.cache.get(hash, || Ok(Some(bytes.clone())))? {
             Some(_) => Ok(()),
@@ -185,11 +194,13 @@ impl Functions for WasmFunctions {
         let Some(args) = arguments(function, input.args) else {
             return Ok(refused(Refusal::BadArguments));
         };
-        let _place = self.gate.enter();
-        let engine = &self.cache.compiler().engine;
+        let limits = prepared.class.limits();
+        let _place = self.gates[prepared.class as usize].enter();
+        let engine = &self.cache.compilers().of(prepared.class).engine;
         // SAFETY: the call and its store, which holds the host, end in this function: `view` stays.
-        let host = unsafe { Host::new(view, input) };
-        let mut call = Call { store: Store::new(engine, host), function, is_started: false };
+        let host = unsafe { Host::new(view, input, limits) };
+        let store = Store::new(engine, host);
+        let mut call = Call { store, function, fuel: limits.fuel, is_started: false };
         let end = match call.run(&prepared, &args, input.args.len()) {
             Ok(end) => end,
             Err(error) => CallEnd::Faulted(call.fault(error)?),
@@ -257,6 +268,8 @@ fn values_fuel(val: &Val) -> u64 {
 struct Call<'a> {
     store: Store<Host>,
     function: &'a Function,
+    /// What it has.
+    fuel: u64,
     /// The instance exists: what goes wrong from here on is the guest's doing.
     is_started: bool,
 }
@@ -271,12 +284,23 @@ impl Call<'_> {
         self.store.limiter(|host| &mut host.growth);
         self.store.set_hostcall_fuel(COPY_OUT_MAX);
         // Before the instance is made: start functions and data segments cost fuel too.
-        self.store.set_fuel(CALL_FUEL_MAX)?;
+        self.store.set_fuel(self.fuel)?;
         self.charge(BYTE_FUEL * args_bytes as u64)?;
         if let Arguments::Typed(_, fuel) = args {
             self.charge(*fuel)?;
         }
-        let instance = prepared.instance.instantiate(&mut self.store)?;
+        let instance = match prepared.class {
+            Class::Small => prepared.instance.instantiate(&mut self.store)?,
+            Class::Large => {
+                self.charge(LARGE_INSTANCE_FUEL)?;
+                // It runs no code meanwhile, and what wasmtime charges for data depends on the system.
+                let fuel = self.store.get_fuel()?;
+                self.store.set_fuel(u64::MAX)?;
+                let instance = prepared.instance.instantiate(&mut self.store)?;
+                self.store.set_fuel(fuel)?;
+                instance
+            }
+        };
         self.is_started = true;
         let end = match args {
             Arguments::Raw(bytes) => self.run_raw(&instance, bytes),
@@ -364,8 +388,8 @@ impl Call<'_> {
         let is_returned = matches!(end, CallEnd::Returned(_));
         let fuel = match &end {
             // After a trap the reading is stale: the guest pays all it had.
-            CallEnd::Faulted(_) => CALL_FUEL_MAX,
-            _ => CALL_FUEL_MAX - left,
+            CallEnd::Faulted(_) => self.fuel,
+            _ => self.fuel - left,
         };
         let writes = if is_returned { host.overlay.into_writes() } else { vec![] };
         Ok(CallResult { end, fuel: Fuel::new(fuel), writes, log: host.log })
@@ -401,9 +425,9 @@ fn guest_fault(trap: Trap) -> Option<GuestFault> {
     })
 }
 
-/// Lets [`CALLS_AT_ONCE_MAX`] calls in: the pool has no more slots.
-#[derive(Default)]
+/// Lets so many calls of a class in: the pool has no more slots.
 struct Gate {
+    places: usize,
     inside: Mutex<usize>,
     left: Condvar,
 }
@@ -411,9 +435,14 @@ struct Gate {
 struct Place<'a>(&'a Gate);
 
 impl Gate {
+    fn new(class: Class) -> Gate {
+        let places = class.limits().calls_at_once;
+        Gate { places, inside: Mutex::default(), left: Condvar::new() }
+    }
+
     fn enter(&self) -> Place<'_> {
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = |inside: &mut usize| *inside >= CALLS_AT_ONCE_MAX;
+        let is_full = |inside: &mut usize| *inside >= self.places;
         let inside = self.left.wait_while(inside, is_full);
         *inside.unwrap_or_else(PoisonError::into_inner) += 1;
         Place(self)

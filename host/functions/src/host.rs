@@ -6,14 +6,13 @@
 use std::fmt;
 use std::ptr::NonNull;
 
-use aspen_core::limits::{GUEST_MEMORY_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX};
+use aspen_core::limits::GUEST_TABLE_ELEMENTS_MAX;
 use aspen_core::{CallInput, Caller, Fault, GuestFault, Key, Revision, ShardId, ShardRouter, View};
 use wasmtime::{Error, ResourceLimiter};
 
+use crate::class::Limits;
 use crate::overlay::Overlay;
-use crate::profile::{
-    CORE_INSTANCES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX, MEMORIES_MAX, TABLES_MAX,
-};
+use crate::profile::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX, MEMORIES_MAX};
 
 /// Why a host function ends the call.
 #[derive(Debug)]
@@ -84,7 +83,11 @@ pub(crate) struct Host {
 impl Host {
     /// # Safety
     /// The host must be dropped before `view` is.
-    pub(crate) unsafe fn new(view: &dyn View, input: &CallInput<'_>) -> Self {
+    pub(crate) unsafe fn new(
+        view: &dyn View,
+        input: &CallInput<'_>,
+        limits: &'static Limits,
+    ) -> Self {
         Self {
             // SAFETY: as asked of our caller.
             view: unsafe { ErasedView::new(view) },
@@ -96,7 +99,7 @@ impl Host {
             seed: input.seed,
             caller: input.caller,
             log: vec![],
-            growth: Growth { is_refused: false },
+            growth: Growth { limits, is_refused: false },
         }
     }
 
@@ -135,6 +138,8 @@ impl Host {
 /// size asked for. Wasmtime asks before it looks at the maximum itself: what is let through here and
 /// fails there would pass for a failure of the machine.
 pub(crate) struct Growth {
+    /// Of the component's class.
+    pub limits: &'static Limits,
     /// The guest was refused memory or table before: if it gives up now, that is why.
     pub is_refused: bool,
 }
@@ -159,7 +164,7 @@ impl ResourceLimiter for Growth {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.allow(desired, maximum, GUEST_MEMORY_BYTES_MAX)
+        self.allow(desired, maximum, self.limits.memory_bytes)
     }
 
     /// Allowed and yet not possible: this machine is out of memory, others may not be.
@@ -182,11 +187,11 @@ impl ResourceLimiter for Growth {
 
     fn instances(&self) -> usize {
         // Wasmtime counts the component's own instance too.
-        CORE_INSTANCES_MAX + 1
+        self.limits.core_instances + 1
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        self.limits.tables
     }
 
     fn memories(&self) -> usize {

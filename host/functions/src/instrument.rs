@@ -20,7 +20,6 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::limits::GUEST_STACK_SLOTS_MAX;
 use wasm_encoder as encoder;
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent, utils};
 use wasmparser::{
@@ -28,6 +27,7 @@ use wasmparser::{
     Parser, Payload, ValType, ValidPayload, Validator,
 };
 
+use crate::class::{Class, STACK_SLOTS};
 use crate::profile::features;
 
 const FRAME_SLOTS: u32 = 8;
@@ -50,7 +50,7 @@ pub(crate) struct FunctionFacts {
 impl FunctionFacts {
     fn share(&self) -> i32 {
         let values = (self.locals + self.operands + self.bytes / BODY_BYTES_PER_SLOT) as u32;
-        (FRAME_SLOTS + values).min(GUEST_STACK_SLOTS_MAX + 1) as i32
+        (FRAME_SLOTS + values).min(STACK_SLOTS as u32 + 1) as i32
     }
 }
 
@@ -134,19 +134,36 @@ fn function_facts(
 /// The component with a depth counter in each of its core modules.
 pub(crate) fn component(bytes: &[u8]) -> Result<Vec<u8>, Error<BinaryReaderError>> {
     let mut component = encoder::Component::new();
-    Modules.parse_component(&mut component, Parser::new(0), bytes)?;
+    let class = Class::of(bytes.len());
+    let code = code_bytes(bytes).map_err(Error::UserError)?;
+    Modules { class, code }.parse_component(&mut component, Parser::new(0), bytes)?;
     Ok(component.finish())
 }
 
-fn module(bytes: &[u8]) -> Result<encoder::Module, Error<BinaryReaderError>> {
-    let mut counter = Counter::new(facts(bytes).map_err(Error::UserError)?);
+/// Bytes of code in a module, or in all those of a component.
+fn code_bytes(bytes: &[u8]) -> Result<u64, BinaryReaderError> {
+    let mut code = 0;
+    for payload in Parser::new(0).parse_all(bytes) {
+        if let Payload::CodeSectionStart { range, .. } = payload? {
+            code += range.len() as u64;
+        }
+    }
+    Ok(code)
+}
+
+fn module(bytes: &[u8], slots: u32) -> Result<encoder::Module, Error<BinaryReaderError>> {
+    let mut counter = Counter::new(facts(bytes).map_err(Error::UserError)?, slots);
     let mut module = encoder::Module::new();
     counter.parse_core_module(&mut module, Parser::new(0), bytes)?;
     Ok(module)
 }
 
 /// Copies a component and instruments its core modules.
-struct Modules;
+struct Modules {
+    class: Class,
+    /// Bytes of code in all modules.
+    code: u64,
+}
 
 impl Reencode for Modules {
     type Error = BinaryReaderError;
@@ -159,7 +176,9 @@ impl ReencodeComponent for Modules {
         _parser: Parser,
         bytes: &[u8],
     ) -> Result<(), Error<Self::Error>> {
-        component.section(&encoder::ModuleSection(&module(bytes)?));
+        let code = code_bytes(bytes).map_err(Error::UserError)?;
+        let slots = self.class.stack_slots(code, self.code);
+        component.section(&encoder::ModuleSection(&module(bytes, slots)?));
         Ok(())
     }
 
@@ -176,6 +195,8 @@ impl ReencodeComponent for Modules {
 /// Copies a core module and adds the counter.
 struct Counter {
     facts: ModuleFacts,
+    /// Stack slots that an instance begins with.
+    slots: u32,
     /// The function whose body comes next.
     next: usize,
     is_global_added: bool,
@@ -184,20 +205,20 @@ struct Counter {
 }
 
 impl Counter {
-    fn new(facts: ModuleFacts) -> Self {
+    fn new(facts: ModuleFacts, slots: u32) -> Self {
         let mut blocks = BTreeMap::new();
         let many = facts.functions.iter().map(|function| &function.results);
         for results in many.filter(|results| results.len() > 1) {
             let index = (facts.types.len() + blocks.len()) as u32;
             blocks.entry(results.clone()).or_insert(index);
         }
-        Self { facts, next: 0, is_global_added: false, blocks }
+        Self { facts, slots, next: 0, is_global_added: false, blocks }
     }
 
     fn add_global(&mut self, section: &mut encoder::GlobalSection) {
         let val_type = encoder::ValType::I32;
         let ty = encoder::GlobalType { val_type, mutable: true, shared: false };
-        section.global(ty, &encoder::ConstExpr::i32_const(GUEST_STACK_SLOTS_MAX as i32));
+        section.global(ty, &encoder::ConstExpr::i32_const(self.slots as i32));
         self.is_global_added = true;
     }
 
@@ -310,10 +331,12 @@ impl Reencode for Counter {
 
 #[cfg(test)]
 mod tests {
+    use aspen_core::limits::GUEST_STACK_SLOTS_MAX;
+
     use super::*;
 
     fn instrument(wat: &str) -> Vec<u8> {
-        let bytes = module(&wat::parse_str(wat).unwrap()).unwrap().finish();
+        let bytes = module(&wat::parse_str(wat).unwrap(), GUEST_STACK_SLOTS_MAX).unwrap().finish();
         Validator::new_with_features(features()).validate_all(&bytes).unwrap();
         bytes
     }

@@ -17,6 +17,7 @@ mod overlay;
 pub mod planted;
 
 mod cache;
+mod class;
 mod compile;
 mod compile_check;
 mod instrument;

@@ -17,6 +17,8 @@ use wasmtime::{
     PoolingAllocationConfig, Strategy,
 };
 
+use crate::class::Class;
+
 /// Changes whenever an outcome or the instrumented code may change; `tests/golden` notices. A version that
 /// changes it must know both, so that a running cluster can go over (`node/profile`).
 pub const PROFILE_VERSION: u32 = 2;
@@ -83,6 +85,9 @@ pub(crate) const VALUE_FUEL: u64 = 300;
 /// made as a value, in 0.03 us.
 pub(crate) const SLOW_BYTE_FUEL: u64 = 12;
 
+/// Fuel of making an instance of a large component, which runs no code of its own.
+pub(crate) const LARGE_INSTANCE_FUEL: u64 = 500_000;
+
 /// Fuel of starting a scan.
 pub(crate) const SCAN_FUEL: u64 = 3_000;
 
@@ -132,8 +137,8 @@ pub(crate) fn features() -> wasmparser::WasmFeatures {
     features!(wasmparser::WasmFeatures)
 }
 
-/// Settings of an engine. `level` and `pool` change speed, never an outcome.
-pub(crate) fn config(level: OptLevel, pool: bool) -> Config {
+/// Settings of the engine of a class. `level` and `pool` change speed, never an outcome.
+pub(crate) fn config(class: Class, level: OptLevel, pool: bool) -> Config {
     let mut config = Config::new();
     config.strategy(Strategy::Cranelift);
     config.cranelift_opt_level(level);
@@ -149,8 +154,9 @@ pub(crate) fn config(level: OptLevel, pool: bool) -> Config {
     config.epoch_interruption(false);
     config.max_wasm_stack(WASM_STACK_BYTES);
     config.async_stack_size(STACK_BYTES);
-    // Copy-on-write initialisation skips the fuel of data segments, on some systems only.
-    config.memory_init_cow(false);
+    // Copy-on-write initialisation skips the fuel of data segments, on some systems only. So a large
+    // component, whose 10 MiB of data are not worth copying for each call, pays a price of its own.
+    config.memory_init_cow(class == Class::Large);
     // Texts for people, made of addresses: no outcome holds them.
     config.wasm_backtrace_max_frames(None::<NonZeroUsize>);
     config.generate_address_map(false);
@@ -158,44 +164,46 @@ pub(crate) fn config(level: OptLevel, pool: bool) -> Config {
     // The simulation has no threads.
     config.parallel_compilation(!cfg!(madsim));
     config.allocation_strategy(match pool {
-        true => InstanceAllocationStrategy::Pooling(pooling()),
+        true => InstanceAllocationStrategy::Pooling(pooling(class)),
         false => InstanceAllocationStrategy::OnDemand,
     });
     config
 }
 
-/// The same for a process that only compiles: without a pool, which needs much address space, and on
-/// one thread. The code is the same.
-pub(crate) fn config_to_compile(level: OptLevel) -> Config {
-    let mut config = config(level, false);
-    config.parallel_compilation(false);
+/// The same for a process that only compiles: without a pool, which needs much address space, and a
+/// small component on one thread. The code is the same.
+pub(crate) fn config_to_compile(class: Class, level: OptLevel) -> Config {
+    let mut config = config(class, level, false);
+    config.parallel_compilation(class == Class::Large);
     config
 }
 
 /// The same for an interpreter of portable code.
-pub(crate) fn portable() -> wasmtime::Result<Config> {
-    let mut config = config(OptLevel::None, false);
+pub(crate) fn portable(class: Class) -> wasmtime::Result<Config> {
+    let mut config = config(class, OptLevel::None, false);
     config.target("pulley64")?;
     Ok(config)
 }
 
-fn pooling() -> PoolingAllocationConfig {
-    let slots = CALLS_AT_ONCE_MAX as u32;
+fn pooling(class: Class) -> PoolingAllocationConfig {
+    let limits = class.limits();
+    let slots = limits.calls_at_once as u32;
+    let (instances, tables) = (limits.core_instances as u32, limits.tables as u32);
     let sees_written_pages = PoolingAllocationConfig::is_pagemap_scan_available();
     let keep = if sees_written_pages { KEEP_RESIDENT_BYTES } else { KEEP_RESIDENT_BLIND_BYTES };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots * CORE_INSTANCES_MAX as u32)
+        .total_core_instances(slots * instances)
         .total_memories(slots * MEMORIES_MAX as u32)
-        .total_tables(slots * TABLES_MAX as u32)
-        .max_core_instances_per_component(CORE_INSTANCES_MAX as u32)
+        .total_tables(slots * tables)
+        .max_core_instances_per_component(instances)
         .max_memories_per_component(MEMORIES_MAX as u32)
-        .max_tables_per_component(TABLES_MAX as u32)
+        .max_tables_per_component(tables)
         .max_memories_per_module(MEMORIES_MAX as u32)
-        .max_tables_per_module(TABLES_MAX as u32)
+        .max_tables_per_module(tables)
         .max_component_instance_size(INSTANCE_BYTES_MAX)
         .max_core_instance_size(INSTANCE_BYTES_MAX)
-        .max_memory_size(GUEST_MEMORY_BYTES_MAX)
+        .max_memory_size(limits.memory_bytes)
         .table_elements(GUEST_TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(keep)
         .table_keep_resident(keep)

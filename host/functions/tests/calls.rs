@@ -4,7 +4,7 @@ mod guest;
 
 use std::fs;
 
-use aspen_core::limits::COMPONENT_BYTES_MAX;
+use aspen_core::limits::LARGE_COMPONENT_BYTES_MAX;
 use aspen_core::{
     CallEnd, CallResult, ComponentHash, Functions, Key, Refusal, Val, Value, WriteOp,
 };
@@ -278,7 +278,7 @@ fn functions_upload_check_names_the_thing() {
     };
     has(b"hello", &["no WebAssembly component", "aspen build"]);
     has(&wasm("(module)"), &["core WebAssembly module", "aspen build"]);
-    has(&vec![0; COMPONENT_BYTES_MAX + 1], &["2097153 bytes", "limit is 2097152"]);
+    has(&vec![0; LARGE_COMPONENT_BYTES_MAX + 1], &["25165825 bytes", "limit is 25165824"]);
     has(&wasm("(component)"), &["exports no function"]);
     let wasi = r#"(component (import "wasi:random/random@0.2.0"
         (instance (export "get-random-u64" (func (result u64))))))"#;

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Alias, ComponentInfo, ComponentRef, Consistency, Fault, Name, Pointed, Refused, Response,
-    ShardId,
+    Alias, Caller, ComponentHash, ComponentInfo, ComponentRef, Consistency, Fault, Header, Name,
+    Pointed, Refused, Resident, Response, ShardId, View,
 };
 use aspen_functions::CompileError;
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::node::ShardedRaftNode;
 use crate::requests::{failed, find, refused};
+use crate::shard::Shard;
 
 /// Checks and compiles before anything is proposed, off the async threads. If nobody waits for the
 /// answer any more, because the client or this node goes away, the compilation ends too.
@@ -40,6 +41,29 @@ pub async fn check(node: &ShardedRaftNode, bytes: Bytes) -> Result<(), Refused> 
     drop(waiting);
     let failed = |_| Refused::BadComponent { reason: "the compiler failed on it".into() };
     checked.map_err(failed)?
+}
+
+/// As [`check`], of what was uploaded in parts. It may be there already: then an earlier attempt at this
+/// request was done, whose answer the entry will find.
+pub async fn check_staged(
+    node: &ShardedRaftNode,
+    shard: &Shard,
+    caller: Caller,
+    component: ComponentHash,
+) -> Result<(), Refused> {
+    // What was acknowledged by a leader before this one is applied.
+    shard.ready(Consistency::Linearizable).await.map_err(refused)?;
+    let staged = move |_: &dyn View, resident: &Resident, _: Header| {
+        Ok(resident.uploads.get(&(caller, component)).filter(|staged| staged.is_whole()).cloned())
+    };
+    let staged = shard.reader.inspect(staged).await.map_err(failed)?;
+    // None, or not the right bytes: apply says so.
+    let Some(staged) = staged else { return Ok(()) };
+    let whole = shard.reader.read(|view, _| staged.assemble(view)).map_err(failed)?;
+    match whole.filter(|whole| ComponentHash::of(whole) == component) {
+        Some(whole) => check(node, whole).await,
+        None => Ok(()),
+    }
 }
 
 /// The names, and what each points to.
@@ -85,7 +109,8 @@ pub async fn describe(
     let Some(bytes) = found.map_err(failed)? else {
         return Err(Refused::NotFound { what: format!("component {component}") });
     };
-    let checked = off_async(move || aspen_functions::check(&bytes)).await;
+    let functions = node.functions().clone();
+    let checked = off_async(move || functions.describe(&bytes)).await;
     match checked {
         Ok(Ok(manifest)) => Ok(Response::Manifest(manifest)),
         Ok(Err(error)) => Err(Refused::BadComponent { reason: error.to_string() }),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use aspen_core::defect::{Defect, is_planted};
 use aspen_core::limits::{
-    ENTRY_BYTES_MAX, READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX,
+    COMPONENT_BYTES_MAX, ENTRY_BYTES_MAX, READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES,
+    TXN_OPS_MAX,
 };
 use aspen_core::{
     Caller, ClusterInfo, Command, Consistency, Entry, Expectation, Fault, Header, Item, Key,
@@ -218,10 +219,20 @@ async fn write(
         let reason = "a write needs a request id of an open session".into();
         return Err(Refused::Invalid { reason });
     }
-    if let Command::Upload(Upload { bytes, .. }) = &command {
-        components::check(node, bytes.clone()).await?;
-    }
     let caller = Caller::new(*from.as_bytes());
+    match &command {
+        Command::Upload(Upload { bytes, .. }) => {
+            if bytes.len() > COMPONENT_BYTES_MAX {
+                let reason = format!("{} bytes need an upload in parts", bytes.len());
+                return Err(Refused::Invalid { reason });
+            }
+            components::check(node, bytes.clone()).await?;
+        }
+        Command::FinishUpload { component, .. } => {
+            components::check_staged(node, &shard, caller, *component).await?;
+        }
+        _ => {}
+    }
     let call = match &command {
         Command::Call(call) => Some(call.clone()),
         _ => None,

@@ -1,4 +1,5 @@
-//! What lives in memory whole, on disk: sessions, leases, tombstones, locks, schedules.
+//! What lives in memory whole, on disk: sessions, leases, tombstones, locks, schedules, and which uploads
+//! are under way.
 //!
 //! Promises that what is loaded equals what was stored. Which key has which lease is not stored
 //! twice: the records say it. Sessions have a form of their own (`session_store.rs`).
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use aspen_core::{
     Key, LeaseChange, LeaseId, LeaseImage, Leases, LockChange, Locks, Name, Resident,
-    ResidentChanges, Revision, ScheduleChange, Schedules, Timestamp, Tombstones, TxnId, View,
+    ResidentChanges, Revision, ScheduleChange, Schedules, Timestamp, Tombstones, UploadChange, Uploads, View,
     decode, encode,
 };
 use bytes::Bytes;
@@ -33,13 +34,15 @@ impl ResidentStore {
         let horizon = tombstones.horizon();
         let (leases, locks) = (load_leases(db)?, load_locks(db)?);
         let schedules = load_schedules(db)?;
-        let resident = Resident { sessions, leases, tombstones, locks, schedules };
+        let mut uploads = Uploads::default();
+        load_of(db, "upload", "id", |upload, staged| uploads.restore(upload, staged))?;
+        let resident = Resident { sessions, leases, tombstones, locks, schedules, uploads };
         Ok((Self { sessions: store, horizon }, resident))
     }
 
     /// Writes what changed, inside the transaction of a flush.
     pub fn store(&mut self, db: &Connection, changes: &ResidentChanges) -> Result<(), Unusable> {
-        let ResidentChanges { sessions, leases, tombstones, horizon, locks, schedules } = changes;
+        let ResidentChanges { sessions, leases, tombstones, horizon, locks, schedules, uploads } = changes;
         self.sessions.store(db, sessions)?;
         for change in leases {
             store_lease(db, *change)?;
@@ -62,6 +65,9 @@ impl ResidentStore {
         }
         for change in schedules {
             store_schedule(db, change)?;
+        }
+        for UploadChange { upload, staged } in uploads {
+            store_row(db, "upload", "id", &encode(upload), staged.as_ref().map(encode))?;
         }
         if *horizon != self.horizon {
             schema::put(db, HORIZON, horizon)?;
@@ -120,7 +126,7 @@ fn load_leases(db: &Connection) -> Result<Leases, Unusable> {
     Ok(leases)
 }
 
-/// Both tables have an attempt and what there is of it, encoded.
+/// Both tables have an attempt and what there is of it.
 fn store_lock(db: &Connection, change: &LockChange) -> Result<(), rusqlite::Error> {
     let LockChange { txn, prepared, decision } = change;
     let txn = encode(txn);
@@ -129,40 +135,55 @@ fn store_lock(db: &Connection, change: &LockChange) -> Result<(), rusqlite::Erro
         ("decision", decision.as_ref().map(encode)),
     ];
     for (table, row) in rows {
-        match row {
-            Some(row) => {
-                let sql = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3)");
-                let sum = sum(&[&txn, &row], &[]);
-                db.prepare_cached(&sql)?.execute((&txn[..], &row[..], sum))?
-            }
-            None => {
-                let sql = format!("DELETE FROM {table} WHERE txn = ?1");
-                db.prepare_cached(&sql)?.execute([&txn[..]])?
-            }
-        };
+        store_row(db, table, "txn", &txn, row)?;
     }
+    Ok(())
+}
+
+/// A table of ids and what there is of each, both encoded. `None`: nothing any more.
+fn store_row(
+    db: &Connection,
+    table: &str,
+    column: &str,
+    id: &[u8],
+    row: Option<Bytes>,
+) -> Result<(), rusqlite::Error> {
+    match row {
+        Some(row) => {
+            let sql = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3)");
+            db.prepare_cached(&sql)?.execute((id, &row[..], sum(&[id, &row], &[])))?
+        }
+        None => {
+            let sql = format!("DELETE FROM {table} WHERE {column} = ?1");
+            db.prepare_cached(&sql)?.execute([id])?
+        }
+    };
     Ok(())
 }
 
 fn load_locks(db: &Connection) -> Result<Locks, Unusable> {
     let mut locks = Locks::default();
-    load_of(db, "prepared", |txn, prepared| locks.restore_prepared(txn, Arc::new(prepared)))?;
-    load_of(db, "decision", |txn, decision| locks.restore_decision(txn, decision))?;
+    load_of(db, "prepared", "txn", |txn, prepared| {
+        locks.restore_prepared(txn, Arc::new(prepared))
+    })?;
+    load_of(db, "decision", "txn", |txn, decision| locks.restore_decision(txn, decision))?;
     Ok(locks)
 }
 
-fn load_of<T: DeserializeOwned>(
+fn load_of<I: DeserializeOwned, T: DeserializeOwned>(
     db: &Connection,
     table: &'static str,
-    mut restore: impl FnMut(TxnId, T),
+    column: &str,
+    mut restore: impl FnMut(I, T),
 ) -> Result<(), Unusable> {
-    let mut statement = db.prepare(&format!("SELECT txn, row, sum FROM {table} ORDER BY txn"))?;
+    let sql = format!("SELECT {column}, row, sum FROM {table} ORDER BY {column}");
+    let mut statement = db.prepare(&sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (txn, content): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        compare(row, 2, &sum(&[&txn, &content], &[]))?;
-        match (decode(&txn), decode(&content)) {
-            (Ok(txn), Ok(content)) => restore(txn, content),
+        let (id, content): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        compare(row, 2, &sum(&[&id, &content], &[]))?;
+        match (decode(&id), decode(&content)) {
+            (Ok(id), Ok(content)) => restore(id, content),
             _ => return Err(Unusable::Content { what: table }),
         }
     }

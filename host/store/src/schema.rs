@@ -30,8 +30,9 @@ use crate::view::{SqliteView, damaged};
 const APPLICATION_ID: i32 = 0x4153_504e;
 
 /// Form of the tables: 2 since there are leases and tombstones, 3 since rows have checksums, 4
-/// since there are transactions across shards, 7 since there are schedules.
-const FORM: i32 = 7;
+/// since there are transactions across shards, 7 since there are schedules,
+/// 8 since there are uploads in parts.
+const FORM: i32 = 8;
 
 /// SQLite's page cache of the writing connection, and of the one that apply reads through.
 const PAGE_CACHE_KIB: i32 = 16 << 10;
@@ -52,6 +53,7 @@ const TABLES: &str = "
     CREATE TABLE decision (txn BLOB PRIMARY KEY, row BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE schedule (name TEXT PRIMARY KEY, row BLOB NOT NULL,
         sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE upload (id BLOB PRIMARY KEY, row BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE component (hash BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
     CREATE TABLE alias (name TEXT PRIMARY KEY, row BLOB NOT NULL,
         sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -1,15 +1,17 @@
 //! Commands about components and their functions.
 
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use aspen_client::{
-    CallReply, Canary, Client, ComponentHash, ComponentRef, Consistency, DryRun, Pointed, Val,
-    WriteOp, stale, wave,
+    CallReply, Canary, Client, ComponentHash, ComponentRef, Consistency, DryRun, Pointed,
+    UploadProgress, Val, WriteOp, stale, wave,
 };
+use aspen_core::limits::COMPONENT_BYTES_MAX;
 use serde_json::{Value as Json, json};
 
 use crate::cli::{Call, Query};
-use crate::commands::print::{bytes_json, say, time as print_time};
+use crate::commands::print::{bytes_json, say, size as print_size, time as print_time};
 use crate::failure::Failure;
 
 /// `aspen upload`
@@ -19,8 +21,41 @@ pub async fn upload(client: &Client, file: &Path, name: &str) -> Result<(), Fail
         message: format!("cannot read {}: {error}", file.display()),
     })?;
     let size = bytes.len();
-    let hash = client.upload(name, bytes).await?;
+    let bar = Bar::new(size);
+    let hash = client.upload_with(name, bytes, |progress| bar.show(progress)).await;
+    bar.end();
+    let hash = hash?;
     say(&format!("{name} is now {hash} ({size} bytes)"))
+}
+
+/// How far an upload of more than one entry is, on standard error if that is a terminal.
+struct Bar(bool);
+
+/// Characters of a whole bar.
+const BAR_WIDTH: u64 = 40;
+
+impl Bar {
+    fn new(size: usize) -> Bar {
+        Bar(size > COMPONENT_BYTES_MAX && std::io::stderr().is_terminal())
+    }
+
+    fn show(&self, UploadProgress { sent, total }: UploadProgress) {
+        let filled = (BAR_WIDTH * sent / total.max(1)) as usize;
+        let rest = BAR_WIDTH as usize - filled;
+        let (sent, total) = (print_size(sent), print_size(total));
+        self.print(&format!("\r[{}{}] {sent} of {total} ", "#".repeat(filled), ".".repeat(rest)));
+    }
+
+    fn end(&self) {
+        self.print("\n");
+    }
+
+    fn print(&self, text: &str) {
+        if self.0 {
+            // Nobody need see it.
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
+    }
 }
 
 /// `aspen functions`

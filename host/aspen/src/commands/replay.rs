@@ -64,6 +64,8 @@ fn kind(command: &Command) -> &'static str {
         Command::Call(_) => "a call",
         Command::Upload(_) => "an upload",
         Command::Tick => "let time pass",
+        Command::UploadPart(_) => "a part of an upload",
+        Command::FinishUpload { .. } => "the end of an upload in parts",
         Command::Prepare(_) => "prepare a transaction across shards",
         Command::Decide(_) => "decide a transaction across shards",
         Command::Finish(_) => "finish a transaction across shards",

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::apply::Context;
 use crate::command::Upload;
 use crate::functions::Functions;
@@ -26,6 +28,17 @@ pub fn upload<S: State>(
     if bytes.len() > COMPONENT_BYTES_MAX {
         return Ok(Outcome::Refused(Refusal::ComponentTooLarge { bytes: bytes.len() as u64 }));
     }
+    store(state, functions, context, name, bytes)
+}
+
+/// Stores a component of either class, and lets a name point to it.
+pub fn store<S: State>(
+    state: &mut S,
+    functions: &dyn Functions,
+    context: &Context,
+    name: &Name,
+    bytes: &Bytes,
+) -> Result<Outcome, Fault> {
     if !has_room(state, name)? {
         return Ok(Outcome::Refused(Refusal::TooManyNames));
     }
@@ -36,6 +49,7 @@ pub fn upload<S: State>(
             return Ok(Outcome::Refused(Refusal::TooManyComponents));
         }
         header.components += 1;
+        header.large_components += u64::from(bytes.len() > COMPONENT_BYTES_MAX);
         state.set_header(header);
         state.set_component(&component, bytes)?;
     }
@@ -51,7 +65,7 @@ pub fn point<S: State>(
     name: &Name,
     component: ComponentHash,
 ) -> Result<Outcome, Fault> {
-    if !state.has_component(&component)? {
+    if !exists(state, &component)? {
         return Ok(Outcome::Refused(Refusal::ComponentUnknown));
     }
     if !has_room(state, name)? {
@@ -72,7 +86,7 @@ pub fn canary<S: State>(
     let Some(before) = state.alias(name)? else { return unknown };
     let canary = match share {
         None => None,
-        Some((component, _)) if !state.has_component(component)? => return unknown,
+        Some((component, _)) if !exists(state, component)? => return unknown,
         Some((component, percent)) => {
             let Context { time, caller, .. } = *context;
             let pointed = Pointed { component: *component, time, caller };
@@ -92,6 +106,12 @@ pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, Fault> {
     state.remove_alias(name)?;
     let components = sweep(state, alias.components().copied().collect())?;
     Ok(Outcome::NameRemoved { existed: true, components })
+}
+
+/// Whether a component is there. Parts of uploads stand among them and are none.
+pub fn exists<S: State>(state: &S, component: &ComponentHash) -> Result<bool, Fault> {
+    let is_part = state.resident().uploads.parts().any(|part| part == component);
+    Ok(!is_part && state.has_component(component)?)
 }
 
 /// Whether the name is known, or there may be one more.
@@ -141,10 +161,14 @@ fn sweep<S: State>(state: &mut S, mut components: BTreeSet<ComponentHash>) -> Re
             components.remove(component);
         });
     }
+    let mut header = state.header();
     for component in &components {
+        if header.large_components > 0 {
+            let bytes = state.component(component)?.map_or(0, |bytes| bytes.len());
+            header.large_components -= u64::from(bytes > COMPONENT_BYTES_MAX);
+        }
         state.remove_component(component)?;
     }
-    let mut header = state.header();
     header.components -= components.len() as u64;
     state.set_header(header);
     Ok(components.len() as u32)

@@ -7,7 +7,7 @@ use aspen_core::{
     Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, First, Header,
     Key, KeyRange, LeaseId, Model, Name, NewSchedule, NoFunctions, Operation, Read, Record,
     Relation, RequestId, Resident, Revision, SessionId, ShardRouter, State, Transact, Upload,
-    Value, Verification, Version, View, WriteOp, decode, hash_state,
+    UploadPart,     Value, Verification, Version, View, WriteOp, decode, hash_state,
 };
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -143,7 +143,20 @@ fn command() -> impl Strategy<Value = Command> {
     });
     let unschedule = name().prop_map(|name| Command::Unschedule { name });
     let pinned = pinned().prop_map(Command::Call);
+    // Three uploads of two parts, of which the second may come first, or not at all.
+    let whole = |number: u8| Bytes::from(vec![number, number + 1]);
+    let part = (3..6u8, 0..2usize).prop_map(move |(number, at)| {
+        let whole = whole(number);
+        let (component, total, offset) = (ComponentHash::of(&whole), 2, at as u64);
+        Command::UploadPart(UploadPart { component, total, offset, bytes: whole.slice(at..=at) })
+    });
+    let finish = (name(), 3..6u8).prop_map(move |(name, number)| Command::FinishUpload {
+        name,
+        component: ComponentHash::of(&whole(number)),
+    });
     prop_oneof![
+        2 => part,
+        1 => finish,
         1 => Just(Command::OpenSession),
         2 => Just(Command::Tick),
         2 => schedule,

@@ -1,0 +1,92 @@
+//! Applying uploads in parts: a part, the end, and what happens to those that nobody goes on with.
+//!
+//! Promises that what is stored under a hash has that hash, and that an upload ends with its parts gone,
+//! whether it came to a component or not. Leaves out whether the component can run: the leader that
+//! proposes the end has found that.
+
+use crate::apply::{Context, components};
+use crate::command::UploadPart;
+use crate::functions::Functions;
+use crate::ids::{ComponentHash, Name, Timestamp};
+use crate::limits::{LARGE_COMPONENT_BYTES_MAX, LARGE_COMPONENTS_MAX, UPLOAD_PART_BYTES_MAX};
+use crate::outcome::{Outcome, Refusal};
+use crate::state::{Fault, State};
+use crate::uploads::{self, UploadId};
+
+/// Stores a part, if it is the next; answers how many bytes are there.
+pub fn part<S: State>(
+    state: &mut S,
+    context: &Context,
+    part: &UploadPart,
+) -> Result<Outcome, Fault> {
+    let UploadPart { component, total, offset, bytes } = part;
+    if *total > LARGE_COMPONENT_BYTES_MAX as u64 {
+        return Ok(Outcome::Refused(Refusal::ComponentTooLarge { bytes: *total }));
+    }
+    let upload = (context.caller, *component);
+    let uploads = &state.resident().uploads;
+    let staged = uploads.get(&upload);
+    let (there, total) = staged.map_or((0, *total), |staged| (staged.bytes, staged.total));
+    let is_next = *offset == there && !bytes.is_empty();
+    if staged.is_none() && !uploads.has_room() {
+        return Ok(Outcome::Refused(Refusal::TooManyUploads));
+    }
+    let after = there + bytes.len() as u64;
+    if !is_next || after > total || bytes.len() > UPLOAD_PART_BYTES_MAX {
+        state.resident_mut().uploads.touch(&upload, context.time);
+        return Ok(Outcome::PartStored { bytes: there });
+    }
+    let row = uploads::row(&upload, *offset, bytes);
+    let hash = ComponentHash::of(&row);
+    state.set_component(&hash, &row)?;
+    let uploads = &mut state.resident_mut().uploads;
+    let there = uploads.add(upload, total, hash, bytes.len() as u64);
+    uploads.touch(&upload, context.time);
+    Ok(Outcome::PartStored { bytes: there })
+}
+
+/// Puts the parts together and lets a name point to the component. One that is there needs no parts.
+pub fn finish<S: State>(
+    state: &mut S,
+    functions: &dyn Functions,
+    context: &Context,
+    name: &Name,
+    component: ComponentHash,
+) -> Result<Outcome, Fault> {
+    let upload = (context.caller, component);
+    let incomplete = Ok(Outcome::Refused(Refusal::UploadIncomplete));
+    if components::exists(state, &component)? {
+        remove(state, &upload)?;
+        return components::point(state, context, name, component);
+    }
+    let staged = state.resident().uploads.get(&upload);
+    let Some(staged) = staged.filter(|staged| staged.is_whole()).cloned() else {
+        return incomplete;
+    };
+    let whole = staged.assemble(state.view())?;
+    remove(state, &upload)?;
+    let whole = whole.ok_or_else(|| Fault::new("putting an upload together", "a part is gone"))?;
+    if ComponentHash::of(&whole) != component {
+        return incomplete;
+    }
+    if state.header().large_components as usize >= LARGE_COMPONENTS_MAX {
+        return Ok(Outcome::Refused(Refusal::TooManyComponents));
+    }
+    components::store(state, functions, context, name, &whole)
+}
+
+/// Ends the uploads that nobody goes on with.
+pub fn expire<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
+    while let Some(upload) = state.resident().uploads.first_due(now) {
+        remove(state, &upload)?;
+    }
+    Ok(())
+}
+
+/// Forgets an upload and removes its parts.
+fn remove<S: State>(state: &mut S, upload: &UploadId) -> Result<(), Fault> {
+    for part in state.resident_mut().uploads.remove(upload) {
+        state.remove_component(&part)?;
+    }
+    Ok(())
+}

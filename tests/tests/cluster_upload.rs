@@ -1,0 +1,113 @@
+//! Large components on real clusters: in parts to every shard, callable on every node, and nothing left of
+//! an upload that was interrupted.
+
+#![cfg(not(madsim))]
+
+use std::cell::RefCell;
+
+use aspen_client::{CallError, Client, Options, UploadProgress, WriteError};
+use aspen_core::Refused;
+use aspen_core::limits::{COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX};
+use aspen_node::Timing;
+use aspen_tests::cluster::Cluster;
+use aspen_tests::guests::component;
+use bytes::Bytes;
+
+/// The bank, made large by a custom section of zeros at its end.
+fn large_bank(size: usize) -> Bytes {
+    let mut bytes = component("bank").to_vec();
+    // Section 0: its size in five bytes, then the length of its name, the name, and the content.
+    let content = (size + 2) as u32;
+    let seven = |shift: u32| (content >> shift) as u8 & 0x7f;
+    bytes.extend([0, seven(0) | 0x80, seven(7) | 0x80, seven(14) | 0x80, seven(21) | 0x80]);
+    bytes.extend([seven(28), 1, b'p']);
+    bytes.resize(bytes.len() + size, 0);
+    bytes.into()
+}
+
+async fn touch(client: &Client, key: &str) -> Result<(), CallError> {
+    client.call("bank", "touch", key, &[]).await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_large_component_arrives_in_parts_and_is_called_everywhere() {
+    let mut cluster = Cluster::with_shards(3, 2, Timing::default()).await;
+    let client = cluster.client().await;
+    let bank = large_bank(5 << 20);
+    let seen = RefCell::new(vec![]);
+    let note = |progress: UploadProgress| seen.borrow_mut().push(progress.sent);
+    let hash = client.upload_with("bank", bank.clone(), note).await.unwrap();
+    let seen = seen.into_inner();
+    assert!(seen.is_sorted() && seen.len() >= 12, "a part at a time: {seen:?}");
+    assert_eq!(*seen.last().unwrap(), 2 * bank.len() as u64);
+    for key in ["a", "b", "c", "d", "e"] {
+        touch(&client, key).await.unwrap();
+    }
+    let described = client.describe("bank").await.unwrap();
+    assert_eq!((described.component, described.bytes), (hash, bank.len() as u64));
+    // Again, and under another name: no part is sent.
+    let seen = RefCell::new(vec![]);
+    let note = |progress: UploadProgress| seen.borrow_mut().push(progress.sent);
+    client.upload_with("other", bank.clone(), note).await.unwrap();
+    assert_eq!(seen.into_inner(), [bank.len() as u64, 2 * bank.len() as u64]);
+    for node in 0..3 {
+        cluster.stop_node(node).await;
+        cluster.start_node(node).await;
+    }
+    for key in ["a", "b", "c", "d", "e"] {
+        touch(&client, key).await.unwrap();
+    }
+    client.close().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_upload_goes_on_where_it_was_interrupted() {
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client().await;
+    let bank = large_bank(COMPONENT_BYTES_MAX);
+    let (half, arrived) = tokio::sync::oneshot::channel();
+    let half = RefCell::new(Some(half));
+    let stop = |progress: UploadProgress| {
+        if progress.sent > 1 << 20
+            && let Some(half) = half.take()
+        {
+            half.send(progress.sent).unwrap();
+        }
+    };
+    let sent = tokio::select! {
+        biased;
+        sent = arrived => sent.unwrap(),
+        _ = client.upload_with("bank", bank.clone(), stop) => panic!("it is interrupted before"),
+    };
+    assert!(matches!(touch(&client, "a").await, Err(CallError::CallRefusal { .. })));
+    let seen = RefCell::new(vec![]);
+    client
+        .upload_with("bank", bank, |progress| seen.borrow_mut().push(progress.sent))
+        .await
+        .unwrap();
+    let first = seen.borrow()[0];
+    assert!(first >= sent, "{first} after {sent}: what was there is not sent again");
+    touch(&client, "a").await.unwrap();
+    client.close().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_bad_large_component_is_refused_by_the_leader() {
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client_with(Options::default()).await;
+    let bad =
+        Bytes::from([b"\0asm\x0d\0\x01\0".to_vec(), vec![0xff; COMPONENT_BYTES_MAX]].concat());
+    let error = client.upload("bank", bad).await.unwrap_err();
+    let WriteError::Request { source } = error else { panic!("{error}") };
+    assert!(matches!(
+        source,
+        aspen_client::RequestError::Refused { refused: Refused::BadComponent { .. } }
+    ));
+    let huge = vec![0; LARGE_COMPONENT_BYTES_MAX + 1];
+    let error = client.upload("bank", huge).await.unwrap_err().to_string();
+    assert_eq!(error, "component is 25165825 bytes, limit is 25165824");
+    client.close().await;
+    cluster.stop().await;
+}
