@@ -7,7 +7,7 @@ SEEDS ?= 600
 # `make demo PROFILE=dev` builds next to nothing after `make test`.
 PROFILE ?= release
 
-.PHONY: demo test check bench sim guest-toolchain
+.PHONY: demo test check bench sim guest-toolchain language-toolchains
 
 ## demo: the main job on real input: three nodes, a function, 69,659 purchases, a killed leader
 demo: guest-toolchain
@@ -15,7 +15,7 @@ demo: guest-toolchain
 	target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/aspen-demo
 
 ## test: every test
-test: guest-toolchain
+test: guest-toolchain language-toolchains
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --workspace; else $(CARGO) test --workspace --all-targets; fi
 	$(CARGO) test --workspace --doc
@@ -36,6 +36,12 @@ bench: guest-toolchain
 ## sim: whole clusters in simulated time, a seed each; SEEDS=2000 for more, SEED=7 to replay one
 sim: guest-toolchain
 	$(CARGO) sim $(if $(SEED),run $(SEED),sweep --seeds $(SEEDS))
+
+# What builds functions in JavaScript and Python, from npm and PyPI. Where they cannot be reached, or there
+# is no npm or python3, this says so, and the tests leave those examples out.
+language-toolchains:
+	@examples/bank-js/build.sh --install || echo "no componentize-js: JavaScript is left out"
+	@examples/bank-py/build.sh --install || echo "no componentize-py: Python is left out"
 
 # Functions are built for wasm32-unknown-unknown. Where rustup cannot add that target, Debian's
 # packages can build it from source (see host/aspen/src/build.rs).

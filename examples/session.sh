@@ -12,7 +12,11 @@ tag="run-$(date +%s)-$$"
 
 component=$(mktemp)
 trap 'rm -f "$component"' EXIT
-"$ASPEN" build "$folder" -o "$component"
+if [ -x "$folder/build.sh" ]; then
+    "$folder/build.sh" "$component"
+else
+    "$ASPEN" build "$folder" -o "$component"
+fi
 "$ASPEN" upload "$component" --name "$name"
 
 # expect RESULT FUNCTION ARGUMENT...: the call succeeds with this result, in which a time is TIME.

@@ -24,7 +24,22 @@ pub fn measure(bank: &[u8]) -> Result<(), Failure> {
     Ok(measured.join().map_err(|_| "the measuring thread failed")??)
 }
 
-fn run(bank: &Bytes) -> Result<(), Failure> {
+/// The median times of a call that does nothing and of a transfer, and the fuel of both.
+pub type Cost = ([Duration; 2], [u64; 2]);
+
+/// What calls of a bank in whatever language cost, after one that compiles it.
+pub fn cost(bank: Vec<u8>, calls: u64) -> Result<Cost, Failure> {
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let measure = move || {
+        let (functions, model, component) = shard(&bank.into())?;
+        cost_of(&functions, &model, component, calls)
+    };
+    let measured = thread.spawn(move || measure().map_err(|error: Failure| error.to_string()))?;
+    Ok(measured.join().map_err(|_| "the measuring thread failed")??)
+}
+
+/// A shard with accounts and the component.
+fn shard(bank: &Bytes) -> Result<(WasmFunctions, Model, ComponentHash), Failure> {
     let functions = WasmFunctions::new(Default::default())?;
     let mut model = Model::new();
     let component = ComponentHash::of(bank);
@@ -37,17 +52,34 @@ fn run(bank: &Bytes) -> Result<(), Failure> {
         let record = Record { value, version, create_revision: one, mod_revision: one, lease };
         model.set(&account(n)?, record)?;
     }
+    Ok((functions, model, component))
+}
+
+fn cost_of(
+    functions: &WasmFunctions,
+    model: &Model,
+    component: ComponentHash,
+    calls: u64,
+) -> Result<Cost, Failure> {
     let touch = encode_vals(&[])?;
-    let empty = median(|_| call(&functions, &model, component, "touch", &touch).map(drop))?;
-    let name = |n: u64| format!("{:08}", n % ACCOUNTS);
-    let mut fuel = 0;
-    let transfer = median(|n| {
-        let args: [Val; 3] = [name(n).into(), name(n * 7 + 1).into(), 1u64.into()];
-        let used = call(&functions, &model, component, "transfer", &encode_vals(&args)?)?;
-        fuel = used;
+    let mut fuel = [0; 2];
+    let empty = median(calls, |_| {
+        fuel[0] = call(functions, model, component, "touch", &touch)?;
         Ok(())
     })?;
-    let native = median(|n| {
+    let name = |n: u64| format!("{:08}", n % ACCOUNTS);
+    let transfer = median(calls, |n| {
+        let args: [Val; 3] = [name(n).into(), name(n * 7 + 1).into(), 1u64.into()];
+        fuel[1] = call(functions, model, component, "transfer", &encode_vals(&args)?)?;
+        Ok(())
+    })?;
+    Ok(([empty, transfer], fuel))
+}
+
+fn run(bank: &Bytes) -> Result<(), Failure> {
+    let (functions, model, component) = shard(bank)?;
+    let ([empty, transfer], [_, fuel]) = cost_of(&functions, &model, component, CALLS)?;
+    let native = median(CALLS, |n| {
         for key in [account(n % ACCOUNTS)?, account((n * 7 + 1) % ACCOUNTS)?] {
             let record = model.get(&key)?.ok_or("the account is there")?;
             std::hint::black_box(Value::new(record.value.as_bytes().to_vec())?);
@@ -93,14 +125,17 @@ fn call(
 }
 
 /// The median over rounds of the mean time of one call.
-fn median(mut work: impl FnMut(u64) -> Result<(), Failure>) -> Result<Duration, Failure> {
+fn median(
+    calls: u64,
+    mut work: impl FnMut(u64) -> Result<(), Failure>,
+) -> Result<Duration, Failure> {
     let mut rounds = vec![];
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        for n in 0..CALLS {
+        for n in 0..calls {
             work(n)?;
         }
-        rounds.push(start.elapsed() / CALLS as u32);
+        rounds.push(start.elapsed() / calls as u32);
     }
     rounds.sort();
     Ok(rounds[ROUNDS / 2])

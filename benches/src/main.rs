@@ -12,6 +12,7 @@ mod cpu;
 mod dev;
 mod functions;
 mod idle;
+mod languages;
 mod load;
 mod moving;
 mod scale;
@@ -46,6 +47,8 @@ struct Options {
 enum Part {
     /// What one call costs in apply.
     Call,
+    /// The same function in Rust, JavaScript and Python, as far as their toolchains are installed.
+    Languages,
     /// Puts, gets and calls on three nodes, and where their CPU time goes.
     Cluster,
     /// Calls on one embedded node, and with two shards.
@@ -92,6 +95,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     let bank = aspen::build::build("examples/bank".as_ref(), &Default::default())?.component;
     if wanted(Part::Call) {
         call::measure(&bank)?;
+    }
+    if wanted(Part::Languages) {
+        languages::measure(&bank)?;
     }
     if wanted(Part::Embedded) {
         load::embedded(&bank, time)?;
