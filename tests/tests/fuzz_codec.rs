@@ -19,8 +19,8 @@ use aspen_core::{
     Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Pointed,
     ProfileId, Queried, Query, Read, Record, Refused, Relation, ReplicaStatus, Request, RequestId,
     Response, Revision, ScanRequest, Schedule, SessionId, ShardId, ShardStatus, Timestamp,
-    Transact, Upload, UploadPart, Val, Value, Version, ViewId, ViewInfo, WriteOp, decode, decode_vals, encode,
-    encode_vals,
+    Transact, Upload, UploadPart, Val, Value, Version, ViewId, ViewInfo, WriteOp, decode,
+    decode_vals, encode, encode_vals,
 };
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;

@@ -26,7 +26,8 @@ use crate::convert::{lift, lower};
 use crate::host::{Host, Stop};
 use crate::imports::linker;
 use crate::profile::{
-    BYTE_FUEL, COPY_OUT_MAX, LARGE_INSTANCE_FUEL, PROFILE, SLOW_BYTE_FUEL, VALUE_FUEL, config, portable,
+    BYTE_FUEL, COPY_OUT_MAX, LARGE_INSTANCE_FUEL, PROFILE, SLOW_BYTE_FUEL, VALUE_FUEL, config,
+    portable,
 };
 
 /// Choices of one node. None of them can change an outcome.

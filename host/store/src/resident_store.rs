@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use aspen_core::{
     Key, LeaseChange, LeaseId, LeaseImage, Leases, LockChange, Locks, Name, Resident,
-    ResidentChanges, Revision, ScheduleChange, Schedules, Timestamp, Tombstones, UploadChange, Uploads, View,
-    decode, encode,
+    ResidentChanges, Revision, ScheduleChange, Schedules, Timestamp, Tombstones, UploadChange,
+    Uploads, View, decode, encode,
 };
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
@@ -42,7 +42,8 @@ impl ResidentStore {
 
     /// Writes what changed, inside the transaction of a flush.
     pub fn store(&mut self, db: &Connection, changes: &ResidentChanges) -> Result<(), Unusable> {
-        let ResidentChanges { sessions, leases, tombstones, horizon, locks, schedules, uploads } = changes;
+        let ResidentChanges { sessions, leases, tombstones, horizon, locks, schedules, uploads } =
+            changes;
         self.sessions.store(db, sessions)?;
         for change in leases {
             store_lease(db, *change)?;

@@ -7,7 +7,7 @@ use aspen_core::{
     Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, First, Header,
     Key, KeyRange, LeaseId, Model, Name, NewSchedule, NoFunctions, Operation, Read, Record,
     Relation, RequestId, Resident, Revision, SessionId, ShardRouter, State, Transact, Upload,
-    UploadPart,     Value, Verification, Version, View, WriteOp, decode, hash_state,
+    UploadPart, Value, Verification, Version, View, WriteOp, decode, hash_state,
 };
 use bytes::Bytes;
 use openraft::EntryPayload;
