@@ -13,10 +13,10 @@ use crate::ids::{
 };
 use crate::key::Key;
 use crate::limits::{
-    COMPONENT_BYTES_MAX, COMPONENTS_MAX, LARGE_COMPONENT_BYTES_MAX, LARGE_COMPONENTS_MAX,
-    LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX, NAMES_MAX, PREPARED_MAX, RANGE_READ_KEYS_MAX,
-    READS_BYTES_MAX, RESULTS_BYTES_MAX, SCHEDULE_EVERY_MS, SCHEDULES_MAX, TXN_BYTES_MAX,
-    TXN_OPS_MAX, TXN_SHARDS_MAX, UPLOADS_MAX, VALS_BYTES_MAX,
+    COMPONENTS_MAX, LARGE_COMPONENT_BYTES_MAX, LARGE_COMPONENTS_MAX, LEASE_KEYS_MAX,
+    LEASE_TTL_MS_MAX, LEASES_MAX, NAMES_MAX, PREPARED_MAX, RANGE_READ_KEYS_MAX, READS_BYTES_MAX,
+    RESULTS_BYTES_MAX, SCHEDULE_EVERY_MS, SCHEDULES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX,
+    TXN_SHARDS_MAX, UPLOADS_MAX, VALS_BYTES_MAX,
 };
 use crate::state::Record;
 use crate::transact::Expectation;
@@ -429,18 +429,11 @@ impl fmt::Display for Refusal {
                 write!(f, "transaction is {bytes} bytes, limit is {TXN_BYTES_MAX}")
             }
             Self::ComponentTooLarge { bytes } => {
-                let limit = match *bytes > LARGE_COMPONENT_BYTES_MAX as u64 {
-                    true => LARGE_COMPONENT_BYTES_MAX,
-                    false => COMPONENT_BYTES_MAX,
-                };
-                write!(f, "component is {bytes} bytes, limit is {limit}")
+                write!(f, "component is {bytes} bytes, limit is {LARGE_COMPONENT_BYTES_MAX}")
             }
             Self::TooManyComponents => {
-                write!(
-                    f,
-                    "the shard has {COMPONENTS_MAX} components, or {LARGE_COMPONENTS_MAX} of more \
-                     than {COMPONENT_BYTES_MAX} bytes, no more fit"
-                )
+                let (all, large) = (COMPONENTS_MAX, LARGE_COMPONENTS_MAX);
+                write!(f, "the shard has {all} components or {large} large ones, no more fit")
             }
             Self::TooManyUploads => {
                 write!(f, "{UPLOADS_MAX} other uploads are under way, try again")
