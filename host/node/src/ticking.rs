@@ -69,8 +69,10 @@ async fn work_off(node: Weak<ShardedRaftNode>, shard: Arc<Shard>) {
                 node.fairness().turn(*caller, Place::apply(shard.id), call).await
             }
         };
-        let Ok(_inside) = turn else { return };
+        let Ok(inside) = turn else { return };
         let proposed = shard.propose(entry(&node, Caller::LOCAL, None, Command::Tick)).await;
+        // Others go on while this one waits for a lock.
+        drop(inside);
         let Ok(outcome) = proposed else { return };
         if let Some(by) = locked_by(&outcome) {
             unlocked(&node, &shard, by, Instant::now() + LOCKED_WAIT).await;
