@@ -13,7 +13,8 @@
 //! rising); **shard**, replica, leader, term; **entry** (what the log holds), **command** (what a
 //! client wants of it), **outcome** (what applying it returns); transaction, read set, write set,
 //! conflict; **component** (an uploaded WebAssembly program), **function** (one of its exports),
-//! **call**, **fuel**; **digest** (chained hash of everything applied); **session**, **request id**;
+//! **call**, **fuel**; **digest** (chained hash of everything applied), **state hash** (over everything
+//! stored), **verification** (how far a replica is with its state hash); **session**, **request id**;
 //! **expectation** (what a read says must still be true), **operation** (one step of a transaction),
 //! **lease** (keys attached to it go when its time is over), **tombstone** (a removed key, remembered);
 //! **schedule** (a call that is made later), **profile** (the settings with which functions run);
