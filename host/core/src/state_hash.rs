@@ -2,7 +2,8 @@
 //!
 //! Promises that two states with equal hashes hold, but for a collision of SHA-256, the same keys with
 //! the same records, the same names and components, sessions with their outcomes, leases, tombstones,
-//! locks, schedules, uploads with their parts, and numbers; whatever implements them, and however often they were written down and loaded.
+//! locks, schedules, uploads with their parts, and numbers; whatever implements them, and however often
+//! they were written down and loaded.
 //! It reads everything: a digest ([`crate::Digest`]) says in no time what was computed, this says what
 //! has become of it. Leaves out who compares hashes, and Raft's members.
 
