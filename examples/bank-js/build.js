@@ -4,7 +4,7 @@
 //
 // The features that are disabled are those that need a clock, chance, files or a network. Math.random
 // and Date.now go on to exist, frozen at what they were when this ran: take time and chance from
-// aspen:function/context.
+// aspen:function/context. package.json names preview2-shim because componentize-js needs it and does not say so.
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

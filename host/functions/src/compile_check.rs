@@ -9,7 +9,7 @@
 //! node                                   aspen compile-check LEVEL SECONDS MIB [FOLDER]
 //!   8 bytes of length, the component  ->   sets its limits, reads, compiles, keeps the code in FOLDER
 //!   (holds the pipe open)                  ends by itself when the pipe closes: no orphans
-//!   waits, at most WAIT_MAX           <-   exit code; a reason on its output if it cannot run
+//!   waits, but not for ever           <-   exit code; a reason on its output if it cannot run
 //! ```
 //!
 //! Promises that the process is gone and waited for when [`CompileCheck::run`] returns, whatever
@@ -43,14 +43,17 @@ pub const COMPILE_CPU_SECONDS: u64 = 10;
 /// take less than a tenth.
 pub const COMPILE_MEMORY_MIB: u64 = 1024;
 
-/// How long the process may take in all: twice its CPU time, for machines that do other things.
-/// A client waits longer.
-const WAIT_MAX: Duration = Duration::from_secs(2 * COMPILE_CPU_SECONDS);
+/// How long the process may take in all, in times of its CPU time, for machines that do other things. A
+/// client waits longer.
+const WAIT_FACTOR: u64 = 2;
+
+/// At least so long: a process has to be started, too.
+const WAIT_MIN: Duration = Duration::from_secs(WAIT_FACTOR * COMPILE_CPU_SECONDS);
 
 /// A large component may take so many times the CPU time and the memory: 90 s and 3 GiB. JavaScript and
 /// Python take some 20 s of an optimised build. It gets six minutes for it, as it lets all others go first.
 const LARGE_TIME_FACTOR: u64 = 9;
-const LARGE_WAIT_FACTOR: u32 = 18;
+const LARGE_WAIT_FACTOR: u64 = 4;
 const LARGE_MEMORY_FACTOR: u64 = 3;
 
 /// Threads that compile a large component: more would each want address space.
@@ -152,7 +155,8 @@ impl CompileCheck {
     ) -> Result<(), CompileError> {
         let class = Class::of(component.len());
         let this = self.of(class);
-        let wait_max = if class == Class::Large { LARGE_WAIT_FACTOR } else { 1 } * WAIT_MAX;
+        let factor = if class == Class::Large { LARGE_WAIT_FACTOR } else { WAIT_FACTOR };
+        let wait_max = Duration::from_secs(factor * this.seconds).max(WAIT_MIN);
         let until = Instant::now() + wait_max;
         let _turn = loop {
             match self.turns[class as usize].try_lock() {
