@@ -292,6 +292,10 @@ mod simulator {
                 plan.workloads = vec![Workload::Bank, Workload::Counters];
                 plan.faults.clear();
             }
+            if self.upgrade {
+                // Every shard is on every node, so the last old one is asked for each.
+                plan.nodes = 3;
+            }
             if !self.fault.is_empty() {
                 let named = |name: &String| named(name, &Fault::ALL);
                 plan.faults = self.fault.iter().map(named).collect::<Result<_, _>>()?;

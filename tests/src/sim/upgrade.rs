@@ -1,12 +1,12 @@
 //! A cluster goes over to a newer program, node by node, and then to that program's profile of functions.
 //!
 //! While clients work: the profile must not be switched before every node knows it, and after that a node
-//! that goes back to the older program must take itself out of service, and nothing else.
+//! that goes back to the older program must take itself out of service, or not start, and nothing else.
 
 use std::time::Duration;
 
 use aspen_client::{Client, RequestError};
-use aspen_core::{ProfileId, Refused, ShardStatus};
+use aspen_core::{ProfileId, Refused};
 use aspen_functions::planted::NEXT_PROFILE;
 use madsim::time::{sleep, timeout};
 
@@ -34,11 +34,13 @@ pub async fn upgrade(cluster: &SimCluster, machines: u8, client: &Client, trace:
     replace(cluster, 1, false, trace);
     // Entries for every shard.
     liveness::check(client, cluster.shards).await;
-    let tells = |replica: &ShardStatus| {
-        let failed = replica.failed.as_deref().unwrap_or_default();
-        failed.contains("install a newer version of Aspen")
+    // As soon as it starts, or when it comes to the entry.
+    let gives_up = || {
+        let replicas = cluster.replicas(1).into_iter().filter_map(|replica| replica.failed);
+        let mut told = replicas.chain(cluster.halted().remove(&1));
+        told.any(|why| why.contains("install a newer version of Aspen"))
     };
-    until("the older program gives up", || cluster.replicas(1).iter().any(tells)).await;
+    until("the older program gives up", gives_up).await;
     replace(cluster, 1, true, trace);
     liveness::check(client, cluster.shards).await;
 }
