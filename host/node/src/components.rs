@@ -43,26 +43,28 @@ pub async fn check(node: &ShardedRaftNode, bytes: Bytes) -> Result<(), Refused> 
     checked.map_err(failed)?
 }
 
-/// As [`check`], of what was uploaded in parts. It may be there already: then an earlier attempt at this
-/// request was done, whose answer the entry will find.
+/// As [`check`], of what was uploaded in parts; false if they are not all there, or not right. Then nothing
+/// may be proposed: the rest could arrive before the entry, and nobody had checked it. If the component is
+/// there already it was checked, and an earlier attempt at this request may have been done.
 pub async fn check_staged(
     node: &ShardedRaftNode,
     shard: &Shard,
     caller: Caller,
     component: ComponentHash,
-) -> Result<(), Refused> {
+) -> Result<bool, Refused> {
     // What was acknowledged by a leader before this one is applied.
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
     let staged = move |_: &dyn View, resident: &Resident, _: Header| {
         Ok(resident.uploads.get(&(caller, component)).filter(|staged| staged.is_whole()).cloned())
     };
     let staged = shard.reader.inspect(staged).await.map_err(failed)?;
-    // None, or not the right bytes: apply says so.
-    let Some(staged) = staged else { return Ok(()) };
+    let Some(staged) = staged else {
+        return shard.reader.read(|view, _| view.has_component(&component)).map_err(failed);
+    };
     let whole = shard.reader.read(|view, _| staged.assemble(view)).map_err(failed)?;
     match whole.filter(|whole| ComponentHash::of(whole) == component) {
-        Some(whole) => check(node, whole).await,
-        None => Ok(()),
+        Some(whole) => check(node, whole).await.map(|()| true),
+        None => Ok(false),
     }
 }
 

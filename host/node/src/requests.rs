@@ -9,9 +9,9 @@ use aspen_core::limits::{
 };
 use aspen_core::{
     Caller, ClusterInfo, Command, Consistency, Entry, Expectation, Fault, Header, Item, Key,
-    LeaseId, LeaseInfo, Locks, Outcome, Page, Query, Read, Refused, ReplicaStatus, Request,
-    RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, TxnId, Upload, Value, View,
-    ViewId, decode, encode,
+    LeaseId, LeaseInfo, Locks, Outcome, Page, Query, Read, Refusal, Refused, ReplicaStatus,
+    Request, RequestId, Resident, Response, ScanRequest, ShardId, Timestamp, TxnId, Upload, Value,
+    View, ViewId, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -229,7 +229,10 @@ async fn write(
             components::check(node, bytes.clone()).await?;
         }
         Command::FinishUpload { component, .. } => {
-            components::check_staged(node, &shard, caller, *component).await?;
+            if !components::check_staged(node, &shard, caller, *component).await? {
+                let incomplete = Outcome::Refused(Refusal::UploadIncomplete);
+                return Ok(Response::Outcome(encode(&incomplete)));
+            }
         }
         _ => {}
     }
