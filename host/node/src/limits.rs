@@ -47,8 +47,8 @@ pub const HEAVY_TIME: Duration = Duration::from_millis(1);
 pub const HEAVY_FUEL: u64 = 1_000_000;
 
 /// After a heavy call no other begins for so many times as long as it took, while others ask: heavy
-/// functions get a quarter. With a third, three nodes of two cores would spend half of a core each.
-pub const HEAVY_REST: u32 = 3;
+/// functions get a fifth. With a third, three nodes of two cores would spend half of a core each.
+pub const HEAVY_REST: u32 = 4;
 
 /// The longest of these pauses: what many heavy calls took that were under way together is paid back
 /// up to that, and heavy functions of others still get an answer within a client's patience.
