@@ -229,7 +229,8 @@ async fn write(
             components::check(node, bytes.clone()).await?;
         }
         Command::FinishUpload { component, .. } => {
-            if !components::check_staged(node, &shard, caller, *component).await? {
+            let complete = components::check_staged(node, &shard, caller, *component).await?;
+            if !complete {
                 let incomplete = Outcome::Refused(Refusal::UploadIncomplete);
                 return Ok(Response::Outcome(encode(&incomplete)));
             }
