@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 
+use aspen::server::Bound;
 use aspen_client::{CallError, Client, Options, UploadProgress, WriteError};
 use aspen_core::Refused;
 use aspen_core::limits::{COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX};
+use aspen_functions::CompileCheck;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;
@@ -108,6 +110,41 @@ async fn cluster_bad_large_component_is_refused_by_the_leader() {
     let huge = vec![0; LARGE_COMPONENT_BYTES_MAX + 1];
     let error = client.upload("bank", huge).await.unwrap_err().to_string();
     assert_eq!(error, "component is 25165825 bytes, limit is 25165824");
+    client.close().await;
+    cluster.stop().await;
+}
+
+/// Whatever this node cannot compile is refused, though the leader can.
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_upload_is_compiled_on_every_replica_before_it_is_proposed() {
+    let mut cluster = Cluster::start(3).await;
+    let client = cluster.client_with(Options::default()).await;
+    client.upload("before", component("bank")).await.unwrap();
+    let other = (cluster.leader().await + 1) % 3;
+    cluster.stop_node(other).await;
+    let bound = Bound::open(&cluster.folder(other), ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let failing = bound.compiling_in(CompileCheck::new("/bin/false", ""));
+    cluster.servers[other] = Some(failing.serve(cluster.timing).await.unwrap());
+    cluster.equal_digests().await;
+
+    for (name, bank) in [("small", component("purchases").into()), ("large", large_bank(3 << 20))] {
+        let error = client.upload(name, bank.clone()).await.unwrap_err();
+        let WriteError::Request { source } = &error else { panic!("{error}") };
+        let aspen_client::RequestError::Refused { refused } = source else { panic!("{error}") };
+        let Refused::BadComponent { reason } = refused else { panic!("{error}") };
+        let expected = format!("on n{}: the compiler failed on the component", other + 1);
+        assert!(reason.starts_with(&expected), "{reason}");
+        assert!(client.history(name).await.is_err(), "nothing was proposed");
+    }
+    // What it has compiled before it need not compile again.
+    client.upload("after", component("bank")).await.unwrap();
+    // One that is down holds up nothing.
+    cluster.stop_node(other).await;
+    client.upload("small", component("purchases")).await.unwrap();
+    client.upload("bank", large_bank(3 << 20)).await.unwrap();
+    cluster.start_node(other).await;
+    cluster.equal_digests().await;
+    touch(&client, "a").await.unwrap();
     client.close().await;
     cluster.stop().await;
 }

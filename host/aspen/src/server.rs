@@ -99,6 +99,7 @@ pub enum ServerError {
 pub struct Bound {
     folder: Folder,
     transport: Arc<IrohTransport>,
+    check: Option<CompileCheck>,
 }
 
 /// A serving node.
@@ -116,7 +117,8 @@ impl Bound {
         let bind = if folder.is_occupied() { folder.identity()?.address.addr } else { listen };
         let secret = folder.secret()?;
         let transport = IrohTransport::bind(IrohConfig { secret, bind }).await?;
-        Ok(Bound { folder, transport })
+        let check = COMPILE_CHECK.get().cloned();
+        Ok(Bound { folder, transport, check })
     }
 
     /// The folder.
@@ -127,6 +129,11 @@ impl Bound {
     /// The key and address that others reach it by.
     pub fn address(&self) -> PeerAddr {
         self.transport.local()
+    }
+
+    /// The same, with a process of its own for this node to compile in.
+    pub fn compiling_in(self, check: CompileCheck) -> Bound {
+        Bound { check: Some(check), ..self }
     }
 
     /// Starts the folder's node and serves it.
@@ -148,11 +155,10 @@ impl Bound {
     }
 
     async fn start_node(self, timing: Timing) -> Result<Server, ServerError> {
-        let Bound { folder, transport } = self;
+        let Bound { folder, transport, check } = self;
         let identity = folder.identity()?;
         let path = folder.path().to_path_buf();
         let log = aspen_store::Log::open(folder.log_file()?, identity.store())?;
-        let check = COMPILE_CHECK.get().cloned();
         let cache = Some(path.join("modules"));
         let functions = aspen_functions::Options { cache, check, ..Default::default() };
         let functions = Arc::new(WasmFunctions::new(functions).context(EngineSnafu)?);

@@ -43,6 +43,16 @@ fn hard(functions: usize) -> Vec<u8> {
     component(&body.repeat(functions))
 }
 
+fn run(
+    check: CompileCheck,
+    level: Level,
+    component: &[u8],
+    is_given_up: &dyn Fn() -> bool,
+) -> Result<(), CompileError> {
+    let turn = check.turn(component.len(), is_given_up)?;
+    check.run(&turn, level, component, None, is_given_up)
+}
+
 fn apart() -> CompileCheck {
     CompileCheck::new(ASPEN, "compile-check").with_limits(SECONDS, COMPILE_MEMORY_MIB)
 }
@@ -85,7 +95,7 @@ fn bomb_within_the_limits_is_stopped_by_its_time() {
     let bomb = hard(24);
     check(&bomb).unwrap();
     let start = Instant::now();
-    let error = apart().run(Level::None, &bomb, None, &|| false).unwrap_err();
+    let error = run(apart(), Level::None, &bomb, &|| false).unwrap_err();
     assert!(matches!(error, CompileError::TooSlow { .. }), "{error}");
     assert_eq!(error.to_string(), "component takes more than 2 s to compile");
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
@@ -94,18 +104,18 @@ fn bomb_within_the_limits_is_stopped_by_its_time() {
 #[test]
 fn bomb_within_the_limits_is_stopped_by_its_memory() {
     let apart = CompileCheck::new(ASPEN, "compile-check").with_limits(60, 160);
-    let error = apart.run(Level::Speed, &hard(24), None, &|| false).unwrap_err();
+    let error = run(apart, Level::Speed, &hard(24), &|| false).unwrap_err();
     assert!(matches!(error, CompileError::TooLarge { .. }), "{error}");
 }
 
 #[test]
 fn good_component_passes_and_a_bad_one_says_why() {
-    apart().run(Level::None, &component(""), None, &|| false).unwrap();
-    apart().run(Level::Speed, &component(""), None, &|| false).unwrap();
-    let error = apart().run(Level::None, b"\0asm\x0d\0\x01\0\xff", None, &|| false).unwrap_err();
+    run(apart(), Level::None, &component(""), &|| false).unwrap();
+    run(apart(), Level::Speed, &component(""), &|| false).unwrap();
+    let error = run(apart(), Level::None, b"\0asm\x0d\0\x01\0\xff", &|| false).unwrap_err();
     assert!(matches!(error, CompileError::Unfit { .. }), "{error}");
     let nowhere = CompileCheck::new("/does/not/exist", "compile-check");
-    let error = nowhere.run(Level::None, &component(""), None, &|| false).unwrap_err();
+    let error = run(nowhere, Level::None, &component(""), &|| false).unwrap_err();
     assert!(matches!(error, CompileError::Start { .. }), "{error}");
 }
 
@@ -124,7 +134,7 @@ fn upload_that_nobody_waits_for_leaves_no_process() {
         // Not before it is there.
         most.get() > 0 && start.elapsed() > Duration::from_millis(300)
     };
-    let error = apart.run(Level::None, &hard(24), None, &is_given_up).unwrap_err();
+    let error = run(apart, Level::None, &hard(24), &is_given_up).unwrap_err();
     assert!(matches!(error, CompileError::GivenUp), "{error}");
     assert_eq!((most.get(), ours()), (1, 0));
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());

@@ -71,6 +71,12 @@ impl Compilers {
             Class::Large => &self.large,
         }
     }
+
+    /// Whether there is code of a component on disk. Should it be damaged, it is compiled again.
+    pub(crate) fn has_code(&self, hash: &ComponentHash) -> bool {
+        let has = |of: &Compiler| Some(file(&of.engine, of.dir.as_deref()?, hash).exists());
+        [&self.small, &self.large].iter().any(|of| has(of) == Some(true))
+    }
 }
 
 impl Compiler {

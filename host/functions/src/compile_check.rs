@@ -20,7 +20,7 @@
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -130,6 +130,10 @@ pub struct CompileCheck {
     turns: Arc<[Mutex<()>; 2]>,
 }
 
+/// Leave to start a process, until this is dropped.
+#[derive(Debug)]
+pub struct CompileTurn<'a>(#[expect(dead_code, reason = "held, not read")] MutexGuard<'a, ()>);
+
 impl CompileCheck {
     /// `program command` must call [`compile_check`] with the arguments that follow.
     pub fn new(program: impl Into<PathBuf>, command: &str) -> Self {
@@ -143,11 +147,34 @@ impl CompileCheck {
         Self { seconds, mib, ..self }
     }
 
+    /// Waits until a component of so many bytes may be compiled, as long as compiling one may take all in
+    /// all. `is_given_up` is asked again and again, and ends it.
+    pub fn turn(
+        &self,
+        bytes: usize,
+        is_given_up: &dyn Fn() -> bool,
+    ) -> Result<CompileTurn<'_>, CompileError> {
+        let class = Class::of(bytes);
+        let until = Instant::now() + self.of(class).wait_max(class);
+        loop {
+            match self.turns[class as usize].try_lock() {
+                Ok(turn) => return Ok(CompileTurn(turn)),
+                Err(TryLockError::Poisoned(turn)) => return Ok(CompileTurn(turn.into_inner())),
+                Err(TryLockError::WouldBlock) if is_given_up() => return GivenUpSnafu.fail(),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => {
+                    return BusySnafu.fail();
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(POLL),
+            }
+        }
+    }
+
     /// Compiles `component` and keeps the code in folder `keep`; blocks until that is done. `is_given_up`
-    /// is asked again and again, and ends it. All in all it may take twice the CPU time allowed, for
-    /// machines that do other things, and as long to wait for another one; a client waits longer.
+    /// is asked again and again, and ends it. All in all it may take twice the CPU time allowed (a large
+    /// component four times), for machines that do other things; a client waits longer.
     pub fn run(
         &self,
+        _turn: &CompileTurn<'_>,
         level: Level,
         component: &[u8],
         keep: Option<&Path>,
@@ -155,23 +182,9 @@ impl CompileCheck {
     ) -> Result<(), CompileError> {
         let class = Class::of(component.len());
         let this = self.of(class);
-        let factor = if class == Class::Large { LARGE_WAIT_FACTOR } else { WAIT_FACTOR };
-        let wait_max = Duration::from_secs(factor * this.seconds).max(WAIT_MIN);
-        let until = Instant::now() + wait_max;
-        let _turn = loop {
-            match self.turns[class as usize].try_lock() {
-                Ok(turn) => break turn,
-                Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
-                Err(TryLockError::WouldBlock) if is_given_up() => return GivenUpSnafu.fail(),
-                Err(TryLockError::WouldBlock) if Instant::now() >= until => {
-                    return BusySnafu.fail();
-                }
-                Err(TryLockError::WouldBlock) => thread::sleep(POLL),
-            }
-        };
         let command = this.command(level, keep);
         let mut process = Process::start(command, component).context(StartSnafu)?;
-        let until = Instant::now() + wait_max;
+        let until = Instant::now() + this.wait_max(class);
         let status = loop {
             if let Some(status) = process.child.try_wait().context(StartSnafu)? {
                 break status;
@@ -185,6 +198,12 @@ impl CompileCheck {
             thread::sleep(POLL);
         };
         this.verdict(status, &mut process)
+    }
+
+    /// How long a process of that class may take, if these are its limits.
+    fn wait_max(&self, class: Class) -> Duration {
+        let factor = if class == Class::Large { LARGE_WAIT_FACTOR } else { WAIT_FACTOR };
+        Duration::from_secs(factor * self.seconds).max(WAIT_MIN)
     }
 
     /// With the limits of a class.

@@ -140,6 +140,12 @@ impl WasmFunctions {
         &self.planted
     }
 
+    /// Whether a component can run, if that is known because it was compiled.
+    pub fn is_compiled(&self, hash: &ComponentHash) -> Option<bool> {
+        let known = self.cache.known(hash);
+        known.or_else(|| self.cache.compilers().has_code(hash).then_some(true))
+    }
+
     /// The profiles that calls can run with here.
     pub fn profiles(&self) -> Vec<ProfileId> {
         #[cfg(madsim)]
@@ -158,20 +164,29 @@ impl WasmFunctions {
         Ok(Manifest { component, bytes, functions })
     }
 
-    /// Compiles a component now, for an upload that must not be proposed before, in a process of its own;
-    /// here it is only loaded, or compiled again if there is no folder for compiled code. Blocks; `is_given_up` is asked meanwhile and ends it.
+    /// Compiles a component now, before an entry needs it, in a process of its own; here it is only
+    /// loaded, or compiled again if there is no folder for compiled code. Blocks; `is_given_up` is asked
+    /// meanwhile and ends it.
     pub fn compile(
         &self,
         hash: &ComponentHash,
         bytes: &Bytes,
         is_given_up: &dyn Fn() -> bool,
     ) -> Result<(), CompileError> {
-        // Each shard of an upload asks once more.
-        if let (Some(check), None) = (&self.check, self.cache.known(hash)) {
-            let keep = self.cache.compilers().small.dir.as_deref();
-            check.run(self.level, bytes, keep, is_given_up)?;
+        let mut turn = None;
+        if let Some(check) = &self.check
+            && self.is_compiled(hash).is_none()
+        {
+            let turn = turn.insert(check.turn(bytes.len(), is_given_up)?);
+            // Each shard of an upload asks, and other nodes do: one of them may have been first.
+            if self.is_compiled(hash).is_none() {
+                let keep = self.cache.compilers().small.dir.as_deref();
+                check.run(turn, self.level, bytes, keep, is_given_up)?;
+            }
         }
-        match self.cache.get(hash, || Ok(Some(bytes.clone())))? {
+        let looked = self.cache.get(hash, || Ok(Some(bytes.clone())))?;
+        drop(turn);
+        match looked {
             Some(_) => Ok(()),
             None => {
                 let reason = "its imports or code do not fit this version".into();

@@ -30,7 +30,7 @@ mod signature;
 pub use cache::COMPONENTS_READY_MAX;
 pub use check::{ComponentError, check};
 pub use compile_check::{
-    COMPILE_CPU_SECONDS, COMPILE_MEMORY_MIB, CompileCheck, CompileError, compile_check,
+    COMPILE_CPU_SECONDS, COMPILE_MEMORY_MIB, CompileCheck, CompileError, CompileTurn, compile_check,
 };
 pub use functions::{EngineError, Level, Options, WasmFunctions};
 pub use profile::{

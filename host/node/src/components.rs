@@ -8,18 +8,19 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Alias, Caller, ComponentHash, ComponentInfo, ComponentRef, Consistency, Fault, Header, Name,
-    Pointed, Refused, Resident, Response, ShardId, View,
+    Alias, Caller, ComponentHash, ComponentInfo, ComponentRef, Consistency, Fault, Name, Pointed,
+    Refused, Response, ShardId,
 };
 use aspen_functions::CompileError;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
+use crate::compile_ahead::{self, Source};
 use crate::node::ShardedRaftNode;
 use crate::requests::{failed, find, refused};
 use crate::shard::Shard;
 
-/// Checks and compiles before anything is proposed, off the async threads. If nobody waits for the
+/// Checks and compiles here before anything is proposed, off the async threads. If nobody waits for the
 /// answer any more, because the client or this node goes away, the compilation ends too.
 pub async fn check(node: &ShardedRaftNode, bytes: Bytes) -> Result<(), Refused> {
     let functions = node.functions().clone();
@@ -43,7 +44,7 @@ pub async fn check(node: &ShardedRaftNode, bytes: Bytes) -> Result<(), Refused> 
     checked.map_err(failed)?
 }
 
-/// As [`check`], of what was uploaded in parts; false if they are not all there, or not right. Then nothing
+/// Compiles, on all replicas, what was uploaded in parts; false if they are not all there, or not right. Then nothing
 /// may be proposed: the rest could arrive before the entry, and nobody had checked it. If the component is
 /// there already it was checked, and an earlier attempt at this request may have been done.
 pub async fn check_staged(
@@ -54,18 +55,14 @@ pub async fn check_staged(
 ) -> Result<bool, Refused> {
     // What was acknowledged by a leader before this one is applied.
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
-    let staged = move |_: &dyn View, resident: &Resident, _: Header| {
-        Ok(resident.uploads.get(&(caller, component)).filter(|staged| staged.is_whole()).cloned())
-    };
-    let staged = shard.reader.inspect(staged).await.map_err(failed)?;
-    let Some(staged) = staged else {
+    let Some(bytes) = compile_ahead::staged(shard, caller, component).await else {
         return shard.reader.read(|view, _| view.has_component(&component)).map_err(failed);
     };
-    let whole = shard.reader.read(|view, _| staged.assemble(view)).map_err(failed)?;
-    match whole.filter(|whole| ComponentHash::of(whole) == component) {
-        Some(whole) => check(node, whole).await.map(|()| true),
-        None => Ok(false),
+    if ComponentHash::of(&bytes) != component {
+        return Ok(false);
     }
+    let parts = Source::Parts(caller);
+    compile_ahead::everywhere(node, shard, bytes, parts).await.map(|()| true)
 }
 
 /// The names, and what each points to.

@@ -22,6 +22,7 @@ mod access;
 mod balance;
 mod beside;
 mod call_across;
+mod compile_ahead;
 mod components;
 mod config;
 mod divergence;

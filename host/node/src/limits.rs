@@ -160,6 +160,17 @@ pub const FOUNDING_WAIT: Duration = Duration::from_secs(10);
 /// How long a node waits for a newer copy of the map before it asks or tries again.
 pub const MAP_AGAIN: Duration = Duration::from_millis(200);
 
+/// How long the other replicas of a shard may take to compile a component that is uploaded, and in
+/// addition twice as long as the leader took. Whoever takes longer does it when it is called.
+pub const COMPILE_AHEAD_WAIT: Duration = Duration::from_secs(3);
+
+/// More than that can be: compiling a large component ends after six minutes.
+pub const COMPILE_WAIT: Duration = Duration::from_secs(1200);
+
+/// How long a replica waits for parts of an upload that the leader has applied, and how often it looks.
+pub const PARTS_WAIT: Duration = Duration::from_secs(2);
+pub const PARTS_AGAIN: Duration = Duration::from_millis(20);
+
 /// How long another node may take to say what it knows of the cluster.
 pub const MAP_ASK_WAIT: Duration = Duration::from_secs(2);
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{Digest, Placement, ProfileId, ShardId, decode, encode};
+use aspen_core::{ComponentHash, Digest, Placement, ProfileId, ShardId, decode, encode};
 use aspen_net::{NetError, PeerAddr, Purpose, Transport};
 use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
 use bytes::Bytes;
@@ -22,8 +22,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 
+use crate::compile_ahead::{Answer, Source};
 use crate::limits::{
-    APPEND_BYTES_MAX, DIGEST_WAIT, HOST_WAIT, MAP_ASK_WAIT, SNAPSHOT_CHUNK_BYTES,
+    APPEND_BYTES_MAX, COMPILE_WAIT, DIGEST_WAIT, HOST_WAIT, MAP_ASK_WAIT, SNAPSHOT_CHUNK_BYTES,
     SNAPSHOT_CHUNK_WAIT,
 };
 use crate::map::Known;
@@ -64,6 +65,11 @@ pub enum RaftMessage {
     },
     /// A step of a transaction across shards: the answer is a [`Participated`].
     Participate(Participation),
+    /// Asks that the node compiles a component: the answer is an [`Answer`].
+    Compile {
+        component: ComponentHash,
+        source: Source,
+    },
 }
 
 /// A node's copy of the map.
@@ -206,6 +212,13 @@ impl Replica {
     /// With which profiles this node can run functions, unless it does not answer.
     pub async fn profiles(&self) -> Option<Vec<ProfileId>> {
         self.ask(Purpose::Raft, RaftMessage::Profiles, MAP_ASK_WAIT).await.ok()
+    }
+
+    /// Asks this node to compile a component, and waits for it; nothing if it does not answer. Whoever
+    /// asks bounds the wait.
+    pub async fn compile(&self, component: ComponentHash, source: Source) -> Option<Answer> {
+        let message = RaftMessage::Compile { component, source };
+        self.ask(Purpose::Raft, message, COMPILE_WAIT).await.ok()
     }
 
     /// Whether this node has a replica of the shard now, by the map of `epoch` or a later one.

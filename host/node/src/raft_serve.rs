@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::compile_ahead;
 use crate::limits::{DIGESTS_ASKED_MAX, OUTGOING_KEEP, SNAPSHOT_CHUNK_BYTES};
 use crate::node::ShardedRaftNode;
 use crate::participate;
@@ -109,6 +110,10 @@ pub async fn serve(node: &Arc<ShardedRaftNode>, body: Bytes) -> Bytes {
         | RaftMessage::Leads
         | RaftMessage::Profiles
         | RaftMessage::Host { .. } => refuse(Problem::NoShard { shard: envelope.shard }),
+        RaftMessage::Compile { component, source } => {
+            let answer = compile_ahead::serve(node, shard, component, source).await;
+            encode(&Ok::<_, Problem>(answer))
+        }
         RaftMessage::Participate(what) => {
             encode(&Ok::<_, Problem>(participate::serve(node, envelope.shard, what).await))
         }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::call_across;
+use crate::compile_ahead::{self, Source};
 use crate::components;
 use crate::fairness::Pass;
 use crate::limits::LOCKED_WAIT;
@@ -226,7 +227,8 @@ async fn write(
                 let reason = format!("{} bytes need an upload in parts", bytes.len());
                 return Err(Refused::Invalid { reason });
             }
-            components::check(node, bytes.clone()).await?;
+            let source = Source::Bytes(bytes.clone());
+            compile_ahead::everywhere(node, &shard, bytes.clone(), source).await?;
         }
         Command::FinishUpload { component, .. } => {
             let complete = components::check_staged(node, &shard, caller, *component).await?;
