@@ -101,7 +101,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Embedded) {
         load::embedded(&bank, time)?;
-        shards::embedded(&bank, time)?;
+        let order_book = "examples/order-book".as_ref();
+        let order_book = aspen::build::build(order_book, &Default::default())?.component;
+        shards::embedded(&bank, &order_book, time)?;
     }
     if wanted(Part::Cluster) {
         load::three_nodes(&bank, time)?;

@@ -30,6 +30,25 @@ fn put(client: Client, n: u64) -> Done {
     })
 }
 
+/// Markets of the order book, spread over the shards.
+const MARKETS: u64 = 64;
+
+/// Nine sell one, and then one buys nine: trades with all of them, so the book stays short.
+fn order(client: Client, n: u64) -> Done {
+    const SELLERS: u64 = 9;
+    Box::pin(async move {
+        let market = format!("m{}", (n / (SELLERS + 1)) % MARKETS);
+        let (side, quantity) = match n % (SELLERS + 1) {
+            SELLERS => ("buy", SELLERS),
+            _ => ("sell", 1),
+        };
+        let (tag, side) = (format!("{{{market}}}"), Val::Enum(side.into()));
+        let args = [market.into(), "ada".into(), side, 100u64.into(), quantity.into()];
+        client.call("order-book", "place", &tag, &args).await?;
+        Ok(())
+    })
+}
+
 /// Two keys of one pair, or of two.
 async fn write_two(client: Client, keys: [String; 2]) -> Result<(), Failure> {
     let value = [b'v'; 100];
@@ -167,8 +186,9 @@ pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One embedded node with one shard and with two: calls that touch two keys of one tag.
-pub fn embedded(bank: &[u8], time: Duration) -> Result<(), Failure> {
+/// One embedded node with one shard and with two: calls that touch two keys of one tag, and calls that
+/// take apply longer.
+pub fn embedded(bank: &[u8], order_book: &[u8], time: Duration) -> Result<(), Failure> {
     println!("\none embedded node with one shard and with two (fsync before each answer)");
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
@@ -177,21 +197,27 @@ pub fn embedded(bank: &[u8], time: Duration) -> Result<(), Failure> {
             let folder = tempfile::tempdir_in("target")?;
             let store = aspen_node::open_sharded(folder.path(), shards).await?;
             open(&store.client(), bank).await?;
+            store.client().upload("order-book", order_book.to_vec()).await?;
             stores.push((shards, store, folder));
         }
-        for clients in [64, 256, 1000] {
+        let (transfer, order) = (transfer as Work, order as Work);
+        for (what, work, clients) in [
+            ("call of a two-key transfer", transfer, 64),
+            ("call of a two-key transfer", transfer, 256),
+            ("call of a two-key transfer", transfer, 1000),
+            ("call that places an order", order, 256),
+        ] {
             let mut rates = [0.0; 2];
             // In turns, so that a machine that changes its speed changes both.
             for _ in 0..2 {
                 for (at, (shards, store, _)) in stores.iter().enumerate() {
-                    let measured = load::run(&store.client(), transfer, clients, time).await?;
+                    let measured = load::run(&store.client(), work, clients, time).await?;
                     rates[at] += measured.rate;
-                    let how = format!("durable, {shards} shards");
-                    load::print("call of a two-key transfer", clients, &how, &measured);
+                    load::print(what, clients, &format!("durable, {shards} shards"), &measured);
                 }
             }
             let ratio = rates[1] / rates[0];
-            println!("calls with 2 shards / with 1, {clients} in flight: {ratio:.2}x");
+            println!("{what}: with 2 shards / with 1, {clients} in flight: {ratio:.2}x");
         }
         for (_, store, _) in stores {
             store.close().await;

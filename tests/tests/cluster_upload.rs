@@ -12,19 +12,12 @@ use aspen_core::limits::{COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX};
 use aspen_functions::CompileCheck;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
-use aspen_tests::guests::component;
+use aspen_tests::guests::{component, padded};
 use bytes::Bytes;
 
-/// The bank, made large by a custom section of zeros at its end.
+/// The bank, made large.
 fn large_bank(size: usize) -> Bytes {
-    let mut bytes = component("bank").to_vec();
-    // Section 0: its size in five bytes, then the length of its name, the name, and the content.
-    let content = (size + 2) as u32;
-    let seven = |shift: u32| (content >> shift) as u8 & 0x7f;
-    bytes.extend([0, seven(0) | 0x80, seven(7) | 0x80, seven(14) | 0x80, seven(21) | 0x80]);
-    bytes.extend([seven(28), 1, b'p']);
-    bytes.resize(bytes.len() + size, 0);
-    bytes.into()
+    padded(&component("bank"), size)
 }
 
 async fn touch(client: &Client, key: &str) -> Result<(), CallError> {

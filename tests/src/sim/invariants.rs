@@ -2,7 +2,7 @@
 //!
 //! | file | promise | looked at |
 //! |---|---|---|
-//! | `replicas` | equal index, equal digest | every 20 ms and at the end |
+//! | `replicas` | equal index, equal digest; all that is stored is equal | every 20 ms; at the end |
 //! | `terms` | terms never go back, one leader per term | every 20 ms |
 //! | `order` | revisions follow the log, log and state agree | every 20 ms |
 //! | `acknowledged` | what was acknowledged is there, once | at the end |
@@ -23,7 +23,7 @@ pub mod lists;
 pub mod liveness;
 pub mod money;
 mod order;
-mod replicas;
+pub mod replicas;
 pub mod staleness;
 mod terms;
 

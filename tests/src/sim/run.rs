@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::cluster::{CLIENTS, SimCluster};
 use super::diverge::diverge;
 use super::faults::Attack;
-use super::invariants::{leaks, liveness};
+use super::invariants::{leaks, liveness, replicas};
 use super::plan::Plan;
 use super::trace::Trace;
 use super::upgrade::upgrade;
@@ -60,6 +60,7 @@ pub async fn run(
     leaks::nothing_stays(&cluster).await;
     cluster.converge().await;
     leaks::sessions(&cluster).await;
+    replicas::stored_alike(&client, plan.shards).await;
     drop(client);
     cluster.stop().await;
 }

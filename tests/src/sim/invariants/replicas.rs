@@ -1,7 +1,9 @@
-//! Two replicas that applied the same entries have computed the same.
+//! Two replicas that applied the same entries have computed the same, and what is stored of it in the end
+//! is the same, row by row.
 
 use std::collections::BTreeMap;
 
+use aspen_client::{Client, NotVerified, VerifiedReplica};
 use aspen_core::{Digest, LogIndex, NodeId, ShardId, ShardStatus};
 
 /// The first digest seen of each entry.
@@ -45,5 +47,33 @@ impl Replicas {
             }
         }
         (equal, first)
+    }
+}
+
+/// Asked so often: messages still get lost, and a replica that does not answer twice is given up.
+const ASKED_MAX: usize = 10;
+
+/// Lets every replica read and hash its whole state.
+///
+/// # Panics
+/// If one has other rows than the others, or a damaged one, or never answers.
+pub async fn stored_alike(client: &Client, shards: u16) {
+    for shard in (0..shards).map(ShardId::new) {
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            let verified = client.verify_shard(shard, |_| {}).await;
+            let verified = verified.unwrap_or_else(|error| panic!("replicas: {error}"));
+            if verified.is_equal() {
+                break;
+            }
+            let answers_or_is_silent = |replica: &VerifiedReplica| {
+                matches!(replica.found, Ok(_) | Err(NotVerified::NotReached { .. }))
+            };
+            let may_be_lost =
+                verified.replicas.iter().all(answers_or_is_silent) && asked < ASKED_MAX;
+            let is_alike = verified.differing().is_empty() && may_be_lost;
+            assert!(is_alike, "replicas: what is stored differs: {verified:?}");
+        }
     }
 }

@@ -1,15 +1,26 @@
-//! One name for two components in turn, while others call it.
+//! One name for two components in turn, while others call it; now and then one of them goes in parts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aspen_client::{CallError, Client, Val};
 use aspen_core::Refusal;
+use aspen_core::limits::COMPONENT_BYTES_MAX;
+use madsim::time::{sleep, timeout};
 
 use super::{Site, Started, Worker, insist};
+use crate::guests::padded;
 
 /// Two examples: only the first has a function `touch`, only the second one `place`.
 const COMPONENTS: [&str; 2] = ["bank", "purchases"];
 const NAME: &str = "teller";
+
+/// Every so many uploads one goes in parts, if there are few shards: each gets all of them.
+const LARGE_EVERY: usize = 3;
+const LARGE_SHARDS_MAX: u16 = 2;
+
+/// How long the client waits for that one, then it has given up in the middle.
+const LARGE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn prepare(client: &Client, site: &Site<'_>) {
     let component = &site.components[COMPONENTS[0]];
@@ -18,16 +29,22 @@ pub async fn prepare(client: &Client, site: &Site<'_>) {
 
 pub fn start(site: &Site<'_>) -> Started {
     let components = site.components.clone();
+    let goes_in_parts = site.plan.shards <= LARGE_SHARDS_MAX;
     let uploader = site.client(move |worker| async move {
         for turn in 1.. {
-            madsim::time::sleep(std::time::Duration::from_millis(1_500)).await;
+            sleep(Duration::from_millis(1_500)).await;
             if !worker.goes_on().await {
                 return;
             }
-            let component = &components[COMPONENTS[turn % 2]];
-            match worker.client.upload(NAME, component.clone()).await {
-                Ok(hash) => worker.note(format_args!("upload {hash}")),
-                Err(error) => worker.note(format_args!("upload: {error}")),
+            let mut component = components[COMPONENTS[turn % 2]].clone();
+            if goes_in_parts && turn % LARGE_EVERY == 0 {
+                component = padded(&component, COMPONENT_BYTES_MAX + turn);
+            }
+            let bytes = component.len();
+            match timeout(LARGE_PATIENCE, worker.client.upload(NAME, component)).await {
+                Ok(Ok(hash)) => worker.note(format_args!("upload {hash}, {bytes} bytes")),
+                Ok(Err(error)) => worker.note(format_args!("upload: {error}")),
+                Err(_) => worker.note(format_args!("upload of {bytes} bytes given up")),
             }
         }
     });
