@@ -59,7 +59,7 @@ mod simulator {
             #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16")]
             shards: Vec<u16>,
             /// Nodes, with three replicas of each shard among them
-            #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=5))]
+            #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(3..=15))]
             nodes: u8,
             /// Write a chart to this file
             #[arg(long)]
