@@ -16,11 +16,11 @@ const CALLS: u64 = 20_000;
 const ROUNDS: usize = 9;
 
 /// Measures calls of `bank` over the state in memory, on one thread, as apply makes them.
-pub fn measure(bank: &[u8]) -> Result<(), Failure> {
+pub fn measure(bank: &[u8], echo: &[u8]) -> Result<(), Failure> {
     println!("\none call in apply (state in memory, one thread, a fresh instance each)");
-    let bank = Bytes::copy_from_slice(bank);
+    let [bank, echo] = [bank, echo].map(Bytes::copy_from_slice);
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-    let measured = thread.spawn(move || run(&bank).map_err(|error| error.to_string()))?;
+    let measured = thread.spawn(move || run(&bank, &echo).map_err(|error| error.to_string()))?;
     Ok(measured.join().map_err(|_| "the measuring thread failed")??)
 }
 
@@ -76,7 +76,27 @@ fn cost_of(
     Ok(([empty, transfer], fuel))
 }
 
-fn run(bank: &Bytes) -> Result<(), Failure> {
+/// A record with text in it, a KiB together, that a function gets and gives back; and a call that gets one
+/// `bool`.
+fn typed(echo: &Bytes) -> Result<[Duration; 2], Failure> {
+    let (functions, model, component) = shard(echo)?;
+    let field = |name: &str, val| (name.to_string(), val);
+    let record = Val::Record(vec![
+        field("truth", true.into()),
+        field("letter", Val::Char('a')),
+        field("text", "t".repeat(1_000).into()),
+        field("single", Val::F32(0)),
+        field("double", Val::F64(0)),
+        field("bytes", Val::Bytes(Bytes::new())),
+    ]);
+    let [bare, others] = [encode_vals(&[true.into()])?, encode_vals(&[record])?];
+    let time = |function: &str, args: &Bytes| {
+        median(CALLS, |_| call(&functions, &model, component, function, args).map(drop))
+    };
+    Ok([time("bare", &bare)?, time("others", &others)?])
+}
+
+fn run(bank: &Bytes, echo: &Bytes) -> Result<(), Failure> {
     let (functions, model, component) = shard(bank)?;
     let ([empty, transfer], [_, fuel]) = cost_of(&functions, &model, component, CALLS)?;
     let native = median(CALLS, |n| {
@@ -91,6 +111,13 @@ fn run(bank: &Bytes) -> Result<(), Failure> {
     println!("  two-key transfer                 {:>6.1} us, {fuel} fuel", us(transfer));
     println!("  its reads and writes natively    {:>6.1} us", us(native));
     println!("  overhead of the call             {:>6.1} us", us(transfer) - us(native));
+    let [bare, others] = typed(echo)?;
+    println!(
+        "  a bool / a record of 1 KiB, back {:>6.1} us, {:.1} us, {:.2}x",
+        us(bare),
+        us(others),
+        us(others) / us(bare)
+    );
     Ok(())
 }
 

@@ -92,18 +92,20 @@ fn run(options: &Options) -> Result<(), Failure> {
     if options.only == [Part::Attacks] {
         return Ok(());
     }
-    let bank = aspen::build::build("examples/bank".as_ref(), &Default::default())?.component;
+    let build = |example: &str| {
+        let built = aspen::build::build(example.as_ref(), &Default::default());
+        built.map(|built| built.component)
+    };
+    let bank = build("examples/bank")?;
     if wanted(Part::Call) {
-        call::measure(&bank)?;
+        call::measure(&bank, &build("examples/echo")?)?;
     }
     if wanted(Part::Languages) {
         languages::measure(&bank)?;
     }
     if wanted(Part::Embedded) {
         load::embedded(&bank, time)?;
-        let order_book = "examples/order-book".as_ref();
-        let order_book = aspen::build::build(order_book, &Default::default())?.component;
-        shards::embedded(&bank, &order_book, time)?;
+        shards::embedded(&bank, &build("examples/order-book")?, time)?;
     }
     if wanted(Part::Cluster) {
         load::three_nodes(&bank, time)?;

@@ -22,11 +22,11 @@ use crate::error::*;
 use crate::link::Link;
 use crate::session::Session;
 
-/// A node tries to compile an upload for up to 20 s before it answers; asked again meanwhile it would
-/// begin anew.
-const UPLOAD_TAKES: Duration = Duration::from_secs(25);
+/// A leader tries to compile an upload for up to 20 s before it answers, and then waits for other replicas
+/// as long and 3 s; asked again meanwhile it would begin anew.
+const UPLOAD_TAKES: Duration = Duration::from_secs(45);
 
-/// The same of one of more than 2 MiB: six minutes, and as long for another one before it.
+/// The same of one of more than 2 MiB: six minutes, and as long for the others.
 const LARGE_UPLOAD_TAKES: Duration = Duration::from_secs(750);
 
 /// Time limits of a client.

@@ -61,8 +61,8 @@ pub async fn everywhere(
     let component = ComponentHash::of(&bytes);
     let begun = Instant::now();
     check(node, bytes).await?;
-    // Another machine may be slower, or have more to do.
-    let wait = COMPILE_AHEAD_WAIT + 2 * begun.elapsed();
+    // Another machine may have more to do.
+    let wait = COMPILE_AHEAD_WAIT + begun.elapsed();
     let ask = async |(member, (address, _)): (NodeId, (String, bool))| {
         let replica = shard.net.replica(&address);
         (member, timeout(wait, there(&replica, component, &source)).await.unwrap_or(None))

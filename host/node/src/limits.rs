@@ -160,8 +160,8 @@ pub const FOUNDING_WAIT: Duration = Duration::from_secs(10);
 /// How long a node waits for a newer copy of the map before it asks or tries again.
 pub const MAP_AGAIN: Duration = Duration::from_millis(200);
 
-/// How long the other replicas of a shard may take to compile a component that is uploaded, and in
-/// addition twice as long as the leader took. Whoever takes longer does it when it is called.
+/// How much longer than the leader the other replicas of a shard may take to compile a component that is
+/// uploaded. Whoever takes longer does it when it applies the entry.
 pub const COMPILE_AHEAD_WAIT: Duration = Duration::from_secs(3);
 
 /// More than that can be: compiling a large component ends after six minutes.
