@@ -12,11 +12,13 @@
 //! cannot compile within its limits is not proposed. A replica that does not answer in time compiles when
 //! it applies the entry, as does one that comes later. Leaves out what compiling is (`aspen-functions`).
 
+use std::time::Duration;
+
 use aspen_core::{Caller, ComponentHash, NodeId, Refused, Resident, View};
 use bytes::Bytes;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::components::check;
 use crate::limits::{COMPILE_AHEAD_WAIT, PARTS_AGAIN, PARTS_WAIT};
@@ -65,7 +67,7 @@ pub async fn everywhere(
     let wait = COMPILE_AHEAD_WAIT + begun.elapsed();
     let ask = async |(member, (address, _)): (NodeId, (String, bool))| {
         let replica = shard.net.replica(&address);
-        (member, timeout(wait, there(&replica, component, &source)).await.unwrap_or(None))
+        (member, there(&replica, component, &source, wait).await)
     };
     let others = shard.members().into_iter().filter(|(member, _)| *member != node.id());
     for (member, answer) in join_all(others.map(ask)).await {
@@ -83,9 +85,14 @@ pub async fn everywhere(
 }
 
 /// Compiles it on another replica, which gets the bytes only if it has not compiled them.
-async fn there(replica: &Replica, component: ComponentHash, source: &Source) -> Option<Answer> {
-    match replica.compile(component, Source::Compiled).await {
-        Some(Answer::Lacks) => replica.compile(component, source.clone()).await,
+async fn there(
+    replica: &Replica,
+    component: ComponentHash,
+    source: &Source,
+    wait: Duration,
+) -> Option<Answer> {
+    match replica.compile(component, Source::Compiled, wait).await {
+        Some(Answer::Lacks) => replica.compile(component, source.clone(), wait).await,
         answer => answer,
     }
 }

@@ -164,9 +164,6 @@ pub const MAP_AGAIN: Duration = Duration::from_millis(200);
 /// uploaded. Whoever takes longer does it when it applies the entry.
 pub const COMPILE_AHEAD_WAIT: Duration = Duration::from_secs(3);
 
-/// More than that can be: compiling a large component ends after six minutes.
-pub const COMPILE_WAIT: Duration = Duration::from_secs(1200);
-
 /// How long a replica waits for parts of an upload that the leader has applied, and how often it looks.
 pub const PARTS_WAIT: Duration = Duration::from_secs(2);
 pub const PARTS_AGAIN: Duration = Duration::from_millis(20);

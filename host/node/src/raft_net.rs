@@ -24,7 +24,7 @@ use snafu::Snafu;
 
 use crate::compile_ahead::{Answer, Source};
 use crate::limits::{
-    APPEND_BYTES_MAX, COMPILE_WAIT, DIGEST_WAIT, HOST_WAIT, MAP_ASK_WAIT, SNAPSHOT_CHUNK_BYTES,
+    APPEND_BYTES_MAX, DIGEST_WAIT, HOST_WAIT, MAP_ASK_WAIT, SNAPSHOT_CHUNK_BYTES,
     SNAPSHOT_CHUNK_WAIT,
 };
 use crate::map::Known;
@@ -214,11 +214,15 @@ impl Replica {
         self.ask(Purpose::Raft, RaftMessage::Profiles, MAP_ASK_WAIT).await.ok()
     }
 
-    /// Asks this node to compile a component, and waits for it; nothing if it does not answer. Whoever
-    /// asks bounds the wait.
-    pub async fn compile(&self, component: ComponentHash, source: Source) -> Option<Answer> {
+    /// Asks this node to compile a component, unless it does not answer in time.
+    pub async fn compile(
+        &self,
+        component: ComponentHash,
+        source: Source,
+        deadline: Duration,
+    ) -> Option<Answer> {
         let message = RaftMessage::Compile { component, source };
-        self.ask(Purpose::Raft, message, COMPILE_WAIT).await.ok()
+        self.ask(Purpose::Raft, message, deadline).await.ok()
     }
 
     /// Whether this node has a replica of the shard now, by the map of `epoch` or a later one.
