@@ -28,10 +28,10 @@ check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	@if [ -x "$$(command -v nix-instantiate)" ]; then nix-instantiate --parse flake.nix >/dev/null; fi
 
-## bench: every figure that the README quotes (release build)
+## bench: every figure that the README quotes (built as for production, which takes long)
 bench: guest-toolchain
-	$(CARGO) build --release --workspace --bins
-	target/release/aspen-bench
+	$(CARGO) build --profile dist --workspace --bins
+	target/dist/aspen-bench
 
 ## sim: whole clusters in simulated time, a seed each; SEEDS=2000 for more, SEED=7 to replay one
 sim: guest-toolchain
