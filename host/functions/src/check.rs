@@ -110,11 +110,10 @@ pub fn check(bytes: &[u8]) -> Result<Manifest, ComponentError> {
         imports += check_module(module, counts.modules.len(), class)?;
     }
     at_most("imported functions", imports, class.limits().imports)?;
-    if class == Class::Large {
-        let mut seen = BTreeSet::new();
-        let again = counts.instances.iter().any(|module| !seen.insert(module));
-        at_most("instances of one core module", 1 + u64::from(again), 1)?;
-    }
+    // So what the modules have is what the component has: two instances of one would be two memories.
+    let mut seen = BTreeSet::new();
+    let again = counts.instances.iter().any(|module| !seen.insert(module));
+    at_most("instances of one core module", 1 + u64::from(again), 1)?;
     for name in &counts.imports {
         check_import(types.as_ref(), name)?;
     }

@@ -105,16 +105,21 @@ fn large_component_runs_no_code_when_an_instance_is_made() {
     refused(&plain(start), "start function");
 }
 
+/// Each of two instances has a memory, and the pool has one for a component: found by mutation of one that
+/// is valid, which then compiled and could not be loaded.
 #[test]
 fn core_module_has_one_instance() {
-    let twice = wasm(
-        r#"(component
-            (core module $m (func (export "run")))
-            (core instance $i (instantiate $m)) (core instance $j (instantiate $m))
-            (func (export "run") (canon lift (core func $i "run"))))"#,
-    );
-    assert!(check(&twice).is_ok());
-    refused(&twice, "2 instances of one core module, limit is 1");
+    for memory in ["", "(memory 1)"] {
+        let twice = wasm(&format!(
+            r#"(component
+                (core module $m {memory} (func (export "run")))
+                (core instance $i (instantiate $m)) (core instance $j (instantiate $m))
+                (func (export "run") (canon lift (core func $i "run"))))"#
+        ));
+        let why = "2 instances of one core module, limit is 1";
+        assert!(check(&twice).unwrap_err().to_string().contains(why));
+        refused(&twice, why);
+    }
 }
 
 /// A component inside gives an export its type, as toolchains for Python do it.
