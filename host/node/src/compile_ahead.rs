@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use aspen_core::{Caller, ComponentHash, NodeId, Refused, Resident, View};
+use aspen_core::{Caller, ComponentHash, Fault, NodeId, Refused, Resident, View};
 use bytes::Bytes;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -126,7 +126,8 @@ pub async fn serve(
 async fn parts(shard: &Shard, caller: Caller, component: ComponentHash) -> Option<Bytes> {
     let until = Instant::now() + PARTS_WAIT;
     loop {
-        if let Some(bytes) = staged(shard, caller, component).await {
+        // A fault stops the replica, which is told elsewhere.
+        if let Some(bytes) = staged(shard, caller, component).await.ok()? {
             return Some(bytes);
         }
         if Instant::now() >= until {
@@ -137,10 +138,16 @@ async fn parts(shard: &Shard, caller: Caller, component: ComponentHash) -> Optio
 }
 
 /// The bytes of an upload in parts, if all of them are there.
-pub async fn staged(shard: &Shard, caller: Caller, component: ComponentHash) -> Option<Bytes> {
+pub async fn staged(
+    shard: &Shard,
+    caller: Caller,
+    component: ComponentHash,
+) -> Result<Option<Bytes>, Fault> {
     let find = move |_: &dyn View, resident: &Resident, _| {
         Ok(resident.uploads.get(&(caller, component)).filter(|staged| staged.is_whole()).cloned())
     };
-    let staged = shard.reader.inspect(find).await.ok()??;
-    shard.reader.read(|view, _| staged.assemble(view)).ok()?
+    match shard.reader.inspect(find).await? {
+        Some(staged) => shard.reader.read(|view, _| staged.assemble(view)),
+        None => Ok(None),
+    }
 }

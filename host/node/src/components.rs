@@ -44,8 +44,8 @@ pub async fn check(node: &ShardedRaftNode, bytes: Bytes) -> Result<(), Refused> 
     checked.map_err(failed)?
 }
 
-/// Compiles, on all replicas, what was uploaded in parts; false if they are not all there, or not right. Then nothing
-/// may be proposed: the rest could arrive before the entry, and nobody had checked it. If the component is
+/// Compiles, on all replicas, what was uploaded in parts; false if they are not all there, or not right.
+/// Then nothing may be proposed: the rest could arrive before the entry, and nobody had checked it. If the component is
 /// there already it was checked, and an earlier attempt at this request may have been done.
 pub async fn check_staged(
     node: &ShardedRaftNode,
@@ -55,7 +55,8 @@ pub async fn check_staged(
 ) -> Result<bool, Refused> {
     // What was acknowledged by a leader before this one is applied.
     shard.ready(Consistency::Linearizable).await.map_err(refused)?;
-    let Some(bytes) = compile_ahead::staged(shard, caller, component).await else {
+    let staged = compile_ahead::staged(shard, caller, component).await.map_err(failed)?;
+    let Some(bytes) = staged else {
         return shard.reader.read(|view, _| view.has_component(&component)).map_err(failed);
     };
     if ComponentHash::of(&bytes) != component {
