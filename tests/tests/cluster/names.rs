@@ -1,7 +1,5 @@
 //! The life of components on real clusters: names that go forward, back and away, and pinned hashes.
 
-#![cfg(not(madsim))]
-
 use aspen_client::{CallError, Client, ProfileId, Refusal, RequestError, Val, WriteError};
 use aspen_core::{ComponentHash, Refused};
 use aspen_node::Timing;

@@ -1,7 +1,5 @@
 //! Folders that are damaged, mixed up, or in use: a clear error or a repair, and nothing lost.
 
-#![cfg(not(madsim))]
-
 use std::path::{Path, PathBuf};
 
 use aspen::dev::DevCluster;

@@ -2,8 +2,6 @@
 //!
 //! Nodes stop gracefully here, in this process; `host/aspen/tests/attacks` kills real ones.
 
-#![cfg(not(madsim))]
-
 use std::time::Duration;
 
 use aspen_tests::cluster::Cluster;

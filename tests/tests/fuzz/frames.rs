@@ -3,16 +3,11 @@
 //! Each ends in frames or a typed error, without a panic, however the bytes are portioned, and
 //! without memory for what is announced and never comes.
 
-#![cfg(not(madsim))]
-
 use aspen_net::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, READ_BYTES};
 use aspen_net::{Frame, FrameDecoder, FrameError, FrameKind, encode_frames};
-use aspen_tests::fuzz::{Counting, allocated, mutated};
+use aspen_tests::fuzz::{allocated, mutated};
 use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const KINDS: [FrameKind; 5] = [
     FrameKind::Hello,

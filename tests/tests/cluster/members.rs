@@ -1,7 +1,5 @@
 //! Real clusters over iroh: what clients are promised, through restarts and bad input.
 
-#![cfg(not(madsim))]
-
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,5 @@
 //! Functions that take long, on real clusters: others go on beside them, and they go on too.
 
-#![cfg(not(madsim))]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -3,8 +3,6 @@
 //! The right ones come from executing transactions one after the other. What is changed is chosen
 //! where it certainly breaks a rule: a stale read, say, only if time rules the older state out.
 
-#![cfg(not(madsim))]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use aspen_tests::history::{

@@ -1,7 +1,5 @@
 //! Real clusters of several shards over iroh: where leaders are, and where keys go.
 
-#![cfg(not(madsim))]
-
 use std::time::{Duration, Instant};
 
 use aspen_node::Timing;

@@ -3,8 +3,6 @@
 //! Histories are written by hand, as small as they can be. Ticks say who overlaps whom: `t(3, 9)` is
 //! a transaction invoked at 3 and completed at 9. Random ones are in `history_random.rs`.
 
-#![cfg(not(madsim))]
-
 use std::collections::BTreeMap;
 
 use aspen_core::ShardRouter;

@@ -1,8 +1,6 @@
 //! Transactions, leases and reads of every consistency, as clients use them on real clusters and
 //! on an embedded node.
 
-#![cfg(not(madsim))]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

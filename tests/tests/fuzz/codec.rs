@@ -4,8 +4,6 @@
 //! to the same value, so a replica and its log never disagree. An announced length far above what
 //! is there costs no more memory than one cautious block for each level of nesting.
 
-#![cfg(not(madsim))]
-
 use std::fmt::Debug;
 
 use aspen_core::{
@@ -22,14 +20,11 @@ use aspen_core::{
     Transact, Upload, UploadPart, Val, Value, Version, ViewId, ViewInfo, WriteOp, decode,
     decode_vals, encode, encode_vals,
 };
-use aspen_tests::fuzz::{Counting, allocated, mutated};
+use aspen_tests::fuzz::{allocated, mutated};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What one value may ask for beside its own bytes: serde reserves at most 1 MiB ahead for a list of
 /// announced length, and lists nest four deep. A list that grows is copied a few times.

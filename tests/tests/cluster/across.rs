@@ -1,7 +1,5 @@
 //! Transactions across shards on real clusters: all shards or none, exactly once, nothing locked.
 
-#![cfg(not(madsim))]
-
 use std::time::Duration;
 
 use aspen_client::{

@@ -5,8 +5,6 @@
 //! write to that key then has another outcome there than on the others, as a failing memory or a
 //! nondeterministic build would cause it.
 
-#![cfg(not(madsim))]
-
 use std::hash::Hasher;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,8 +1,6 @@
 //! Large components on real clusters: in parts to every shard, callable on every node, and nothing left of
 //! an upload that was interrupted.
 
-#![cfg(not(madsim))]
-
 use std::cell::RefCell;
 
 use aspen::server::Bound;

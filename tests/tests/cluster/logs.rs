@@ -1,7 +1,5 @@
 //! What calls logged, and their figures, on real clusters: each call once, also when the lead goes.
 
-#![cfg(not(madsim))]
-
 use aspen_client::{CallError, CallNote, Client, Ended, GuestFault, LogPosition};
 use aspen_core::{ShardId, ShardRouter};
 use aspen_node::Timing;

@@ -1,8 +1,6 @@
 //! `verify` on real clusters: all replicas equal; one whose stored value changed behind its back, which
 //! nothing else notices; one that is damaged; one that is down; and shards that nobody uses.
 
-#![cfg(not(madsim))]
-
 use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::path::PathBuf;

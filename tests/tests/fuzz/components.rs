@@ -4,8 +4,6 @@
 //! its bytes alone, without a fault of the host: that would stop replicas instead of refusing an
 //! upload.
 
-#![cfg(not(madsim))]
-
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 

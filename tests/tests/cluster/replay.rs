@@ -1,7 +1,5 @@
 //! Entries of a stopped node's log, run once more: what happened then, and nothing changes.
 
-#![cfg(not(madsim))]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,8 +1,6 @@
 //! Replicas on real clusters: where they are, how they move under load, who may not run, and who
 //! finds them with an old map.
 
-#![cfg(not(madsim))]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

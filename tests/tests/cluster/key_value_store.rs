@@ -1,8 +1,6 @@
 //! One interface: the same code works with a cluster's client, with a node of it in this process, and
 //! with a node that is alone.
 
-#![cfg(not(madsim))]
-
 use aspen_client::{KeyRange, KeyValueStore, ScanOptions, Transact, Val, Value, WriteOp};
 use aspen_core::Key;
 use aspen_node::Timing;

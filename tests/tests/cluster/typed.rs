@@ -1,7 +1,5 @@
 //! Typed clients on a real cluster: each kind of type through a guest and back, each kind of failure.
 
-#![cfg(not(madsim))]
-
 use std::convert::Infallible;
 use std::fmt::Debug;
 

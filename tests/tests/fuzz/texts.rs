@@ -3,15 +3,10 @@
 //! A damaged text is a typed error. What is read is written again as the same thing, also when the
 //! checksum is right and whoever made it meant harm.
 
-#![cfg(not(madsim))]
-
 use aspen_core::{KeyRange, ScanToken, ScanTokenError, encode};
 use aspen_net::{PeerAddr, PeerId, Secret, Ticket};
-use aspen_tests::fuzz::{Counting, allocated, mutated};
+use aspen_tests::fuzz::{allocated, mutated};
 use proptest::prelude::*;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What reading a text may ask for: copies of it, and the texts of errors.
 const ASKED_BYTES_MAX: usize = 64 << 10;

@@ -1,7 +1,5 @@
 //! Schedules on real clusters: they run by themselves, each run once, also when the lead goes.
 
-#![cfg(not(madsim))]
-
 use std::time::{Duration, Instant};
 
 use aspen_client::{

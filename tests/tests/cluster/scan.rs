@@ -1,7 +1,5 @@
 //! Scans over several shards of real clusters: order, limits, tokens, and views of one moment.
 
-#![cfg(not(madsim))]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,8 +6,6 @@
 //! so that many are right. Whatever the checker calls a violation, no order explains. What it
 //! misses are, most of all, revisions of a shard that do not add up over several keys.
 
-#![cfg(not(madsim))]
-
 use std::collections::BTreeMap;
 
 use aspen_tests::history::{

@@ -1,7 +1,5 @@
 //! Queries and dry runs on real clusters: what a function says of the state, which stays as it is.
 
-#![cfg(not(madsim))]
-
 use std::time::Duration;
 
 use aspen_client::{
