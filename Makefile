@@ -30,7 +30,7 @@ check:
 
 ## bench: every figure that the README quotes (built as for production, which takes long)
 bench: guest-toolchain
-	$(CARGO) build --profile dist --workspace --bins
+	$(CARGO) build --profile dist --workspace --bin aspen --bin aspen-bench
 	target/dist/aspen-bench
 
 ## sim: whole clusters in simulated time, a seed each; SEEDS=2000 for more, SEED=7 to replay one
