@@ -5,6 +5,7 @@
 //! guest's failure is a [`CallEnd`], and only a failure of this machine is a [`Fault`].
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{Caller, ComponentHash, Fuel, ProfileId, Revision, ShardId, Timestamp};
 use crate::outcome::{GuestFault, Refusal};
@@ -51,7 +52,7 @@ pub struct CallResult {
 }
 
 /// How a call ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallEnd {
     /// With this result (none or one value, encoded).
     Returned(Bytes),

@@ -96,7 +96,7 @@ pub use state_hash::{StateHash, Verification, hash_state};
 pub use statistics::{CallNote, CallNotes, Called, Ended, FunctionStatistics, Histogram};
 pub use tombstone::{TombstoneChange, Tombstones};
 pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};
-pub use two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, TxnId};
+pub use two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, RanAcross, TxnId};
 pub use uploads::{Staged, UploadChange, UploadId, Uploads};
 pub use val::{Val, ValError, decode_vals, encode_vals};
 pub use write_command::WriteCommand;

@@ -2,8 +2,8 @@
 //!
 //! Promises that a call is noted once, by the index of its entry, which is the same on every replica;
 //! so whoever reads notes of one replica can go on at another. Notes are no part of the replicated
-//! state: they are in memory, bounded, and begin anew with the process. Leaves out calls across
-//! shards and queries, which are not run by apply.
+//! state: they are in memory, bounded, and begin anew with the process. A call across shards is that
+//! of its decision, which tells what it did. Leaves out queries, which are in no log.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem::discriminant;
@@ -15,8 +15,9 @@ use crate::functions::CallEnd;
 use crate::ids::{Caller, ComponentHash, Fuel, LogIndex, ShardId, Timestamp};
 use crate::limits::{CALL_NOTES_BYTES_MAX, FUNCTIONS_COUNTED_MAX};
 use crate::outcome::GuestFault;
+use crate::two_phase::RanAcross;
 
-/// A call that apply ran: what is not in its outcome.
+/// A call that was run: what is not in its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Called {
     /// The component that the name pointed to.
@@ -29,6 +30,15 @@ pub struct Called {
     pub log: Vec<String>,
     /// The call and who scheduled it, if a schedule made it.
     pub scheduled: Option<Box<(Call, Caller)>>,
+}
+
+impl Called {
+    /// One that ran across shards; `None` if it was not started.
+    pub(crate) fn across(ran: &RanAcross) -> Option<Self> {
+        let RanAcross { component, fuel, ref log, .. } = *ran;
+        let ended = Ended::of(&ran.end)?;
+        Some(Called { component, ended, fuel, log: log.clone(), scheduled: None })
+    }
 }
 
 /// How a call ended, without what it returned.
@@ -57,7 +67,7 @@ impl Ended {
 /// A call that logged something, or faulted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallNote {
-    /// The shard that ran it.
+    /// The shard that ran it, or decided it.
     pub shard: ShardId,
     /// Its entry in that shard's log.
     pub index: LogIndex,
@@ -108,7 +118,8 @@ pub struct FunctionStatistics {
     pub faulted: Vec<(GuestFault, u64)>,
     /// Fuel of a call.
     pub fuel: Histogram,
-    /// Microseconds that apply took for a call, on the node that answers.
+    /// Microseconds that apply took for a call, on the node that answers; of a call across shards, that
+    /// its last run took where it ran.
     pub micros: Histogram,
 }
 

@@ -21,11 +21,12 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Fuel, ShardId, Timestamp};
-use crate::outcome::{GuestFault, OperationResult};
+use crate::command::ComponentRef;
+use crate::functions::CallEnd;
+use crate::ids::{ComponentHash, Fuel, ShardId, Timestamp};
+use crate::outcome::OperationResult;
 use crate::transact::Transact;
 
 /// One attempt at a transaction across shards. In order of age.
@@ -70,29 +71,30 @@ pub struct Decide {
 pub enum Answer {
     /// What each operation of the branch came to.
     Results(Vec<OperationResult>),
-    /// The result of the function whose writes they were.
-    Returned {
-        /// As in [`crate::Outcome::Returned`].
-        values: Bytes,
-        /// Fuel of its last run.
-        fuel: Fuel,
-        /// Keys it wrote.
-        writes: u32,
-    },
-    /// The error of a function: it wrote nothing, and what it had read was true.
-    Aborted {
-        /// As in [`crate::Outcome::Aborted`].
-        error: Bytes,
-        /// Fuel of its last run.
-        fuel: Fuel,
-    },
-    /// The fault of a function, likewise.
-    Faulted {
-        /// How it failed.
-        fault: GuestFault,
-        /// Fuel charged.
-        fuel: Fuel,
-    },
+    /// What the function came to whose writes they were. One that failed wrote nothing, and what it had
+    /// read was true.
+    Called(Box<RanAcross>),
+}
+
+/// The last run of a function across shards, which no replica repeats: so it is told what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RanAcross {
+    /// The component as the caller named it.
+    pub named: ComponentRef,
+    /// The component that this was.
+    pub component: ComponentHash,
+    /// The function.
+    pub function: String,
+    /// How it ended.
+    pub end: CallEnd,
+    /// Fuel used.
+    pub fuel: Fuel,
+    /// Keys it wrote.
+    pub writes: u32,
+    /// Lines it logged, bounded.
+    pub log: Vec<String>,
+    /// How long it took, in microseconds of the clock of the node that ran it.
+    pub micros: u64,
 }
 
 /// What became of an attempt.

@@ -2,13 +2,14 @@
 //! hold these; a failing one means that an older program cannot be read any more.
 
 use aspen_core::{
-    Actual, Answer, Branch, Call, Caller, Command, Compare, ComponentHash, ComponentRef,
+    Actual, Answer, Branch, Call, CallEnd, Caller, Command, Compare, ComponentHash, ComponentRef,
     ConflictError, Consistency, Decide, Decision, Digest, DryRun, Entry, Expectation, Expiry,
     Finish, First, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NewSchedule, NodeId,
-    Operation, OperationResult, Outcome, Placement, Prepare, ProfileId, Queried, Query, Read,
-    Record, Refusal, Refused, Relation, ReplicaStatus, Request, RequestId, Response, Revision,
-    ScanRequest, SessionId, ShardId, ShardStatus, StateHash, Timestamp, Transact, TxnId, Upload,
-    UploadPart, Value, Verification, Version, ViewId, ViewInfo, Vote, WriteOp, decode, encode,
+    Operation, OperationResult, Outcome, Placement, Prepare, ProfileId, Queried, Query, RanAcross,
+    Read, Record, Refusal, Refused, Relation, ReplicaStatus, Request, RequestId, Response,
+    Revision, ScanRequest, SessionId, ShardId, ShardStatus, StateHash, Timestamp, Transact, TxnId,
+    Upload, UploadPart, Value, Verification, Version, ViewId, ViewInfo, Vote, WriteOp, decode,
+    encode,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -35,7 +36,7 @@ fn txn() -> TxnId {
     TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
 }
 
-fn commands() -> [Command; 18] {
+fn commands() -> [Command; 19] {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -106,7 +107,21 @@ fn commands() -> [Command; 18] {
             name: Name::new("n").unwrap(),
             component: ComponentHash::new([7; 32]),
         },
+        Command::Decide(Decide { txn: txn(), decision: commit(), answer: called() }),
     ]
+}
+
+fn called() -> Answer {
+    Answer::Called(Box::new(RanAcross {
+        named: ComponentRef::Name(Name::new("bank").unwrap()),
+        component: ComponentHash::new([7; 32]),
+        function: "f".into(),
+        end: CallEnd::Returned(Bytes::from_static(&[1, 0])),
+        fuel: Fuel::new(9),
+        writes: 2,
+        log: vec!["hi".into()],
+        micros: 12,
+    }))
 }
 
 fn commit() -> Decision {
@@ -136,6 +151,7 @@ fn entries_are_pinned() {
         "0f",
         "100707070707070707070707070707070707070707070707070707070707070707ac02050177",
         "11016e0707070707070707070707070707070707070707070707070707070707070707",
+        "06ac020209000001030401000462616e6b07070707070707070707070707070707070707070707070707070707070707070166000201000902010268690c",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);

@@ -11,11 +11,13 @@
 //! conflicts: it may, and is repeated.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aspen_core::{
-    Answer, Call, CallEnd, CallInput, CallResult, Caller, Consistency, Fault, Functions, Need,
-    Operation, Outcome, Page, ReadAhead, Record, Refusal, Refused, Request, RequestId, Response,
-    ScanRequest, ShardId, ShardRouter, Split, Timestamp, Transact, decode, encode, resolve,
+    Answer, Call, CallEnd, CallInput, CallResult, Caller, ComponentHash, Consistency, Fault,
+    Functions, Need, Operation, Outcome, Page, RanAcross, Read, ReadAhead, Record, Refusal,
+    Refused, Request, RequestId, Response, ScanRequest, ShardId, ShardRouter, Split, Timestamp,
+    Transact, decode, encode, resolve,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -76,17 +78,23 @@ async fn try_call(
     }
     let until = Instant::now() + ACROSS_WAIT;
     loop {
-        let (result, mut reads) = run(node, &*led(node, shard)?, asked, call).await?;
+        let Ran { component, result, took, mut reads } =
+            run(node, &*led(node, shard)?, asked, call).await?;
         reads.extend(call.reads.iter().cloned());
-        let CallResult { end, fuel, writes, .. } = result;
-        let answer = match end {
-            CallEnd::Returned(values) => {
-                Answer::Returned { values, fuel, writes: writes.len() as u32 }
-            }
-            CallEnd::Aborted(error) => Answer::Aborted { error, fuel },
-            CallEnd::Faulted(fault) => Answer::Faulted { fault, fuel },
-            CallEnd::Refused(refusal) => return Err(refusal.into()),
-        };
+        let CallResult { end, fuel, writes, log } = result;
+        if let CallEnd::Refused(refusal) = end {
+            return Err(refusal.into());
+        }
+        let answer = Answer::Called(Box::new(RanAcross {
+            named: call.component.clone(),
+            component,
+            function: call.function.clone(),
+            end,
+            fuel,
+            writes: writes.len() as u32,
+            log,
+            micros: took.as_micros() as u64,
+        }));
         let then = writes.into_iter().map(Operation::Write).collect();
         let transact = Transact { reads, then, ..Transact::default() };
         let split = Split::new(&node.router(), &transact)?.with(shard);
@@ -94,8 +102,8 @@ async fn try_call(
         // What the call itself expects is the caller's concern; what it read is read again.
         let Ok(Outcome::Conflict { conflicts, .. }) = decode(&outcome) else { return Ok(outcome) };
         let own = call.reads.iter().any(|read| match read {
-            aspen_core::Read::Key { key, .. } => conflicts.iter().any(|found| found.key == *key),
-            aspen_core::Read::Range { range, .. } => {
+            Read::Key { key, .. } => conflicts.iter().any(|found| found.key == *key),
+            Read::Range { range, .. } => {
                 conflicts.iter().any(|found| range.contains(found.key.as_bytes()))
             }
         });
@@ -109,13 +117,22 @@ async fn try_call(
     }
 }
 
-/// Runs the function until it misses nothing; what it came to, and everything that it was told.
+/// A run that missed nothing.
+struct Ran {
+    component: ComponentHash,
+    result: CallResult,
+    took: Duration,
+    /// Everything that it was told.
+    reads: Vec<Read>,
+}
+
+/// Runs the function until it misses nothing.
 async fn run(
     node: &Arc<ShardedRaftNode>,
     home: &Shard,
     asked: &Asked,
     call: &Call,
-) -> Result<(CallResult, Vec<aspen_core::Read>), Stop> {
+) -> Result<Ran, Stop> {
     let failed = |fault: Fault| Refused::Failed { reason: fault.to_string() };
     let found = home.reader.read(|view, header| {
         let component = resolve(view, &call.component, &call.key)?;
@@ -145,14 +162,18 @@ async fn run(
                 caller,
                 profile: header.profile,
             };
+            let begun = Instant::now();
             let result = functions.call(&known, &input);
             let fuel = result.as_ref().ok().map(|result| result.fuel);
-            ((result, known), fuel)
+            ((result, begun.elapsed(), known), fuel)
         };
-        let (result, back) = on_a_stack(node, caller, home.id, call, work).await?;
+        let (result, took, back) = on_a_stack(node, caller, home.id, call, work).await?;
         known = back;
         match known.need() {
-            None => return Ok((result.map_err(failed)?, known.reads())),
+            None => {
+                let (result, reads) = (result.map_err(failed)?, known.reads());
+                return Ok(Ran { component, result, took, reads });
+            }
             Some(need) => read(node, &mut known, need).await?,
         }
     }

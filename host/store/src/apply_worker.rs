@@ -11,9 +11,11 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use aspen_core::{Applied, Command, Fault, Functions, LogIndex, ShardRouter, State};
+use aspen_core::{
+    Applied, Command, Decide, Fault, Functions, LogIndex, RanAcross, ShardRouter, State,
+};
 use futures::future::{Either, select};
 use openraft::storage::{ApplyResponder, EntryResponder};
 use snafu::ResultExt;
@@ -307,14 +309,22 @@ impl ApplyWorker {
             Some(mut called) => (called.scheduled.take(), Some(called)),
             None => (None, None),
         };
-        let made = match (scheduled, entry.command) {
-            (Some(scheduled), _) => Some(*scheduled),
-            (None, Command::Call(call)) => Some((call, entry.caller)),
-            (None, _) => None,
-        };
-        if let Some((call, caller)) = made {
-            let at = (index, self.state.header().clock, caller);
-            self.shared.note(begun.elapsed(), at, call, called);
+        let (took, clock) = (begun.elapsed(), self.state.header().clock);
+        let at = |caller| (index, clock, caller);
+        match (scheduled, entry.command) {
+            (Some(scheduled), _) => {
+                let (call, caller) = *scheduled;
+                self.shared.applied_call(took, at(caller), call, called);
+            }
+            (None, Command::Call(call)) => {
+                self.shared.applied_call(took, at(entry.caller), call, called);
+            }
+            (None, Command::Decide(Decide { answer: aspen_core::Answer::Called(ran), .. })) => {
+                let RanAcross { named, function, micros, .. } = *ran;
+                let took = Duration::from_micros(micros);
+                self.shared.note(took, at(entry.caller), (named, function), called);
+            }
+            _ => {}
         }
         Ok((Reply(outcome), verify))
     }

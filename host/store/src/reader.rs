@@ -67,9 +67,8 @@ impl Shared {
         lock(&self.live).status.failed.get_or_insert_with(|| error.to_string());
     }
 
-    /// Notes a call that is applied, unless it was a repeat or was not begun: `at` is its entry, with
-    /// entry time and caller. Nothing that is applied depends on how long it `took`.
-    pub fn note(
+    /// Tells of a call that is applied, and notes it. Nothing that is applied depends on how long it `took`.
+    pub fn applied_call(
         &self,
         took: Duration,
         at: (LogIndex, Timestamp, Caller),
@@ -79,6 +78,18 @@ impl Shared {
         if let Some(on_call) = self.on_call.get() {
             on_call(&call, took, called.as_ref().map(|called| called.fuel));
         }
+        self.note(took, at, (call.component, call.function), called);
+    }
+
+    /// Notes a call, unless it was a repeat or was not begun: `at` is its entry, with entry time and
+    /// caller, and `of` the component and function as the caller named them.
+    pub fn note(
+        &self,
+        took: Duration,
+        at: (LogIndex, Timestamp, Caller),
+        of: (ComponentRef, String),
+        called: Option<Called>,
+    ) {
         let Some(mut called) = called else { return };
         let micros = took.as_micros() as u64;
         let shard = self.owner.shard;
@@ -86,14 +97,15 @@ impl Shared {
             tracing::info!(target: "aspen::function", %shard, "{line}");
         }
         let (index, time, caller) = at;
+        let (named, function) = of;
         let note = CallNote {
             shard,
             index,
             time,
             caller,
-            named: call.component,
+            named,
             component: called.component,
-            function: call.function,
+            function,
             ended: called.ended.clone(),
             lines: mem::take(&mut called.log),
         };

@@ -72,6 +72,7 @@ async fn cluster_logs_have_each_call_once_also_when_the_lead_goes() {
     let want =
         [(0, "say", 1, false), (0, "fail", 1, true), (1, "say", 1, false), (1, "fail", 1, true)];
     assert_eq!(short(&notes), want);
+    let first = (notes[0].component, notes[0].caller);
     assert_eq!(client.logs(None, &mut position).await.unwrap(), []);
 
     // Each replica has them, by the same entries: whoever leads next goes on, and repeats nothing.
@@ -86,14 +87,28 @@ async fn cluster_logs_have_each_call_once_also_when_the_lead_goes() {
     assert_eq!(all, [notes, after].concat());
     assert_eq!(client.logs(Some("other"), &mut LogPosition::default()).await.unwrap(), []);
 
+    // A call across shards is in the log of the shard that decides it, also for whoever leads next.
+    client.call_across("talker", "say", &keys[1], &[]).await.unwrap();
+    let failed = client.call_across("talker", "fail", &keys[1], &[]).await.unwrap_err();
+    assert!(matches!(failed, CallError::Faulted { fault: GuestFault::Unreachable, .. }));
+    let across = client.logs(Some("talker"), &mut position).await.unwrap();
+    assert_eq!(short(&across), [(1, "say", 1, false), (1, "fail", 1, true)]);
+    assert!(across.iter().all(|note| (note.component, note.caller) == first));
+
     let statistics = client.statistics().await.unwrap();
     let [fail, say, silent] = &statistics[..] else { panic!("{statistics:?}") };
-    assert_eq!((fail.function.as_str(), fail.calls()), ("fail", 2));
-    assert_eq!(fail.faulted, [(GuestFault::Unreachable, 2)]);
-    assert_eq!((say.function.as_str(), say.returned, say.calls()), ("say", 4, 4));
+    assert_eq!((fail.function.as_str(), fail.calls()), ("fail", 3));
+    assert_eq!(fail.faulted, [(GuestFault::Unreachable, 3)]);
+    assert_eq!((say.function.as_str(), say.returned, say.calls()), ("say", 5, 5));
     assert_eq!((silent.function.as_str(), silent.returned), ("silent", 2));
     assert!(say.fuel.quantile(500) > silent.fuel.quantile(500), "{statistics:?}");
-    assert_eq!(say.micros.total(), 4);
+    assert_eq!(say.micros.total(), 5);
+
+    cluster.start_node(leader).await;
+    let second = cluster.leader().await;
+    cluster.stop_node(second).await;
+    let again = client.logs(None, &mut LogPosition::default()).await.unwrap();
+    assert!(again.ends_with(&across), "{again:?}");
     client.close().await;
     cluster.stop().await;
 }

@@ -7,9 +7,9 @@
 use std::fmt::Debug;
 
 use aspen_core::{
-    Actual, Alias, Answer, Branch, CallNote, Canary, ComponentHash, ConflictError, Decide,
+    Actual, Alias, Answer, Branch, CallEnd, CallNote, Canary, ComponentHash, ConflictError, Decide,
     Decision, Ended, Finish, First, FunctionStatistics, GuestFault, LastRun, NewSchedule, Prepare,
-    StateHash, TxnId, Verification, Vote,
+    RanAcross, StateHash, TxnId, Verification, Vote,
 };
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
@@ -88,7 +88,12 @@ fn commands() -> Vec<Command> {
         Command::Unschedule { name: Name::new("n").unwrap() },
         Command::SwitchProfile(ProfileId::new(300)),
         Command::Prepare(Prepare { txn, part: transact.clone() }),
-        Command::Decide(Decide { txn, decision, answer: Answer::Results(vec![]) }),
+        Command::Decide(Decide {
+            txn,
+            decision: decision.clone(),
+            answer: Answer::Results(vec![]),
+        }),
+        Command::Decide(Decide { txn, decision, answer: ran_across() }),
         Command::Finish(Finish { txn, ticket: Some(4), branch: None }),
         Command::Forget(vec![txn, txn]),
         Command::OpenSession,
@@ -158,6 +163,19 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Prepared(Vote { ticket: 4, reads_hold: true, then: vec![], otherwise: vec![] }),
         Outcome::Decided(Decision::Abort),
     ]
+}
+
+fn ran_across() -> Answer {
+    Answer::Called(Box::new(RanAcross {
+        named: ComponentRef::Name(Name::new("n").unwrap()),
+        component: ComponentHash::new([7; 32]),
+        function: "f".into(),
+        end: CallEnd::Faulted(GuestFault::OutOfFuel),
+        fuel: Fuel::new(300),
+        writes: 0,
+        log: vec!["line".into(), String::new()],
+        micros: 300,
+    }))
 }
 
 fn requests() -> Vec<Request> {

@@ -15,14 +15,16 @@ use crate::apply::writer::Writer;
 use crate::apply::{Context, Effect, reads};
 use crate::codec::encode;
 use crate::defect::{Defect, is_planted};
-use crate::ids::{ComponentHash, Name, Version};
+use crate::functions::CallEnd;
+use crate::ids::{ComponentHash, Name, Revision, Version};
 use crate::key::{Key, KeyRange};
 use crate::limits::RESULTS_BYTES_MAX;
 use crate::locks::{Locks, Prepared};
 use crate::outcome::{OperationResult, Outcome, Refusal, Vote};
 use crate::state::{Alias, Fault, Record, State, View};
+use crate::statistics::Called;
 use crate::transact::{Expiry, Operation, Transact, WriteOp};
-use crate::two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, TxnId};
+use crate::two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, RanAcross, TxnId};
 
 /// Checks, locks and votes.
 pub fn prepare<S: State>(
@@ -154,18 +156,31 @@ pub fn decide<S: State>(
     state.resident_mut().locks.decide(*txn, decision.clone());
     let prepared = release(state, txn).expect("it is prepared");
     let (time, succeeded) = (context.time, *branch == Branch::Then);
-    let answer = answer.clone();
     let outcome = write(state, &prepared.part, *branch, |revision| {
         encode(&match answer {
-            Answer::Results(results) => Outcome::Committed { revision, time, succeeded, results },
-            Answer::Returned { values, fuel, writes } => {
-                Outcome::Returned { revision, values, fuel, writes }
+            Answer::Results(results) => {
+                let results = results.clone();
+                Outcome::Committed { revision, time, succeeded, results }
             }
-            Answer::Aborted { error, fuel } => Outcome::Aborted { error, fuel },
-            Answer::Faulted { fault, fuel } => Outcome::Faulted { fault, fuel },
+            Answer::Called(ran) => came_to(ran, revision),
         })
     })?;
-    Ok(Effect::Done { outcome, called: None })
+    let called = match answer {
+        Answer::Called(ran) => Called::across(ran),
+        Answer::Results(_) => None,
+    };
+    Ok(Effect::Done { outcome, called })
+}
+
+/// What the client of a function across shards is told, whose writes are those of `revision`.
+fn came_to(ran: &RanAcross, revision: Revision) -> Outcome {
+    let RanAcross { fuel, writes, .. } = *ran;
+    match ran.end.clone() {
+        CallEnd::Returned(values) => Outcome::Returned { revision, values, fuel, writes },
+        CallEnd::Aborted(error) => Outcome::Aborted { error, fuel },
+        CallEnd::Faulted(fault) => Outcome::Faulted { fault, fuel },
+        CallEnd::Refused(refusal) => Outcome::Refused(refusal),
+    }
 }
 
 /// Aborts an attempt of which nothing is decided here: unlocks it, and remembers that for as long
@@ -216,7 +231,7 @@ fn write<S: State>(
     state: &mut S,
     part: &Transact,
     branch: Branch,
-    outcome: impl FnOnce(crate::ids::Revision) -> Bytes,
+    outcome: impl FnOnce(Revision) -> Bytes,
 ) -> Result<Bytes, Fault> {
     let operations = match branch {
         Branch::Then => &part.then[..],
