@@ -1,5 +1,6 @@
 //! Three nodes in one process, each with runtimes of its own, so that its threads can be told
-//! apart: `nN-net` (sockets and framing), `nN-raft` (consensus), the log and the apply thread.
+//! apart: `nN-net` (sockets and framing), `nN-raft` (consensus) and the log. Those that apply and flush
+//! belong to all nodes of a process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -68,8 +69,12 @@ impl Cluster {
     pub fn cpu(&self) -> BTreeMap<String, f64> {
         let mut parts = BTreeMap::new();
         for (id, (name, seconds)) in cpu::threads() {
-            let part = self.threads.get(&id).cloned();
-            let part = part.unwrap_or_else(|| if name == "client" { name } else { "other".into() });
+            let part = match (self.threads.get(&id), part_name(&name)) {
+                (Some(part), _) => part.clone(),
+                (None, part @ ("apply" | "flush")) => format!("all nodes: {part}"),
+                (None, _) if name == "client" => name,
+                (None, _) => "other".into(),
+            };
             *parts.entry(part).or_default() += seconds;
         }
         parts

@@ -1,5 +1,6 @@
 //! Closed loops: so many clients, each asking again as soon as it is answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -173,7 +174,7 @@ pub fn three_nodes(bank: &[u8], time: Duration) -> Result<(), Failure> {
             let used = seconds - before.get(&part).copied().unwrap_or(0.0);
             (part, used * 1e6 / measured.count as f64)
         });
-        Ok::<Vec<(String, f64)>, Failure>(used.collect())
+        Ok::<BTreeMap<String, f64>, Failure>(used.collect())
     };
     measure("put, 16-byte key, 100-byte value", put, 1, "durable")?;
     measure("put", put, 64, "durable")?;
@@ -188,7 +189,8 @@ pub fn three_nodes(bank: &[u8], time: Duration) -> Result<(), Failure> {
     );
     println!("{:<24} {:>10} {:>10}", "", "per put", "per call");
     let (mut puts, mut calls) = (0.0, 0.0);
-    for ((part, put), (_, call)) in put_cpu.iter().zip(&call_cpu) {
+    for (part, put) in &put_cpu {
+        let call = call_cpu.get(part).copied().unwrap_or_default();
         println!("{part:<24} {put:>10.1} {call:>10.1}");
         puts += put;
         calls += call;

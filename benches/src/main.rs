@@ -14,6 +14,7 @@ mod functions;
 mod idle;
 mod languages;
 mod load;
+mod machine;
 mod moving;
 mod scale;
 mod scan;
@@ -37,6 +38,9 @@ struct Options {
     /// Numbers of shards of the idle cluster [default: 1,8,256]
     #[arg(long, value_delimiter = ',')]
     shards: Option<Vec<u16>>,
+    /// Writes per second while a shard moves. What is more than the machine can do measures only that.
+    #[arg(long, default_value_t = 5_000)]
+    rate: u64,
     /// Only these.
     #[arg(value_enum)]
     only: Vec<Part>,
@@ -85,7 +89,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
     let time = Duration::from_secs(options.seconds);
-    println!("machine   {}", cpu::machine());
+    machine::measure()?;
     if options.only.contains(&Part::Attacks) {
         attacks::measure()?;
     }
@@ -120,7 +124,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         functions::measure(&bank, time)?;
     }
     if wanted(Part::Moving) {
-        moving::measure(time)?;
+        moving::measure(time, options.rate)?;
     }
     if wanted(Part::Scan) {
         scan::measure()?;

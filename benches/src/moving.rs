@@ -21,8 +21,7 @@ use crate::load;
 const KEYS: u64 = 1_000_000;
 const VALUE: [u8; 1000] = [b'v'; 1000];
 
-/// Writes per second, and how many may wait for their answers at a time.
-const RATE: u64 = 5_000;
+/// How many writes may wait for their answers at a time.
 const CLIENTS: u64 = 512;
 
 const SHARD: ShardId = ShardId::new(0);
@@ -76,8 +75,8 @@ impl Felt {
     }
 }
 
-/// Writes at [`RATE`] until `stop`.
-async fn write(client: &Client, stop: Arc<AtomicBool>) -> Result<Felt, Failure> {
+/// Writes `rate` times a second until `stop`.
+async fn write(client: &Client, rate: u64, stop: Arc<AtomicBool>) -> Result<Felt, Failure> {
     let (begun, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -86,7 +85,7 @@ async fn write(client: &Client, stop: Arc<AtomicBool>) -> Result<Felt, Failure> 
             let (mut latencies, mut failed) = (vec![], 0);
             while !stop.load(Ordering::Relaxed) {
                 let n = next.fetch_add(1, Ordering::Relaxed);
-                let due = begun + Duration::from_micros(n * 1_000_000 / RATE);
+                let due = begun + Duration::from_micros(n * 1_000_000 / rate);
                 tokio::time::sleep_until(due.into()).await;
                 match client.put(key(load::spread(n)), VALUE).await {
                     Ok(_) => latencies.push(due.elapsed()),
@@ -105,11 +104,11 @@ async fn write(client: &Client, stop: Arc<AtomicBool>) -> Result<Felt, Failure> 
     Ok(Felt { latencies, failed, seconds: begun.elapsed().as_secs_f64() })
 }
 
-/// Measures it.
-pub fn measure(time: Duration) -> Result<(), Failure> {
+/// Measures it, with `rate` writes a second.
+pub fn measure(time: Duration, rate: u64) -> Result<(), Failure> {
     println!(
         "\nmoving a replica of a shard of 1 GB (a million values of 1,000 bytes) from one of three nodes \
-         to a fourth,\nall and the client on this machine, durable, {RATE} writes/s to that shard"
+         to a fourth,\nall and the client on this machine, durable, {rate} writes/s to that shard"
     );
     let folder = tempfile::tempdir_in("target")?;
     let cluster = Cluster::start(folder.path(), 4, 1)?;
@@ -118,7 +117,7 @@ pub fn measure(time: Duration) -> Result<(), Failure> {
     runtime.block_on(fill(&client))?;
     let writes = |stop: Arc<AtomicBool>| {
         let client = client.clone();
-        runtime.spawn(async move { write(&client, stop).await })
+        runtime.spawn(async move { write(&client, rate, stop).await })
     };
     let stop = Arc::new(AtomicBool::new(false));
     let before = writes(stop.clone());
