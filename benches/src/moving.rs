@@ -17,9 +17,13 @@ use crate::Failure;
 use crate::cluster::Cluster;
 use crate::load;
 
-/// Keys of 16 bytes with values of 1,000: 1 GB.
-const KEYS: u64 = 1_000_000;
-const VALUE: [u8; 1000] = [b'v'; 1000];
+/// Keys of 16 bytes with values of 950: 1 GB. Above 960 each has a page of its own in SQLite.
+const KEYS: u64 = 1_050_000;
+const VALUE: [u8; 950] = [b'v'; 950];
+
+/// Those that are written again and again meanwhile, with values of 100 bytes.
+const HOT_KEYS: u64 = 100_000;
+const HOT_VALUE: [u8; 100] = [b'h'; 100];
 
 /// How many writes may wait for their answers at a time.
 const CLIENTS: u64 = 512;
@@ -28,6 +32,10 @@ const SHARD: ShardId = ShardId::new(0);
 
 fn key(n: u64) -> String {
     format!("key-{:012}", n % KEYS)
+}
+
+fn hot_key(n: u64) -> String {
+    format!("hot-{:012}", n % HOT_KEYS)
 }
 
 async fn fill(client: &Client) -> Result<(), Failure> {
@@ -87,7 +95,7 @@ async fn write(client: &Client, rate: u64, stop: Arc<AtomicBool>) -> Result<Felt
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 let due = begun + Duration::from_micros(n * 1_000_000 / rate);
                 tokio::time::sleep_until(due.into()).await;
-                match client.put(key(load::spread(n)), VALUE).await {
+                match client.put(hot_key(load::spread(n)), HOT_VALUE).await {
                     Ok(_) => latencies.push(due.elapsed()),
                     Err(_) => failed += 1,
                 }
@@ -107,8 +115,9 @@ async fn write(client: &Client, rate: u64, stop: Arc<AtomicBool>) -> Result<Felt
 /// Measures it, with `rate` writes a second.
 pub fn measure(time: Duration, rate: u64) -> Result<(), Failure> {
     println!(
-        "\nmoving a replica of a shard of 1 GB (a million values of 1,000 bytes) from one of three nodes \
-         to a fourth,\nall and the client on this machine, durable, {rate} writes/s to that shard"
+        "\nmoving a replica of a shard of 1 GB (values of 950 bytes) from one of three nodes \
+         to a fourth,\nall and the client on this machine, durable, {rate} writes/s of 100 bytes to 100,000 \
+         keys of that shard"
     );
     let folder = tempfile::tempdir_in("target")?;
     let cluster = Cluster::start(folder.path(), 4, 1)?;
