@@ -17,7 +17,9 @@
 //! The code that it keeps is code of this program on this machine, which the node loads as its own.
 //! Leaves out where the program comes from: whoever starts a node says so, or no process is used.
 
+use std::any::Any;
 use std::io::{self, Read, Write};
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -28,7 +30,7 @@ use aspen_core::limits::LARGE_COMPONENT_BYTES_MAX;
 use aspen_core::{ComponentHash, Fault};
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use snafu::{ResultExt, Snafu};
-use wasmtime::Engine;
+use wasmtime::{Engine, OutOfMemory};
 
 use crate::class::Class;
 use crate::compile::store;
@@ -67,6 +69,9 @@ const REASON_BYTES_MAX: u64 = 1024;
 
 /// What the process ends with if the component cannot run.
 const EXIT_UNFIT: u8 = 3;
+
+/// What it ends with if the compiler says that it got no memory; Rust's own allocations abort.
+const EXIT_TOO_LARGE: u8 = 4;
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
@@ -238,6 +243,9 @@ impl CompileCheck {
             (Some(code), _) if code == i32::from(EXIT_UNFIT) => {
                 UnfitSnafu { reason: process.reason() }.fail()
             }
+            (Some(code), _) if code == i32::from(EXIT_TOO_LARGE) => {
+                TooLargeSnafu { mib: self.mib }.fail()
+            }
             (_, Some(SIGXCPU | SIGKILL)) => TooSlowSnafu { seconds: self.seconds }.fail(),
             // What Rust does when it gets no memory.
             (_, Some(SIGABRT)) => TooLargeSnafu { mib: self.mib }.fail(),
@@ -302,16 +310,26 @@ pub fn compile_check(level: &str, seconds: u64, mib: u64, keep: Option<&Path>) -
         return ExitCode::FAILURE;
     }
     let level = if level == "speed" { Level::Speed } else { Level::None };
-    match try_compile(level, &component, keep) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            let mut reason = reason;
+    match catch_unwind(|| try_compile(level, &component, keep)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(Failed::NoMemory)) => ExitCode::from(EXIT_TOO_LARGE),
+        Err(panic) if is_without_memory(&*panic) => ExitCode::from(EXIT_TOO_LARGE),
+        Err(panic) => resume_unwind(panic),
+        Ok(Err(Failed::Unfit(mut reason))) => {
             reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX as usize));
             // Nobody need listen.
             let _ = io::stdout().write_all(reason.as_bytes());
             ExitCode::from(EXIT_UNFIT)
         }
     }
+}
+
+/// Whether a panic is that of an allocator, as bumpalo's and wasmtime's: which of the compiler's
+/// allocations fails first is chance.
+fn is_without_memory(panic: &(dyn Any + Send)) -> bool {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.is_some_and(|text| text.contains("out of memory") || text.contains("out-of-memory"))
 }
 
 /// Sets limits that cannot be raised again, and lets everything else on the machine go first.
@@ -345,11 +363,18 @@ fn end_with_the_pipe() -> io::Result<()> {
     thread::Builder::new().stack_size(64 << 10).spawn(watch).map(drop)
 }
 
-fn try_compile(level: Level, component: &[u8], keep: Option<&Path>) -> Result<(), String> {
-    let instrumented = instrument::component(component).map_err(|error| error.to_string())?;
+/// Why there is no code.
+enum Failed {
+    Unfit(String),
+    NoMemory,
+}
+
+fn try_compile(level: Level, component: &[u8], keep: Option<&Path>) -> Result<(), Failed> {
+    let instrumented = instrument::component(component);
+    let instrumented = instrumented.map_err(|error| Failed::Unfit(error.to_string()))?;
     let class = Class::of(component.len());
     let config = config_to_compile(class, level.of(class));
-    let engine = Engine::new(&config).map_err(|error| error.to_string())?;
+    let engine = Engine::new(&config).map_err(|error| Failed::Unfit(error.to_string()))?;
     match engine.precompile_component(&instrumented) {
         Ok(code) => {
             if let Some(keep) = keep {
@@ -357,6 +382,7 @@ fn try_compile(level: Level, component: &[u8], keep: Option<&Path>) -> Result<()
             }
             Ok(())
         }
-        Err(error) => Err(format!("{error:#}")),
+        Err(error) if error.is::<OutOfMemory>() => Err(Failed::NoMemory),
+        Err(error) => Err(Failed::Unfit(format!("{error:#}"))),
     }
 }
