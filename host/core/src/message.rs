@@ -461,6 +461,8 @@ pub struct ShardStatus {
     pub term: u64,
     /// The leader, as this replica knows.
     pub leader: Option<NodeId>,
+    /// First entry that the log still has; what was before is only in a snapshot.
+    pub first: LogIndex,
     /// Last entry in the log.
     pub last: LogIndex,
     /// Last entry applied.

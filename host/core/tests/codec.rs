@@ -235,6 +235,7 @@ fn status_is_pinned() {
         shard: ShardId::new(2),
         term: 3,
         leader: Some(NodeId::new(1)),
+        first: LogIndex::new(1),
         last: LogIndex::new(5),
         applied: LogIndex::new(4),
         snapshot: LogIndex::new(3),
@@ -252,7 +253,7 @@ fn status_is_pinned() {
     let (node, profiles) = (NodeId::new(1), vec![ProfileId::FIRST]);
     let status = Response::Status(ReplicaStatus { node, shards: vec![shard], profiles });
     let bytes = encode(&status);
-    assert_eq!(hex(&bytes), "0207010102030101050403020607000101770201010200ac0209010102ac020102");
+    assert_eq!(hex(&bytes), "020701010203010101050403020607000101770201010200ac0209010102ac020102");
     assert_eq!(decode::<Response>(&bytes).unwrap(), status);
 }
 

@@ -238,6 +238,7 @@ impl Shard {
             shard: self.id,
             term: metrics.current_term,
             leader: metrics.current_leader.map(NodeId::new),
+            first: LogIndex::new(self.log.purged().map_or(0, |log_id| log_id.index + 1)),
             last: LogIndex::new(last.unwrap_or(0)),
             applied: LogIndex::new(applied),
             snapshot: LogIndex::new(metrics.snapshot.map_or(0, |log_id| log_id.index)),

@@ -78,6 +78,7 @@ pub fn status(shard: ShardId, reason: String) -> ShardStatus {
         shard,
         term: 0,
         leader: None,
+        first: LogIndex::default(),
         last: LogIndex::default(),
         applied: LogIndex::default(),
         snapshot: LogIndex::default(),

@@ -90,8 +90,14 @@ async fn storage_lost_state_without_a_whole_log_is_fetched_from_another_replica(
     let timing = Timing { snapshot_every: 60, log_keep: 5, ..Timing::default() };
     let mut cluster = Cluster::with_timing(3, timing).await;
     let client = cluster.client().await;
-    for n in 0..200 {
+    let first = |cluster: &Cluster| {
+        let node = cluster.servers[0].as_ref().unwrap().node();
+        node.shard_status(Default::default()).unwrap().first.get()
+    };
+    let mut n = 0;
+    while first(&cluster) < 50 {
         client.put(format!("k{}", n % 40), n.to_string()).await.unwrap();
+        n += 1;
     }
     cluster.equal_digests().await;
     cluster.stop_node(0).await;

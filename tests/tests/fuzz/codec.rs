@@ -253,6 +253,7 @@ fn responses() -> Vec<Response> {
         shard: SHARD,
         term: 300,
         leader: Some(NodeId::new(1)),
+        first: LogIndex::new(2),
         last: LogIndex::new(300),
         applied: LogIndex::new(299),
         snapshot: LogIndex::new(0),

@@ -153,7 +153,7 @@ fn replica_json(address: &str, node: NodeId, shard: &ShardStatus) -> Json {
     json!({
         "node": node.get(), "address": address, "shard": shard.shard.get(), "role": role,
         "term": shard.term, "leader": shard.leader.map(|leader| leader.get()),
-        "last": shard.last.get(), "applied": shard.applied.get(),
+        "first": shard.first.get(), "last": shard.last.get(), "applied": shard.applied.get(),
         "snapshot": shard.snapshot.get(), "revision": shard.revision.get(),
         "keys": shard.keys, "digest": shard.digest.to_string(),
         "failed": shard.failed, "warning": shard.warning,
