@@ -21,9 +21,16 @@ use crate::load;
 const KEYS: u64 = 1_050_000;
 const VALUE: [u8; 950] = [b'v'; 950];
 
+/// So that there are more entries than a snapshot waits for: a shard of this size has one, and no
+/// log of all that it holds.
+const KEYS_PER_WRITE: u64 = 8;
+
 /// Those that are written again and again meanwhile, with values of 100 bytes.
 const HOT_KEYS: u64 = 100_000;
 const HOT_VALUE: [u8; 100] = [b'h'; 100];
+
+/// After filling.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// How many writes may wait for their answers at a time.
 const CLIENTS: u64 = 512;
@@ -40,15 +47,15 @@ fn hot_key(n: u64) -> String {
 
 async fn fill(client: &Client) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
-    for from in (0..KEYS).step_by(500) {
+    for from in (0..KEYS).step_by(KEYS_PER_WRITE as usize) {
         let client = client.clone();
         tasks.spawn(async move {
-            let keys = from..(from + 500).min(KEYS);
+            let keys = from..(from + KEYS_PER_WRITE).min(KEYS);
             let write = keys.fold(TransactionBuilder::new(), |txn, n| txn.write(key(n), VALUE));
             client.write(write.build()?).await?;
             Ok::<(), Failure>(())
         });
-        if tasks.len() >= 8 {
+        if tasks.len() >= 256 {
             tasks.join_next().await.transpose()?.transpose()?;
         }
     }
@@ -124,6 +131,9 @@ pub fn measure(time: Duration, rate: u64) -> Result<(), Failure> {
     let runtime = load::client_runtime()?;
     let client = runtime.block_on(cluster.client())?;
     runtime.block_on(fill(&client))?;
+    // What filling left to be written shall not be felt.
+    std::thread::sleep(SETTLING);
+    rustix::fs::sync();
     let writes = |stop: Arc<AtomicBool>| {
         let client = client.clone();
         runtime.spawn(async move { write(&client, rate, stop).await })

@@ -148,7 +148,12 @@ async fn receive(
         *slot = Some(start(&shard.reader, bytes, checksum)?);
     }
     let receiver = slot.as_mut().ok_or("no snapshot is being received")?;
-    if let Err(error) = receiver.write(offset, &data) {
+    let written = receiver.write(offset, &data);
+    let written = match written {
+        Ok(()) => receiver.settle().await,
+        refused => refused,
+    };
+    if let Err(error) = written {
         *slot = None;
         return Err(error.to_string());
     }
@@ -178,6 +183,7 @@ async fn send(shard: &Shard, wanted: SnapshotWanted) -> Result<Option<SnapshotPa
             let current = shard.raft.get_snapshot().await.map_err(|error| error.to_string())?;
             let reaches = |it: &Snapshot| it.meta.last_log_id.index() >= Some(at_least);
             let Some(current) = current.filter(reaches) else {
+                shard.reader.want_snapshot();
                 let asked = shard.raft.trigger().snapshot().await;
                 return asked.map(|()| None).map_err(|error| error.to_string());
             };

@@ -154,6 +154,7 @@ async fn fetch(inbox: &SnapshotInbox, from: &Replica, at_least: u64) -> Result<(
     let mut receiver = inbox.receive(bytes, checksum).context(StoreSnafu)?;
     loop {
         receiver.write(receiver.received(), &data).context(StoreSnafu)?;
+        receiver.settle().await.context(StoreSnafu)?;
         if receiver.received() >= bytes {
             break;
         }

@@ -332,10 +332,11 @@ impl ApplyWorker {
     /// Replaces the state by what `snapshot` holds. Readers go over to the new file; the old one is
     /// deleted when the new one is in place.
     fn install(&mut self, snapshot: Snapshot) -> Result<(), StoreError> {
-        let Shared { owner, snapshots, live, .. } = &*self.shared;
+        let Shared { owner, snapshots, snapshot_due, live, .. } = &*self.shared;
         let current = lock(live).file.clone();
         let opened = recovery::install(&snapshot, owner, &current)?;
         snapshots.adopt(snapshot)?;
+        snapshot_due.made(snapshot_due.begun());
         let (mut state, file) = (opened.state, opened.file);
         let next = Live::new(file.clone(), &state, snapshots.last());
         let buffered = BufferedState::new(&mut state, live.clone()).map_err(Unusable::into_sqlite);

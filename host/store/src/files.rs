@@ -18,6 +18,39 @@ pub fn sync(path: &Path) -> Result<(), StoreError> {
     synced.context(FileSnafu { what: "syncing", path })
 }
 
+/// Of a large file, how much is written at most before it is synced. Whoever syncs a log meanwhile
+/// waits for about this much: some tens of milliseconds on a slow disk, and not for the whole file.
+pub const UNSYNCED_BYTES_MAX: u64 = 4 << 20;
+
+/// How often a file that somebody else writes is synced meanwhile.
+#[cfg(not(madsim))]
+const SYNC_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Does `work`, which writes a large file `path`, and syncs what is there of it again and again, so that
+/// it is on its way to the disk in small pieces. Whether it all got there, a [`sync`] after it tells.
+#[cfg(not(madsim))]
+pub fn syncing<T>(path: &Path, work: impl FnOnce() -> T) -> T {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    std::thread::scope(|scope| {
+        let (working, ended) = channel::<()>();
+        scope.spawn(move || {
+            while ended.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
+                // It may not be there yet.
+                let _: io::Result<()> = File::open(path).and_then(|file| file.sync_data());
+            }
+        });
+        let done = work();
+        drop(working);
+        done
+    })
+}
+
+/// Does `work`: the simulation has no threads, and its files are small.
+#[cfg(madsim)]
+pub fn syncing<T>(_path: &Path, work: impl FnOnce() -> T) -> T {
+    work()
+}
+
 /// As [`sync`]; a file that does not exist has nothing to write.
 pub fn sync_if_present(path: &Path) -> Result<(), StoreError> {
     if path.exists() { sync(path) } else { Ok(()) }

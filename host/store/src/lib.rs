@@ -30,6 +30,7 @@ mod resident_store;
 mod schema;
 mod session_store;
 mod snapshot;
+mod snapshot_due;
 mod snapshot_transfer;
 mod state;
 mod state_machine;

@@ -34,6 +34,7 @@ use crate::recovery::StateFile;
 use crate::runtime::Runtime;
 use crate::schema::{self, Owner, PROGRESS, Progress, Unusable};
 use crate::snapshot::Snapshots;
+use crate::snapshot_due::SnapshotDue;
 use crate::snapshot_transfer::SnapshotReceiver;
 use crate::types::LogId;
 use crate::verification::Verifications;
@@ -46,6 +47,7 @@ pub struct Shared {
     pub dir: PathBuf,
     pub owner: Owner,
     pub snapshots: Snapshots,
+    pub snapshot_due: SnapshotDue,
     pub live: Arc<Mutex<Live>>,
     pub idle: Mutex<Vec<(u64, Connection)>>,
     /// What calls did that are applied.
@@ -61,10 +63,23 @@ pub struct Shared {
 pub type OnCall = Box<dyn Fn(&Call, Duration, Option<Fuel>) + Send + Sync>;
 
 impl Shared {
+    pub fn new(dir: PathBuf, owner: Owner, snapshots: Snapshots, live: Arc<Mutex<Live>>) -> Self {
+        let (idle, notes, verifications, on_call, snapshot_due) = Default::default();
+        Self { dir, owner, snapshots, snapshot_due, live, idle, notes, verifications, on_call }
+    }
+
     /// Remembers why the replica stops, if this is the first failure.
     pub fn fail(&self, error: &dyn std::error::Error) {
         tracing::error!("{} stops: {error}", self.owner.shard);
         lock(&self.live).status.failed.get_or_insert_with(|| error.to_string());
+    }
+
+    /// Bytes of the state's file and of the write-ahead log beside it.
+    pub fn file_bytes(&self) -> u64 {
+        let path = lock(&self.live).file.path.clone();
+        let log = files::beside(&path, "-wal");
+        // A file that cannot be asked, or is being replaced, counts as empty: it is only a figure.
+        [path, log].iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len())).sum()
     }
 
     /// Tells of a call that is applied, and notes it. Nothing that is applied depends on how long it `took`.
@@ -175,10 +190,12 @@ impl StateReader {
 
     /// Bytes of the state's file and of the write-ahead log beside it.
     pub fn bytes(&self) -> u64 {
-        let path = lock(&self.shared.live).file.path.clone();
-        let log = files::beside(&path, "-wal");
-        // A file that cannot be asked, or is being replaced, counts as empty: it is only a figure.
-        [path, log].iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len())).sum()
+        self.shared.file_bytes()
+    }
+
+    /// The next snapshot that Raft asks for is made, however large the state is.
+    pub fn want_snapshot(&self) {
+        self.shared.snapshot_due.want();
     }
 
     /// Why the replica stopped, if it did.

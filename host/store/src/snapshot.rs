@@ -98,7 +98,7 @@ impl Snapshots {
         let vacuum = || -> Result<SnapshotMeta, Unusable> {
             let db = schema::open_read_only(state)?;
             // A copy in order of keys, without gaps; it also reads, and so proves, every page.
-            db.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+            files::syncing(&path, || db.execute("VACUUM INTO ?1", [path.to_string_lossy()]))?;
             schema::close(db)?;
             read_meta(&path)
         };

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use snafu::{ResultExt, ensure};
 
 use crate::error::{FileSnafu, SnapshotDamagedSnafu, StoreError};
-use crate::files;
+use crate::files::{self, UNSYNCED_BYTES_MAX};
 use crate::runtime::Runtime;
 
 /// Bytes that are read at once when a file is copied or hashed.
@@ -75,7 +75,16 @@ impl SnapshotFile {
     pub(crate) fn copy_to(&self, to: &Path) -> Result<(), StoreError> {
         let context = || FileSnafu { what: "writing", path: to };
         let mut copy = File::create(to).context(context())?;
-        let found = self.each_chunk(|chunk| copy.write_all(chunk))?;
+        let mut unsynced = 0;
+        let found = self.each_chunk(|chunk| {
+            copy.write_all(chunk)?;
+            unsynced += chunk.len() as u64;
+            if unsynced >= UNSYNCED_BYTES_MAX {
+                copy.sync_data()?;
+                unsynced = 0;
+            }
+            Ok(())
+        })?;
         self.expect(found)?;
         files::sync(to)
     }
@@ -116,6 +125,7 @@ pub struct SnapshotReceiver {
     bytes: u64,
     checksum: [u8; 32],
     received: u64,
+    synced: u64,
     hash: Sha256,
 }
 
@@ -124,7 +134,7 @@ impl SnapshotReceiver {
     pub(crate) fn new(path: PathBuf, bytes: u64, checksum: [u8; 32]) -> Result<Self, StoreError> {
         let file = File::create(&path).context(FileSnafu { what: "creating", path: &path })?;
         let hash = Sha256::new();
-        Ok(Self { path, file: Some(file), bytes, checksum, received: 0, hash })
+        Ok(Self { path, file: Some(file), bytes, checksum, received: 0, synced: 0, hash })
     }
 
     /// Bytes received so far: the offset of the next chunk.
@@ -154,6 +164,22 @@ impl SnapshotReceiver {
         Ok(())
     }
 
+    /// Waits until all that was received but a little is on disk. Who writes on without it has the
+    /// whole file on its way to the disk at the end.
+    pub async fn settle(&mut self) -> Result<(), StoreError> {
+        if self.received - self.synced >= UNSYNCED_BYTES_MAX {
+            self.sync().await?;
+            self.synced = self.received;
+        }
+        Ok(())
+    }
+
+    async fn sync(&self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let synced = Runtime::spawn_blocking(move || files::sync(&path)).await;
+        synced.context(FileSnafu { what: "syncing", path: &self.path })?
+    }
+
     /// The received file, synced, if it is what was announced. Else it is deleted.
     pub async fn finish(mut self) -> Result<SnapshotFile, StoreError> {
         let path = self.path.clone();
@@ -162,11 +188,7 @@ impl SnapshotReceiver {
         let found: [u8; 32] = std::mem::take(&mut self.hash).finalize().into();
         let what = "its checksum is wrong";
         ensure!(found == self.checksum, SnapshotDamagedSnafu { path, what });
-        let synced = {
-            let path = path.clone();
-            Runtime::spawn_blocking(move || files::sync(&path)).await
-        };
-        synced.context(FileSnafu { what: "syncing", path: &path })??;
+        self.sync().await?;
         let file = SnapshotFile::open(&path, self.bytes, self.checksum)?;
         self.file = None;
         Ok(file)

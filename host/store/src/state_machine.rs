@@ -97,9 +97,7 @@ impl StateMachine {
         let what = "starting a worker of";
         let flusher = Flusher::start(file);
         let flusher = flusher.context(FileSnafu { what, path: &dir })?;
-        let (idle, notes, verifications, on_call) = Default::default();
-        let shared = Shared { dir, owner, snapshots, live, idle, notes, verifications, on_call };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(dir, owner, snapshots, live));
         let (alive_sender, alive) = mpsc::channel(1);
         let (jobs_sender, jobs) = mpsc::channel(JOBS_MAX);
         let worker = ApplyWorker {
@@ -166,8 +164,9 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        self.handle.request(|done| Job::Flush { done }).await??;
         let shared = self.handle.shared.clone();
+        let begun = shared.snapshot_due.begun();
+        self.handle.request(|done| Job::Flush { done }).await??;
         let built = Runtime::spawn_blocking(move || {
             let path = lock(&shared.live).file.path.clone();
             let built = shared.snapshots.build(&path)?;
@@ -175,6 +174,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             state::sync(&path).inspect_err(|error| shared.fail(error))?;
             let current = shared.snapshots.adopt(built)?;
             lock(&shared.live).status.snapshot = current.meta.last_log_id;
+            shared.snapshot_due.made(begun);
             Ok::<_, StoreError>(current)
         });
         Ok(built.await??)
@@ -204,8 +204,16 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 batch.push(next);
             }
             self.handle.request(|done| Job::Apply { batch, done }).await??;
+            self.handle.shared.snapshot_due.applied(bytes as u64);
         }
         Ok(())
+    }
+
+    /// Raft asks every so many entries, and does without.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
+        let shared = &self.handle.shared;
+        let is_due = force || shared.snapshot_due.take(shared.file_bytes());
+        is_due.then(|| SnapshotBuilder { handle: self.handle.clone() })
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {

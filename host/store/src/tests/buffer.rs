@@ -90,11 +90,7 @@ fn open() -> Parts {
     let live = Arc::new(Mutex::new(Live::new(path, &file, None)));
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let snapshots = Snapshots::open(dir.path()).unwrap();
-    let (idle, notes, verifications, on_call) = Default::default();
-    let dir_path = dir.path().to_path_buf();
-    let shared =
-        Shared { dir: dir_path, owner, snapshots, live, idle, notes, verifications, on_call };
-    let shared = Arc::new(shared);
+    let shared = Arc::new(Shared::new(dir.path().to_path_buf(), owner, snapshots, live));
     let reader =
         StateReader { shared, worker: mpsc::channel(1).0, jobs: mpsc::channel(1).0.downgrade() };
     Parts { state, file, reader, _dir: dir }

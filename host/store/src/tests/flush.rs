@@ -137,10 +137,7 @@ fn storage_apply_waits_when_the_flusher_is_behind() {
     let live = Arc::new(Mutex::new(Live::new(opened.file, &file, None)));
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let (flusher, mut flushes) = Flusher::unattended(file);
-    let (idle, notes, verifications, on_call) = Default::default();
-    let (dir, owner) = (dir.path().to_path_buf(), OWNER);
-    let shared = Shared { dir, owner, snapshots, live, idle, notes, verifications, on_call };
-    let shared = Arc::new(shared);
+    let shared = Arc::new(Shared::new(dir.path().to_path_buf(), OWNER, snapshots, live));
     let (sender, jobs) = mpsc::channel(4);
     let worker = ApplyWorker {
         shared: shared.clone(),

@@ -59,6 +59,28 @@ fn storage_snapshot_moves_a_state_to_another_replica() {
 }
 
 #[test]
+fn storage_snapshot_of_a_large_state_waits_until_the_log_has_grown() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let (mut machine, reader) = open_state(dir.path());
+        let large = "v".repeat(1 << 20);
+        let puts = |range: std::ops::RangeInclusive<u64>| -> Vec<crate::Entry> {
+            range.map(|index| put(index, None, &format!("k{index:04}"), &large)).collect()
+        };
+        apply(&mut machine, puts(1..=40)).await.unwrap();
+        let mut builder = machine.try_create_snapshot_builder(false).await.expect("40 of 40 MiB");
+        builder.build_snapshot().await.unwrap();
+        apply(&mut machine, puts(41..=45)).await.unwrap();
+        assert!(machine.try_create_snapshot_builder(false).await.is_none(), "5 of 45 MiB are new");
+        assert!(machine.try_create_snapshot_builder(true).await.is_some(), "Raft needs one");
+        reader.want_snapshot();
+        assert!(machine.try_create_snapshot_builder(false).await.is_some(), "a replica needs one");
+        apply(&mut machine, puts(46..=52)).await.unwrap();
+        assert!(machine.try_create_snapshot_builder(false).await.is_some(), "12 of 52 MiB are new");
+    });
+}
+
+#[test]
 fn storage_snapshot_damaged_in_transit_is_refused() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(async {
