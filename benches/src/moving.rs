@@ -17,13 +17,13 @@ use crate::Failure;
 use crate::cluster::Cluster;
 use crate::load;
 
-/// Keys of 16 bytes with values of 950: 1 GB. Above 960 each has a page of its own in SQLite.
-const KEYS: u64 = 1_050_000;
-const VALUE: [u8; 950] = [b'v'; 950];
+/// Keys of 16 bytes with values of 1,000: 1 GB.
+const KEYS: u64 = 1_000_000;
+const VALUE: [u8; 1000] = [b'v'; 1000];
 
 /// So that there are more entries than a snapshot waits for: a shard of this size has one, and no
 /// log of all that it holds.
-const KEYS_PER_WRITE: u64 = 8;
+const KEYS_PER_WRITE: u64 = 9;
 
 /// Those that are written again and again meanwhile, with values of 100 bytes.
 const HOT_KEYS: u64 = 100_000;
@@ -122,7 +122,7 @@ async fn write(client: &Client, rate: u64, stop: Arc<AtomicBool>) -> Result<Felt
 /// Measures it, with `rate` writes a second.
 pub fn measure(time: Duration, rate: u64) -> Result<(), Failure> {
     println!(
-        "\nmoving a replica of a shard of 1 GB (values of 950 bytes) from one of three nodes \
+        "\nmoving a replica of a shard of 1 GB (a million values of 1,000 bytes) from one of three nodes \
          to a fourth,\nall and the client on this machine, durable, {rate} writes/s of 100 bytes to 100,000 \
          keys of that shard"
     );

@@ -31,8 +31,8 @@ const APPLICATION_ID: i32 = 0x4153_504e;
 
 /// Form of the tables: 2 since there are leases and tombstones, 3 since rows have checksums, 4
 /// since there are transactions across shards, 7 since there are schedules,
-/// 8 since there are uploads in parts.
-const FORM: i32 = 8;
+/// 8 since there are uploads in parts, 9 since large values are in a table of their own.
+const FORM: i32 = 9;
 
 /// SQLite's page cache of the writing connection, and of the one that apply reads through.
 const PAGE_CACHE_KIB: i32 = 16 << 10;
@@ -40,10 +40,21 @@ const PAGE_CACHE_KIB: i32 = 16 << 10;
 /// Statements a connection keeps prepared: more than there are.
 const STATEMENTS_MAX: usize = 64;
 
+/// Bytes of a key and its value up to which both are in the row. SQLite keeps at most 1,002 bytes of
+/// a row without a rowid in a page of 4 KiB ("Database File Format", section 1.6), with the numbers;
+/// of a longer one it keeps half as much, and the rest takes pages of its own: the value alone in
+/// a table with rowids takes a quarter to a half of that room and of the time to write it.
+pub const INLINE_BYTES_MAX: usize = 900;
+
+/// `record` is what is read: `kv` with the values that are in `large` in their place.
 const TABLES: &str = "
-    CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL,
+    CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB, version INTEGER NOT NULL,
         create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL,
         lease INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE large (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT;
+    CREATE VIEW record AS SELECT key,
+        coalesce(value, (SELECT large.value FROM large WHERE large.key = kv.key)) AS value,
+        version, create_revision, mod_revision, lease, sum FROM kv;
     CREATE INDEX kv_lease ON kv (lease) WHERE lease != 0;
     CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl_ms INTEGER NOT NULL, due INTEGER NOT NULL,
         is_private INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;

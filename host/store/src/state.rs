@@ -21,7 +21,9 @@ use crate::error::{StateStorageSnafu, StoreError};
 use crate::files::{beside, sync_folder, sync_if_present};
 use crate::layer::{Layers, Merged};
 use crate::resident_store::ResidentStore;
-use crate::schema::{self, MEMBERSHIP, OWNER, Owner, PROGRESS, Progress, Unusable};
+use crate::schema::{
+    self, INLINE_BYTES_MAX, MEMBERSHIP, OWNER, Owner, PROGRESS, Progress, Unusable,
+};
 use crate::types::{LogId, StoredMembership};
 use crate::view::{alias_sum, record_sum};
 
@@ -38,6 +40,10 @@ const SET: &str =
     value = excluded.value, version = excluded.version,
     create_revision = excluded.create_revision, mod_revision = excluded.mod_revision,
     lease = excluded.lease, sum = excluded.sum";
+
+const SET_LARGE: &str = "INSERT INTO large VALUES (?1, ?2)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+const REMOVE_LARGE: &str = "DELETE FROM large WHERE key = ?1";
 
 /// Everything that some whole batches changed.
 pub struct Flush {
@@ -151,22 +157,31 @@ impl SqliteState {
 
     fn set(&self, key: &Key, record: &Record) -> Result<(), rusqlite::Error> {
         let Record { value, version, create_revision, mod_revision, lease } = record;
+        let (key_bytes, value_bytes) = (key.as_bytes(), value.as_bytes());
+        let is_large = key_bytes.len() + value_bytes.len() > INLINE_BYTES_MAX;
+        match is_large {
+            true => self.db.prepare_cached(SET_LARGE)?.execute([key_bytes, value_bytes])?,
+            // It may have been large before.
+            false => self.db.prepare_cached(REMOVE_LARGE)?.execute([key_bytes])?,
+        };
         let set = self.db.prepare_cached(SET)?.execute((
-            key.as_bytes(),
-            value.as_bytes(),
+            key_bytes,
+            (!is_large).then_some(value_bytes),
             version.get().cast_signed(),
             create_revision.get().cast_signed(),
             mod_revision.get().cast_signed(),
             lease.get().cast_signed(),
-            record_sum(key.as_bytes(), record),
+            record_sum(key_bytes, record),
         ));
         set.map(|_| ())
     }
 
     /// The file may never have had the key: then it was created and deleted since the last flush.
     fn remove(&self, key: &Key) -> Result<(), rusqlite::Error> {
-        let mut remove = self.db.prepare_cached("DELETE FROM kv WHERE key = ?1")?;
-        remove.execute([key.as_bytes()]).map(|_| ())
+        for remove in ["DELETE FROM kv WHERE key = ?1", REMOVE_LARGE] {
+            self.db.prepare_cached(remove)?.execute([key.as_bytes()])?;
+        }
+        Ok(())
     }
 
     /// Stores a component, or removes it.

@@ -15,21 +15,20 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::schema::{compare, sum};
 
-const GET: &str =
-    "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv WHERE key = ?1";
+const GET: &str = "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM record WHERE key = ?1";
 
 /// Every key is greater than the empty one, so a range without a start begins there.
 const SCANS: [[&str; 2]; 2] = [
     [
-        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM record
          WHERE key >= ?1 ORDER BY key",
-        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM record
          WHERE key >= ?1 ORDER BY key DESC",
     ],
     [
-        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM record
          WHERE key >= ?1 AND key < ?2 ORDER BY key",
-        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM kv
+        "SELECT key, value, version, create_revision, mod_revision, lease, sum FROM record
          WHERE key >= ?1 AND key < ?2 ORDER BY key DESC",
     ],
 ];

@@ -14,7 +14,7 @@ use crate::live::Live;
 use crate::log::lock;
 use crate::reader::Shared;
 use crate::recovery::StateFile;
-use crate::schema;
+use crate::schema::{self, INLINE_BYTES_MAX};
 use crate::snapshot::Snapshots;
 use crate::state::{Flush, SqliteState};
 
@@ -36,7 +36,11 @@ fn key() -> impl Strategy<Value = Key> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let value = vec(any::<u8>(), 0..4).prop_map(|value| Value::new(value).unwrap());
+    // Some on both sides of what fits into a row.
+    let edge = (any::<u8>(), INLINE_BYTES_MAX - 4..INLINE_BYTES_MAX + 2);
+    let large = edge.prop_map(|(byte, length)| vec![byte; length]);
+    let value = prop_oneof![3 => vec(any::<u8>(), 0..4), 1 => large];
+    let value = value.prop_map(|value| Value::new(value).unwrap());
     prop_oneof![
         6 => (key(), value).prop_map(|(key, value)| Step::Set(key, value)),
         4 => key().prop_map(Step::Remove),

@@ -17,6 +17,7 @@ use proptest::prelude::*;
 
 use super::{SHARD, apply, close_state, crashed_copy, open_bounded, proposal, run, verified};
 use crate::StateReader;
+use crate::schema::INLINE_BYTES_MAX;
 
 /// What the test does between batches.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,9 @@ fn key() -> impl Strategy<Value = Key> {
 }
 
 fn write() -> impl Strategy<Value = WriteOp> {
-    let value = vec(any::<u8>(), 0..20).prop_map(|value| Value::new(value).unwrap());
+    let large = any::<u8>().prop_map(|byte| vec![byte; INLINE_BYTES_MAX]);
+    let value = prop_oneof![6 => vec(any::<u8>(), 0..20), 1 => large];
+    let value = value.prop_map(|value| Value::new(value).unwrap());
     prop_oneof![
         3 => (key(), value, expiry()).prop_map(|(key, value, expiry)| WriteOp::Set { key, value, expiry }),
         2 => key().prop_map(|key| WriteOp::Delete { key }),

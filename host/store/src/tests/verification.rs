@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::snapshot::send;
 use super::{apply, close_state, open_state, proposal, put, read, run, value, verified};
+use crate::schema::INLINE_BYTES_MAX;
 use crate::view::record_sum;
 use crate::{Entry, StateMachine, StateReader};
 
@@ -69,13 +70,15 @@ fn storage_damaged_row_is_told_and_stops_the_replica_until_it_is_rebuilt() {
     // A row of a key, and one of what lives in memory, which was read when it was opened.
     for (damage, what) in [
         ("UPDATE kv SET value = x'00' WHERE key = x'6b37'", "scanning keys"),
+        ("UPDATE large SET value = x'00' WHERE key = x'6c61726765'", "scanning keys"),
         ("UPDATE session SET used = used + 1", "reading what lives in memory"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         run(async {
             let (mut machine, reader) = open_state(dir.path());
             let mut log = vec![proposal(1, None, Command::OpenSession)];
-            log.extend(puts(2..=100));
+            log.extend(puts(2..=99));
+            log.push(put(100, None, "large", &"l".repeat(INLINE_BYTES_MAX)));
             apply(&mut machine, log.clone()).await.unwrap();
             machine.flush().await.unwrap();
             assert!(file(dir.path()).execute(damage, []).unwrap() > 0);
