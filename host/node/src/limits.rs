@@ -11,6 +11,10 @@ pub const APPEND_ENTRIES_MAX: u64 = 1024;
 /// One piece of a snapshot in transit.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
 
+/// How fast a leader sends a snapshot, per second, so that its shards and those of the receiver go on
+/// meanwhile: a gigabyte takes 16 seconds.
+pub const SNAPSHOT_BYTES_PER_SECOND: u64 = 64 << 20;
+
 /// How long a write waits for its outcome before the client is told to ask again.
 pub const WRITE_WAIT: Duration = Duration::from_secs(10);
 

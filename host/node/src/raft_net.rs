@@ -21,11 +21,12 @@ use openraft::raft::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use snafu::Snafu;
+use tokio::time::{Instant, sleep_until};
 
 use crate::compile_ahead::{Answer, Source};
 use crate::limits::{
-    APPEND_BYTES_MAX, DIGEST_WAIT, HOST_WAIT, MAP_ASK_WAIT, SNAPSHOT_CHUNK_BYTES,
-    SNAPSHOT_CHUNK_WAIT,
+    APPEND_BYTES_MAX, DIGEST_WAIT, HOST_WAIT, MAP_ASK_WAIT, SNAPSHOT_BYTES_PER_SECOND,
+    SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_WAIT,
 };
 use crate::map::Known;
 use crate::participate::{Participated, Participation};
@@ -362,8 +363,9 @@ impl RaftNetworkV2<TypeConfig> for Replica {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let send = async {
             let Snapshot { meta, snapshot: file } = snapshot;
-            let mut offset = 0;
+            let (begun, mut offset) = (Instant::now(), 0);
             loop {
+                sleep_until(begun + snapshot_time(offset)).await;
                 let data = file.read_chunk(offset, SNAPSHOT_CHUNK_BYTES);
                 let data = data.map_err(unreachable)?;
                 let sent = data.len() as u64;
@@ -384,4 +386,9 @@ impl RaftNetworkV2<TypeConfig> for Replica {
             sent = send => sent,
         }
     }
+}
+
+/// How long sending so many bytes of a snapshot shall take.
+fn snapshot_time(bytes: u64) -> Duration {
+    Duration::from_micros(bytes * 1_000_000 / SNAPSHOT_BYTES_PER_SECOND)
 }
