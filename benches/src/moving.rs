@@ -29,8 +29,8 @@ const KEYS_PER_WRITE: u64 = 9;
 const HOT_KEYS: u64 = 100_000;
 const HOT_VALUE: [u8; 100] = [b'h'; 100];
 
-/// After filling.
-const SETTLING: Duration = Duration::from_secs(5);
+/// After filling: three snapshots of the whole are being made.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// How many writes may wait for their answers at a time.
 const CLIENTS: u64 = 512;
