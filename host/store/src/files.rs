@@ -27,28 +27,39 @@ pub const UNSYNCED_BYTES_MAX: u64 = 4 << 20;
 const SYNC_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Does `work`, which writes a large file `path`, and syncs what is there of it again and again, so that
-/// it is on its way to the disk in small pieces. Whether it all got there, a [`sync`] after it tells.
+/// it is on its way to the disk in small pieces. A failed sync is an error: the kernel tells of it once.
+/// Whether the end got there too, a [`sync`] after it tells.
 #[cfg(not(madsim))]
-pub fn syncing<T>(path: &Path, work: impl FnOnce() -> T) -> T {
+pub fn syncing<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T, StoreError> {
     use std::sync::mpsc::{RecvTimeoutError, channel};
-    std::thread::scope(|scope| {
+    let sync = || match File::open(path).and_then(|file| file.sync_data()) {
+        // It is not there yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        synced => synced,
+    };
+    let (done, synced) = std::thread::scope(|scope| {
         let (working, ended) = channel::<()>();
-        scope.spawn(move || {
-            while ended.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
-                // It may not be there yet.
-                let _: io::Result<()> = File::open(path).and_then(|file| file.sync_data());
+        let syncer = scope.spawn(move || {
+            let mut synced = Ok(());
+            while synced.is_ok() && ended.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout)
+            {
+                synced = sync();
             }
+            synced
         });
         let done = work();
         drop(working);
-        done
-    })
+        (done, syncer.join())
+    });
+    let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")));
+    synced.context(FileSnafu { what: "syncing", path })?;
+    Ok(done)
 }
 
 /// Does `work`: the simulation has no threads, and its files are small.
 #[cfg(madsim)]
-pub fn syncing<T>(_path: &Path, work: impl FnOnce() -> T) -> T {
-    work()
+pub fn syncing<T>(_path: &Path, work: impl FnOnce() -> T) -> Result<T, StoreError> {
+    Ok(work())
 }
 
 /// As [`sync`]; a file that does not exist has nothing to write.

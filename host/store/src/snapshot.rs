@@ -98,12 +98,14 @@ impl Snapshots {
         let vacuum = || -> Result<SnapshotMeta, Unusable> {
             let db = schema::open_read_only(state)?;
             // A copy in order of keys, without gaps; it also reads, and so proves, every page.
-            files::syncing(&path, || db.execute("VACUUM INTO ?1", [path.to_string_lossy()]))?;
+            db.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
             schema::close(db)?;
             read_meta(&path)
         };
-        let meta = vacuum().map_err(Unusable::into_sqlite);
-        let meta = meta.context(StateStorageSnafu { what: "copying to a snapshot", path: state });
+        let meta = files::syncing(&path, vacuum).and_then(|meta| {
+            let meta = meta.map_err(Unusable::into_sqlite);
+            meta.context(StateStorageSnafu { what: "copying to a snapshot", path: state })
+        });
         if meta.is_err() {
             // Half a copy on a full disk must not keep the disk full.
             files::remove(&path)?;
