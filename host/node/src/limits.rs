@@ -111,6 +111,9 @@ pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// beside the entry.
 pub const EXPIRY_CHECK: Duration = Duration::from_millis(100);
 
+/// With more than 100 shards it looks less often, so that idle ones cost little: this for each.
+pub const EXPIRY_CHECK_SHARE: Duration = Duration::from_millis(1);
+
 /// How long one piece of a snapshot may take.
 pub const SNAPSHOT_CHUNK_WAIT: Duration = Duration::from_secs(10);
 

@@ -65,6 +65,12 @@ struct Place {
     changing: Mutex<()>,
 }
 
+impl Place {
+    fn replica(&self) -> Option<Arc<Shard>> {
+        self.replica.read().expect("no panic under the lock").clone()
+    }
+}
+
 impl ShardedRaftNode {
     /// Opens the storage and joins the Raft groups. Serving starts when the caller gives a
     /// [`NodeHandler`] of the node to its transport.
@@ -283,7 +289,7 @@ impl ShardedRaftNode {
 
     /// The replica of `shard`, if it is here.
     pub(crate) fn shard(&self, shard: ShardId) -> Option<Arc<Shard>> {
-        self.places.get(&shard)?.replica.read().expect("no panic under the lock").clone()
+        self.places.get(&shard)?.replica()
     }
 
     /// Why there is no replica of `shard` yet.
@@ -298,7 +304,7 @@ impl ShardedRaftNode {
 
     /// The replicas that are here, that of the system group last.
     pub(crate) fn shards(&self) -> impl Iterator<Item = Arc<Shard>> {
-        self.places.keys().filter_map(|shard| self.shard(*shard))
+        self.places.values().filter_map(Place::replica)
     }
 
     pub(crate) fn handle(&self) -> &Weak<ShardedRaftNode> {

@@ -12,7 +12,7 @@ use aspen_core::{Caller, Command, Header, Outcome, Resident, ShardId, Timestamp,
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
-use crate::limits::{EXPIRY_CHECK, LOCKED_WAIT};
+use crate::limits::{EXPIRY_CHECK, EXPIRY_CHECK_SHARE, LOCKED_WAIT};
 use crate::node::ShardedRaftNode;
 use crate::requests::entry;
 use crate::shard::Shard;
@@ -31,9 +31,11 @@ pub async fn tick(node: Weak<ShardedRaftNode>) {
                 ticking.remove(&shard);
                 continue;
             }
-            () = tokio::time::sleep_until(next) => next = Instant::now() + EXPIRY_CHECK,
+            () = tokio::time::sleep_until(next) => {}
         }
         let Some(node) = node.upgrade() else { return };
+        let shards = node.router().all().count() as u32;
+        next = Instant::now() + EXPIRY_CHECK.max(EXPIRY_CHECK_SHARE * shards);
         for shard in node.shards() {
             if is_due(&node, &shard) && ticking.insert(shard.id) {
                 let node = Arc::downgrade(&node);
