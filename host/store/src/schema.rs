@@ -42,8 +42,9 @@ const STATEMENTS_MAX: usize = 64;
 
 /// Bytes of a key and its value up to which both are in the row. SQLite keeps at most 1,002 bytes of
 /// a row without a rowid in a page of 4 KiB ("Database File Format", section 1.6), with the numbers;
-/// of a longer one it keeps half as much, and the rest takes pages of its own: the value alone in
-/// a table with rowids takes a quarter to a half of that room and of the time to write it.
+/// of a longer one it keeps half as much, and the rest takes pages of its own. In a table with rowids
+/// values of 1,000 bytes take a third of that room, those of 4,000 nine tenths, and all about half of
+/// the time to read and to write (ARCHITECTURE.md has the measurement).
 pub const INLINE_BYTES_MAX: usize = 900;
 
 /// `record` is what is read: `kv` with the values that are in `large` in their place.

@@ -4,9 +4,10 @@
 //! that would write far more than its clients do: a state of 1 GB with 5,000 small writes a second
 //! would be copied every 20 seconds. So a large state puts it off until the log has grown by a part
 //! of what the copy would write, as Ongaro advises ("Consensus: Bridging Theory and Practice", 2014,
-//! section 5.1.2). Promises that snapshots write at most [`LOG_PART`] times what is appended to the
-//! log, and that the log does not outgrow that part of the state. Leaves out who counts entries:
-//! openraft.
+//! section 5.1.2). Promises that the snapshots of a large state that nobody needs write at most
+//! [`LOG_PART`] times what is appended to the log. The log may outgrow that part of the state by what
+//! comes until Raft asks again, and after a restart by that part once more. Leaves out who counts
+//! entries: openraft.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
