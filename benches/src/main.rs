@@ -26,6 +26,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Anything that stops a benchmark.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -13,6 +13,9 @@ use aspen_node::Timing;
 use clap::Parser;
 use tokio_real as tokio;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::CompileCheck { level, seconds, mib, keep } = &cli.command {

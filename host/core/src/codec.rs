@@ -42,8 +42,8 @@ pub enum CodecError {
 
 /// Encodes `message`.
 pub fn encode<T: Serialize>(message: &T) -> Bytes {
-    let start = Vec::with_capacity(128);
-    let start = [start, vec![FORM]].concat();
+    let mut start = Vec::with_capacity(128);
+    start.push(FORM);
     let bytes = postcard::to_extend(message, start);
     Bytes::from(bytes.expect("writing to memory cannot fail, and our types serialize"))
 }

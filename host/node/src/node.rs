@@ -442,11 +442,11 @@ impl Handler for NodeHandler {
 
     fn handle(&self, from: PeerId, purpose: Purpose, body: Bytes) -> BoxFuture<Bytes> {
         let node = self.0.clone();
-        Box::pin(async move {
-            match purpose {
-                Purpose::Raft | Purpose::Snapshot => raft_serve::serve(&node, body).await,
-                Purpose::Client => requests::serve(&node, from, body).await,
+        match purpose {
+            Purpose::Raft | Purpose::Snapshot => {
+                Box::pin(async move { raft_serve::serve(&node, body).await })
             }
-        })
+            Purpose::Client => Box::pin(async move { requests::serve(&node, from, body).await }),
+        }
     }
 }

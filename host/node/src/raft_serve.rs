@@ -71,7 +71,7 @@ pub async fn serve(node: &Arc<ShardedRaftNode>, body: Bytes) -> Bytes {
         RaftMessage::Leads => return encode(&Ok::<_, Problem>(node.leads_count() as u32)),
         RaftMessage::Profiles => return encode(&Ok::<_, Problem>(node.functions().profiles())),
         RaftMessage::Host { epoch } => {
-            let is_here = placement::host(node, envelope.shard, epoch).await;
+            let is_here = Box::pin(placement::host(node, envelope.shard, epoch)).await;
             return encode(&Ok::<_, Problem>(is_here));
         }
         _ => {}
@@ -111,11 +111,12 @@ pub async fn serve(node: &Arc<ShardedRaftNode>, body: Bytes) -> Bytes {
         | RaftMessage::Profiles
         | RaftMessage::Host { .. } => refuse(Problem::NoShard { shard: envelope.shard }),
         RaftMessage::Compile { component, source } => {
-            let answer = compile_ahead::serve(node, shard, component, source).await;
+            let answer = Box::pin(compile_ahead::serve(node, shard, component, source)).await;
             encode(&Ok::<_, Problem>(answer))
         }
         RaftMessage::Participate(what) => {
-            encode(&Ok::<_, Problem>(participate::serve(node, envelope.shard, what).await))
+            let answer = Box::pin(participate::serve(node, envelope.shard, what)).await;
+            encode(&Ok::<_, Problem>(answer))
         }
         RaftMessage::SnapshotPart(wanted) => match send(shard, wanted).await {
             Ok(part) => encode(&Ok::<_, Problem>(part)),

@@ -56,6 +56,7 @@ async fn answer(
     if let Some(shard) = kept_waiting_by_functions(&request) {
         node.fairness().other(shard);
     }
+    // Whatever is large and not asked often is boxed: it would be in the future of every request.
     match request {
         Request::Cluster => Ok(Response::Cluster(cluster(node))),
         Request::Status => Ok(Response::Status(status(node))),
@@ -63,7 +64,7 @@ async fn answer(
             write(node, from, shard, request, command).await
         }
         Request::Get { .. } | Request::Scan(_) => read(node, request).await,
-        Request::Lease { shard, lease } => self::lease(node, shard, lease).await,
+        Request::Lease { shard, lease } => Box::pin(self::lease(node, shard, lease)).await,
         Request::Components => components::list(node).await,
         Request::Describe { component } => components::describe(node, component).await,
         Request::History { name } => components::history(node, name).await,
@@ -85,20 +86,20 @@ async fn answer(
             found.map(Response::Schedules).map_err(failed)
         }
         Request::SwitchProfile { shard, profile } => profile::switch(node, shard, profile).await,
-        Request::Place(change) => placement::change(node, change).await,
+        Request::Place(change) => Box::pin(placement::change(node, change)).await,
         Request::Across { shard, request, transact } => {
-            two_phase::transact(node, from, shard, request, &transact).await
+            Box::pin(two_phase::transact(node, from, shard, request, &transact)).await
         }
         Request::CallAcross { shard, request, call } => {
-            call_across::call(node, from, shard, request, call).await
+            Box::pin(call_across::call(node, from, shard, request, call)).await
         }
-        Request::OpenView { shard, range } => open_view::open(node, shard, range).await,
+        Request::OpenView { shard, range } => Box::pin(open_view::open(node, shard, range)).await,
         Request::CloseView { view } => {
             views::close_all(node, view);
             Ok(Response::ViewClosed)
         }
-        Request::Query(query) => query::query(node, from, query).await,
-        Request::Verify { shard } => verify::begin(node, from, shard).await,
+        Request::Query(query) => Box::pin(query::query(node, from, query)).await,
+        Request::Verify { shard } => Box::pin(verify::begin(node, from, shard)).await,
         Request::Verified { shard, index } => verify::found(node, shard, index),
     }
 }
@@ -228,10 +229,11 @@ async fn write(
                 return Err(Refused::Invalid { reason });
             }
             let source = Source::Bytes(bytes.clone());
-            compile_ahead::everywhere(node, &shard, bytes.clone(), source).await?;
+            Box::pin(compile_ahead::everywhere(node, &shard, bytes.clone(), source)).await?;
         }
         Command::FinishUpload { component, .. } => {
-            let complete = components::check_staged(node, &shard, caller, *component).await?;
+            let checked = components::check_staged(node, &shard, caller, *component);
+            let complete = Box::pin(checked).await?;
             if !complete {
                 let incomplete = Outcome::Refused(Refusal::UploadIncomplete);
                 return Ok(Response::Outcome(encode(&incomplete)));
@@ -239,20 +241,19 @@ async fn write(
         }
         _ => {}
     }
-    let call = match &command {
-        Command::Call(call) => Some(call.clone()),
-        _ => None,
-    };
-    let entry = entry(node, caller, request, command);
+    let written = written(node, caller, request, command);
+    let entry = encode(&written);
     if entry.len() > ENTRY_BYTES_MAX {
         let reason = format!("entry is {} bytes, limit is {ENTRY_BYTES_MAX}", entry.len());
         return Err(Refused::Invalid { reason });
     }
     let until = Instant::now() + LOCKED_WAIT;
     loop {
-        let pass = match &call {
-            Some(call) => node.fairness().turn(caller, Place::apply(shard.id), call).await?,
-            None => None,
+        let pass = match &written.command {
+            Command::Call(call) => {
+                node.fairness().turn(caller, Place::apply(shard.id), call).await?
+            }
+            _ => None,
         };
         let outcome = match pass {
             None => shard.propose(entry.clone()).await,
@@ -260,7 +261,7 @@ async fn write(
         };
         let outcome = outcome.map_err(refused)?;
         let Some(by) = locked_by(&outcome) else { return Ok(Response::Outcome(outcome)) };
-        wait_for(node, &shard, by, until).await?;
+        Box::pin(wait_for(node, &shard, by, until)).await?;
     }
 }
 
@@ -299,8 +300,17 @@ pub fn entry(
     request: Option<RequestId>,
     command: Command,
 ) -> Bytes {
+    encode(&written(node, caller, request, command))
+}
+
+fn written(
+    node: &ShardedRaftNode,
+    caller: Caller,
+    request: Option<RequestId>,
+    command: Command,
+) -> Entry {
     let (stamp, seed) = (Timestamp::new(node.clock_ms()), rand::random());
-    encode(&Entry { stamp, seed, caller, request, command })
+    Entry { stamp, seed, caller, request, command }
 }
 
 async fn get(
@@ -402,7 +412,7 @@ async fn checked(
         };
         match shard.reader.inspect(inspect).await.map_err(failed)? {
             Ok(answer) => return Ok(answer),
-            Err(by) => wait_for(node, shard, by, until).await?,
+            Err(by) => Box::pin(wait_for(node, shard, by, until)).await?,
         }
     }
 }

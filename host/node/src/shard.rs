@@ -13,6 +13,7 @@ use bytes::Bytes;
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::raft::linearizable_read::Linearizer;
 use openraft::{LogIdOptionExt, ReadPolicy};
 use tokio::time::Instant;
 
@@ -91,7 +92,8 @@ impl Shard {
     /// Returns once a read of the state is as fresh as `consistency` asks.
     pub async fn ready(&self, consistency: Consistency) -> Result<(), NotDone> {
         let begun = Instant::now();
-        let ready = async {
+        // Of 3 kB, which would be in the future of every request, and moved about with it.
+        let ready = Box::pin(async {
             match consistency {
                 Consistency::Linearizable => self.linearize().await?,
                 Consistency::Stale { max_age_ms } if self.is_fresh(begun, max_age_ms) => {
@@ -102,7 +104,7 @@ impl Shard {
             let mut fresh = self.fresh.lock().expect("no panic while the lock is held");
             *fresh = (*fresh).max(Some(begun));
             Ok(())
-        };
+        });
         let ready = tokio::time::timeout(READ_WAIT, ready).await;
         // It may have been found to be wrong meanwhile.
         match self.reader.failed() {
@@ -127,9 +129,13 @@ impl Shard {
         {
             return Ok(());
         }
-        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-        let ready = linearizer.map_err(not_linear)?.await_ready(&self.raft).await;
+        let ready = self.linearizer().await?.await_ready(&self.raft).await;
         ready.map(|_| ()).map_err(|fatal| NotDone::Stopped(fatal.to_string()))
+    }
+
+    /// As the leader: what a read waits for.
+    async fn linearizer(&self) -> Result<Linearizer<TypeConfig>, NotDone> {
+        self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(not_linear)
     }
 
     /// As the leader: the index that has every write acknowledged before this was called.
@@ -140,19 +146,17 @@ impl Shard {
     /// As the leader, which it was for a moment during this: an entry of its own term with every
     /// write acknowledged before this was called.
     pub async fn leads(&self) -> Result<LogId, NotDone> {
-        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-        Ok(*linearizer.map_err(not_linear)?.read_log_id().log_id())
+        Ok(*self.linearizer().await?.read_log_id().log_id())
     }
 
     /// As [`Self::leads`], and that entry is applied here.
     pub async fn leads_and_has_all(&self) -> Result<LogId, NotDone> {
-        let has_all = async {
-            let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-            let linearizer = linearizer.map_err(not_linear)?;
+        let has_all = Box::pin(async {
+            let linearizer = self.linearizer().await?;
             let at = *linearizer.read_log_id().log_id();
             let ready = linearizer.await_ready(&self.raft).await;
             ready.map(|_| at).map_err(|fatal| NotDone::Stopped(fatal.to_string()))
-        };
+        });
         let has_all = tokio::time::timeout(READ_WAIT, has_all).await;
         match self.reader.failed() {
             Some(reason) => Err(NotDone::Stopped(reason)),
