@@ -112,7 +112,10 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Part::Embedded) {
         load::embedded(&bank, time)?;
-        shards::embedded(&bank, &build("examples/order-book")?, time)?;
+        let (order_book, leaderboard) =
+            (build("examples/order-book")?, build("examples/leaderboard")?);
+        let components = shards::Components { bank: bank.clone(), order_book, leaderboard };
+        shards::embedded(&components, time)?;
     }
     if wanted(Part::Cluster) {
         load::three_nodes(&bank, time)?;

@@ -4,14 +4,17 @@
 //! On one machine more shards give no more CPU, so what counts is the CPU time of an operation:
 //! with it, throughput grows with the cores.
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use aspen_client::{Client, TransactionOutcome, Val};
+use aspen_core::{ShardId, ShardRouter};
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 
 use crate::Failure;
 use crate::cluster::Cluster;
+use crate::cpu;
 use crate::load::{self, Done, Measured, Work};
 
 /// Pairs of accounts, each pair on one shard.
@@ -30,14 +33,29 @@ fn put(client: Client, n: u64) -> Done {
     })
 }
 
-/// Markets of the order book, spread over the shards.
-const MARKETS: u64 = 64;
+/// Markets of the order book, and boards of the leaderboard.
+const PLACES: u64 = 64;
+
+/// Tags of places, half of them on either of two shards: without that the fuller shard would decide how
+/// much two of them do.
+fn place(n: u64) -> &'static str {
+    static PLACES_OF: OnceLock<Vec<String>> = OnceLock::new();
+    let places = PLACES_OF.get_or_init(|| {
+        let router = ShardRouter::new(2).expect("two shards");
+        let names = |shard| {
+            let all = (0..).map(|n| format!("p{n}"));
+            all.filter(move |name| router.shard(name.as_bytes()) == ShardId::new(shard))
+        };
+        names(0).zip(names(1)).flat_map(<[String; 2]>::from).take(PLACES as usize).collect()
+    });
+    &places[(n % PLACES) as usize]
+}
 
 /// Nine sell one, and then one buys nine: trades with all of them, so the book stays short.
 fn order(client: Client, n: u64) -> Done {
     const SELLERS: u64 = 9;
     Box::pin(async move {
-        let market = format!("m{}", (n / (SELLERS + 1)) % MARKETS);
+        let market = place(n / (SELLERS + 1));
         let (side, quantity) = match n % (SELLERS + 1) {
             SELLERS => ("buy", SELLERS),
             _ => ("sell", 1),
@@ -45,6 +63,20 @@ fn order(client: Client, n: u64) -> Done {
         let (tag, side) = (format!("{{{market}}}"), Val::Enum(side.into()));
         let args = [market.into(), "ada".into(), side, 100u64.into(), quantity.into()];
         client.call("order-book", "place", &tag, &args).await?;
+        Ok(())
+    })
+}
+
+/// Players of each board.
+const PLAYERS: u64 = 100;
+
+/// A player's score, and his rank with it: up to 100 counters are read.
+fn submit(client: Client, n: u64) -> Done {
+    Box::pin(async move {
+        let (board, player) = (place(n), n / PLACES % PLAYERS);
+        let (tag, score) = (format!("{{{board}}}"), load::spread(n) as u32);
+        let args = [board.into(), format!("player-{player:04}").into(), score.into()];
+        client.call("leaderboard", "submit", &tag, &args).await?;
         Ok(())
     })
 }
@@ -186,38 +218,65 @@ pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Components that calls are measured with.
+pub struct Components {
+    /// A lean function.
+    pub bank: Vec<u8>,
+    /// Some twenty reads and writes.
+    pub order_book: Vec<u8>,
+    /// Up to 100 reads.
+    pub leaderboard: Vec<u8>,
+}
+
 /// One embedded node with one shard and with two: calls that touch two keys of one tag, and calls that
-/// take apply longer.
-pub fn embedded(bank: &[u8], order_book: &[u8], time: Duration) -> Result<(), Failure> {
+/// take apply longer. A second shard can give at most what the first one leaves of the machine, so the
+/// cores that are busy are told.
+pub fn embedded(components: &Components, time: Duration) -> Result<(), Failure> {
     println!("\none embedded node with one shard and with two (fsync before each answer)");
+    let seconds = || cpu::stat("/proc/self/stat").map_or(0.0, |(_, seconds)| seconds);
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
-        let mut stores = vec![];
+        let (mut stores, mut filled) = (vec![], JoinSet::new());
         for shards in [1, 2] {
             let folder = tempfile::tempdir_in("target")?;
             let store = aspen_node::open_sharded(folder.path(), shards).await?;
-            open(&store.client(), bank).await?;
-            store.client().upload("order-book", order_book.to_vec()).await?;
+            open(&store.client(), &components.bank).await?;
+            let Components { order_book, leaderboard, .. } = components;
+            store.client().upload("order-book", order_book.clone()).await?;
+            store.client().upload("leaderboard", leaderboard.clone()).await?;
+            // Every player is there, so that a call costs the same from the start.
+            for n in 0..PLACES * PLAYERS {
+                filled.spawn(submit(store.client(), n));
+            }
+            while let Some(done) = filled.join_next().await {
+                done??;
+            }
             stores.push((shards, store, folder));
         }
-        let (transfer, order) = (transfer as Work, order as Work);
+        let (transfer, order, submit) = (transfer as Work, order as Work, submit as Work);
         for (what, work, clients) in [
             ("call of a two-key transfer", transfer, 64),
             ("call of a two-key transfer", transfer, 256),
             ("call of a two-key transfer", transfer, 1000),
             ("call that places an order", order, 256),
+            ("call that tells a rank", submit, 256),
         ] {
-            let mut rates = [0.0; 2];
+            let (mut rates, mut cores) = ([0.0; 2], [0.0; 2]);
             // In turns, so that a machine that changes its speed changes both.
             for _ in 0..2 {
                 for (at, (shards, store, _)) in stores.iter().enumerate() {
+                    let (begun, used) = (Instant::now(), seconds());
                     let measured = load::run(&store.client(), work, clients, time).await?;
                     rates[at] += measured.rate;
+                    cores[at] += (seconds() - used) / begun.elapsed().as_secs_f64() / 2.0;
                     load::print(what, clients, &format!("durable, {shards} shards"), &measured);
                 }
             }
-            let ratio = rates[1] / rates[0];
-            println!("{what}: with 2 shards / with 1, {clients} in flight: {ratio:.2}x");
+            let (ratio, [one, two]) = (rates[1] / rates[0], cores);
+            println!(
+                "{what}: with 2 shards / with 1, {clients} in flight: {ratio:.2}x \
+                 ({one:.2} and {two:.2} cores busy)"
+            );
         }
         for (_, store, _) in stores {
             store.close().await;
