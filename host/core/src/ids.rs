@@ -71,7 +71,7 @@ pub struct ProfileId(u32);
 
 impl ProfileId {
     /// What a new shard begins with. Never changed: a log is applied from its beginning.
-    pub const FIRST: ProfileId = ProfileId(2);
+    pub const FIRST: ProfileId = ProfileId(3);
 
     /// Wraps the number.
     pub const fn new(number: u32) -> Self {

@@ -29,8 +29,10 @@ fn profile_that_the_program_does_not_know_is_a_fault_of_the_host() {
     let unknown = ProfileId::new(NEWEST_PROFILE.get() + 1);
     let told = |fault: aspen_core::Fault| fault.source().unwrap().to_string();
     let fault = shard.try_entry(None, Command::SwitchProfile(unknown)).unwrap_err();
-    let wanted = "the shard's functions run with profile 4, which this program does not know: \
-                  install a newer version of Aspen";
+    let wanted = format!(
+        "the shard's functions run with {unknown}, which this program does not know: \
+         install a newer version of Aspen"
+    );
     assert_eq!(told(fault), wanted);
     // A state that a newer program left: not even what calls nothing is applied.
     let header = aspen_core::Header { profile: unknown, ..shard.model.header() };

@@ -14,7 +14,7 @@ use bytes::Bytes;
 const NATIVE: &[u8] = b"native";
 
 /// The newest profile that [`Native`] knows.
-pub const NEWEST_PROFILE: ProfileId = ProfileId::new(3);
+pub const NEWEST_PROFILE: ProfileId = ProfileId::new(ProfileId::FIRST.get() + 1);
 
 /// Functions as native code: `append` appends its input's bytes, the others end as they are named.
 pub struct Native;

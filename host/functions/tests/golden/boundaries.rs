@@ -66,7 +66,7 @@ const DEPTHS: &[(&str, &str)] = &[
 ];
 
 fn boundary(name: String, component: bytes::Bytes) -> Case {
-    Case { ask: Ask::Boundary(30_000_000), ..Case::new(name, component) }
+    Case { ask: Ask::Boundary(150_000_000), ..Case::new(name, component) }
 }
 
 pub fn add(cases: &mut Vec<Case>) {
