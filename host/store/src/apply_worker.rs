@@ -38,6 +38,10 @@ use crate::verification::Verifier;
 /// Jobs that may wait: openraft sends one at a time, a snapshot another.
 pub const JOBS_MAX: usize = 4;
 
+/// Entries of one batch: what becomes visible, and is answered, at once. So those who asked go on while
+/// apply does the next batch, and it has work when it is done with all.
+const BATCH_ENTRIES_MAX: usize = 32;
+
 /// Memory for what is applied but not in the file: some ten thousand small entries, so that a
 /// flush writes each page of the file once for many of them, and that they are applied again
 /// within about a second after a crash. Twice this and a batch is the most a shard takes.
@@ -46,7 +50,7 @@ pub const BUFFER_BYTES_MAX: usize = 32 << 20;
 /// What the worker is asked to do.
 pub enum Job {
     Apply {
-        batch: Vec<EntryResponder<TypeConfig>>,
+        entries: Vec<EntryResponder<TypeConfig>>,
         done: Done,
     },
     /// Write everything applied to the file.
@@ -124,13 +128,13 @@ impl ApplyWorker {
             Job::Inspect(inspect) => return self.inspect(inspect),
             Job::Hold(look) => return self.hold(look).await,
             Job::Flush { done } => return self.asked.push(done),
-            Job::Apply { batch, done } => {
+            Job::Apply { entries, done } => {
                 while self.is_full() && self.flusher.is_running() {
                     self.flush_ends().await;
                 }
                 #[cfg(madsim)]
-                crate::sim_cost::apply(batch.len()).await;
-                (self.guarded(|worker| worker.apply(batch)), done)
+                crate::sim_cost::apply(entries.len()).await;
+                (self.guarded(|worker| worker.apply(entries)), done)
             }
             Job::Install { snapshot, done } => {
                 while self.flusher.is_running() {
@@ -251,28 +255,30 @@ impl ApplyWorker {
         answer(&mut self.waiting, &result);
     }
 
-    fn apply(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
-        match self.apply_batch(batch) {
-            Ok(answers) => {
-                answers.into_iter().for_each(|(responder, reply)| responder.send(reply));
-                Ok(())
-            }
-            Err((log_id, fault)) => {
-                let shard = self.shared.owner.shard;
-                let path = lock(&self.shared.live).file.path.clone();
-                let (at, path) = (log_id.map_or(0, |log_id| log_id.index), path.display());
-                let fault = chain(&fault);
-                Err(io::Error::other(format!("{shard} entry {at}, state {path}: {fault}")))
-            }
+    fn apply(&mut self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+        let mut entries = entries.into_iter();
+        while entries.len() > 0 {
+            let applied = self.apply_batch(entries.by_ref().take(BATCH_ENTRIES_MAX));
+            let answers = applied.map_err(|(log_id, fault)| self.stopped(log_id, &fault))?;
+            answers.into_iter().for_each(|(responder, reply)| responder.send(reply));
         }
+        Ok(())
+    }
+
+    /// What Raft is told of a fault.
+    fn stopped(&self, log_id: Option<LogId>, fault: &Fault) -> io::Error {
+        let shard = self.shared.owner.shard;
+        let path = lock(&self.shared.live).file.path.clone();
+        let (at, path) = (log_id.map_or(0, |log_id| log_id.index), path.display());
+        io::Error::other(format!("{shard} entry {at}, state {path}: {}", chain(fault)))
     }
 
     fn apply_batch(
         &mut self,
-        batch: Vec<EntryResponder<TypeConfig>>,
+        batch: impl Iterator<Item = EntryResponder<TypeConfig>>,
     ) -> Result<Vec<Answer>, (Option<LogId>, Fault)> {
         self.state.begin();
-        let mut answers = Vec::with_capacity(batch.len());
+        let mut answers = Vec::with_capacity(BATCH_ENTRIES_MAX);
         let mut last = None;
         for (entry, responder) in batch {
             last = Some(entry.log_id);

@@ -34,10 +34,10 @@ use crate::state;
 use crate::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::verification::Verifier;
 
-/// Entries and bytes of one batch: what becomes visible, and is answered, at once. Large enough
-/// that its overhead vanishes, small enough that a batch takes some milliseconds.
-const BATCH_ENTRIES_MAX: usize = 512;
-const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Entries and bytes that the worker gets at once: what it takes to get there vanishes, and it is at work
+/// on them for some milliseconds, tens with slow functions.
+const JOB_ENTRIES_MAX: usize = 512;
+const JOB_BYTES_MAX: usize = 4 << 20;
 
 /// What a state machine is opened with.
 #[derive(Clone, Debug)]
@@ -195,15 +195,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         while let Some(first) = entries.try_next().await? {
             let mut bytes = cost(&first.0);
-            let mut batch = vec![first];
-            while batch.len() < BATCH_ENTRIES_MAX
-                && bytes < BATCH_BYTES_MAX
+            let mut job = vec![first];
+            while job.len() < JOB_ENTRIES_MAX
+                && bytes < JOB_BYTES_MAX
                 && let Some(Some(next)) = entries.try_next().now_or_never().transpose()?
             {
                 bytes += cost(&next.0);
-                batch.push(next);
+                job.push(next);
             }
-            self.handle.request(|done| Job::Apply { batch, done }).await??;
+            self.handle.request(|done| Job::Apply { entries: job, done }).await??;
             self.handle.shared.snapshot_due.applied(bytes as u64);
         }
         Ok(())
