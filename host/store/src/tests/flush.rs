@@ -155,9 +155,9 @@ fn storage_apply_waits_when_the_flusher_is_behind() {
     let mut worker = Box::pin(worker.run());
     let send = |batch: u64| {
         let entries = puts(batch * 40 + 1..=batch * 40 + 40);
-        let batch = entries.into_iter().map(|entry| (entry, None)).collect();
+        let entries = entries.into_iter().map(|entry| (entry, None)).collect();
         let (done, answer) = oneshot::channel();
-        sender.try_send(Job::Apply { batch, done }).ok().unwrap();
+        sender.try_send(Job::Apply { entries, done }).ok().unwrap();
         answer
     };
     // Each batch is larger than the bound: one is being written, one is in memory.
