@@ -1,4 +1,5 @@
-//! Builds a function: a Rust crate in, a WebAssembly component out.
+//! Builds a function: a Rust crate, or a core module of another compiler, in; a WebAssembly component
+//! out.
 //!
 //! Promises that a crate needs no settings of its own: crate type, profile, target and linker
 //! arguments are given here, and nothing leaks in from a cargo that happens to run this program.
@@ -79,7 +80,7 @@ pub enum BuildError {
         source: io::Error,
     },
     /// The core module does not fit its world.
-    #[snafu(display("{} cannot become a component", path.display()))]
+    #[snafu(display("{} cannot become a component: {source}", path.display()))]
     Component {
         /// The core module.
         path: PathBuf,
@@ -102,8 +103,18 @@ pub fn build(dir: &Path, options: &BuildOptions) -> Result<Built, BuildError> {
     Ok(Built { component, path, core_bytes: module.len() })
 }
 
+/// Makes a component of the core module in a file. Its world must be in a section of it, where
+/// bindings that `wit-bindgen` made put it, those for C too.
+pub fn componentize(core: &Path) -> Result<Vec<u8>, BuildError> {
+    let module = fs::read(core).context(FileSnafu { path: core })?;
+    encode(&module).context(ComponentSnafu { path: core })
+}
+
 fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(ComponentEncoder::default().validate(true).module(module)?.encode()?)
+    let mut encoder = ComponentEncoder::default();
+    let component = encoder.validate(true).module(module).and_then(ComponentEncoder::encode);
+    // With its causes: the outermost alone does not say what the module lacks.
+    component.map_err(|error| format!("{error:#}").into())
 }
 
 /// A cargo that can build for the target.
@@ -275,5 +286,28 @@ mod tests {
     #[test]
     fn core_module_without_a_world_is_no_component() {
         assert!(encode(b"\0asm\x01\0\0\0garbage").is_err());
+    }
+
+    #[test]
+    fn core_module_becomes_a_component_of_the_world_in_its_section() {
+        let build = |export: &str| {
+            let mut resolve = wit_parser::Resolve::default();
+            let world = "package a:b; world w { export add: func(a: u64, b: u64) -> u64; }";
+            let package = resolve.push_str("w.wit", world).unwrap();
+            let world = resolve.select_world(&[package], None).unwrap();
+            let add = "(param i64 i64) (result i64) (i64.add (local.get 0) (local.get 1))";
+            let text = format!(r#"(module (func (export "{export}") {add}))"#);
+            let mut module = wat::parse_str(text).unwrap();
+            let utf8 = wit_component::StringEncoding::UTF8;
+            wit_component::embed_component_metadata(&mut module, &resolve, world, utf8).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let core = folder.path().join("w.wasm");
+            fs::write(&core, module).unwrap();
+            componentize(&core)
+        };
+        let manifest = aspen_functions::check(&build("add").unwrap()).unwrap();
+        assert_eq!(manifest.functions.len(), 1);
+        let refused = build("subtract").unwrap_err().to_string();
+        assert!(refused.contains("add"), "{refused}");
     }
 }

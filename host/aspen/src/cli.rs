@@ -74,7 +74,7 @@ pub enum Command {
         /// Name of the folder and of the crate (a-z, 0-9, '-').
         name: String,
     },
-    /// Build a function crate into a component.
+    /// Build a function crate, or a core module, into a component.
     Build(Build),
     /// Upload a component and let a name point to it.
     Upload {

@@ -111,11 +111,17 @@ async fn serve_until_stopped(server: Server, data: &std::path::Path) -> Result<(
 fn run_build(options: &Build) -> Result<(), Failure> {
     let Build { dir, output } = options;
     let message = |error: &dyn std::fmt::Display| Failure::Refused { message: error.to_string() };
-    let built = build::build(dir, &build::BuildOptions::default()).map_err(|e| message(&e))?;
-    let output = output.clone().unwrap_or_else(|| dir.join(file_name(&built.path)));
-    std::fs::write(&output, &built.component)
+    let (component, usual) = if dir.is_file() {
+        let component = build::componentize(dir).map_err(|e| message(&e))?;
+        (component, dir.with_extension("component.wasm"))
+    } else {
+        let built = build::build(dir, &build::BuildOptions::default()).map_err(|e| message(&e))?;
+        (built.component, dir.join(file_name(&built.path)))
+    };
+    let output = output.as_ref().unwrap_or(&usual);
+    std::fs::write(output, &component)
         .map_err(|error| message(&format!("cannot write {}: {error}", output.display())))?;
-    println!("{} ({} bytes)", output.display(), built.component.len());
+    println!("{} ({} bytes)", output.display(), component.len());
     Ok(())
 }
 

@@ -12,10 +12,11 @@ use super::duration;
 /// `aspen build`
 #[derive(Debug, Args)]
 pub struct Build {
-    /// The crate's folder.
+    /// The crate's folder; or a core module (bank.core.wasm) whose world is in a section of it.
     #[arg(default_value = ".")]
     pub dir: PathBuf,
-    /// Where to write the component [default: NAME.wasm in the crate's folder]
+    /// Where to write the component [default: NAME.wasm in the crate's folder, or NAME.component.wasm
+    /// beside the module]
     #[arg(short, long)]
     pub output: Option<PathBuf>,
 }
