@@ -37,9 +37,10 @@ bench: guest-toolchain
 sim: guest-toolchain
 	$(CARGO) sim $(if $(SEED),run $(SEED),sweep --seeds $(SEEDS))
 
-# What builds functions in JavaScript and Python, from npm and PyPI. Where they cannot be reached, or there
-# is no npm or python3, this says so, and the tests leave those examples out.
+# What builds functions in C, JavaScript and Python, from Debian, npm and PyPI. Where they cannot be reached,
+# or there is no apt-get, npm or python3, this says so, and the tests leave those examples out.
 language-toolchains:
+	@examples/bank-c/build.sh --install || echo "no clang for wasm32: C is left out"
 	@examples/bank-js/build.sh --install || echo "no componentize-js: JavaScript is left out"
 	@examples/bank-py/build.sh --install || echo "no componentize-py: Python is left out"
 

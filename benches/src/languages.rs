@@ -7,16 +7,18 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aspen_core::ComponentHash;
+use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_functions::WasmFunctions;
 use bytes::Bytes;
 
-use crate::{Failure, call};
+use crate::{Failure, call, dev};
 
 /// Calls in a round of a large component: a call takes about a hundred times as long.
 const LARGE_CALLS: u64 = 200;
 
 /// The examples in other languages, and what their toolchain has installed.
-const EXAMPLES: [(&str, &str, &str); 2] = [
+const EXAMPLES: [(&str, &str, &str); 3] = [
+    ("C", "examples/bank-c", ".clang"),
     ("JavaScript", "examples/bank-js", "node_modules/@bytecodealliance/componentize-js"),
     ("Python", "examples/bank-py", ".venv/bin/componentize-py"),
 ];
@@ -24,7 +26,7 @@ const EXAMPLES: [(&str, &str, &str); 2] = [
 /// Measures the bank in Rust and in what there is besides.
 pub fn measure(rust: &[u8]) -> Result<(), Failure> {
     println!("\na function in other languages (state in memory, one thread)");
-    show("Rust", rust, 100 * LARGE_CALLS)?;
+    show("Rust", rust)?;
     for (language, example, toolchain) in EXAMPLES {
         let folder = Path::new(example);
         if !folder.join(toolchain).exists() {
@@ -33,16 +35,20 @@ pub fn measure(rust: &[u8]) -> Result<(), Failure> {
         }
         let temporary = tempfile::tempdir()?;
         let output = temporary.path().join("bank.wasm");
-        let status = Command::new("sh").arg(folder.join("build.sh")).arg(&output).status()?;
+        let mut build = Command::new("sh");
+        build.arg(folder.join("build.sh")).arg(&output).env("ASPEN", dev::aspen()?);
+        let status = build.status()?;
         if !status.success() {
             return Err(format!("{example}/build.sh ended with {status}").into());
         }
-        show(language, &std::fs::read(output)?, LARGE_CALLS)?;
+        show(language, &std::fs::read(output)?)?;
     }
     Ok(())
 }
 
-fn show(language: &str, component: &[u8], calls: u64) -> Result<(), Failure> {
+fn show(language: &str, component: &[u8]) -> Result<(), Failure> {
+    let is_large = component.len() > COMPONENT_BYTES_MAX;
+    let calls = if is_large { LARGE_CALLS } else { 100 * LARGE_CALLS };
     let bytes = Bytes::copy_from_slice(component);
     let start = Instant::now();
     let hash = ComponentHash::of(&bytes);

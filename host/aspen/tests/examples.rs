@@ -61,6 +61,7 @@ fn run(folder: &Path, cluster: &Path) {
 fn process_functions_in_other_languages_do_what_the_one_in_rust_does() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let toolchains = [
+        ("bank-c", ".clang"),
         ("bank-js", "node_modules/@bytecodealliance/componentize-js"),
         ("bank-py", ".venv/bin/componentize-py"),
     ];
