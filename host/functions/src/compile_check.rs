@@ -38,6 +38,9 @@ use crate::functions::Level;
 use crate::instrument;
 use crate::profile::config_to_compile;
 
+/// Address space that the program's allocator takes at once, KiB.
+const ALLOCATED_AT_ONCE_KIB: u64 = 32 << 10;
+
 /// CPU time that compiling one component may take. The largest real guests take 3 s.
 pub const COMPILE_CPU_SECONDS: u64 = 10;
 
@@ -231,6 +234,8 @@ impl CompileCheck {
         // Neither folder nor environment of the node; its files close when a program starts.
         command.env_clear().current_dir("/");
         command.env("RAYON_NUM_THREADS", THREADS.to_string());
+        // Else mimalloc takes a GiB of address space when the program starts, which is all there may be.
+        command.env("MIMALLOC_ARENA_RESERVE", ALLOCATED_AT_ONCE_KIB.to_string());
         command
     }
 
