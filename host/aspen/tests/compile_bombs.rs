@@ -154,12 +154,15 @@ impl Node {
         node
     }
 
-    /// The process that compiles for this node, once there is one.
+    /// The process that compiles for this node, once there is one: until its program runs it is a copy
+    /// of the node, files and all.
     fn compiling(&self) -> u32 {
         let until = Instant::now() + Duration::from_secs(20);
+        let words = |id: u32| fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let runs = |child: &u32| words(*child) != words(self.0.id());
         loop {
-            if let Some(child) = children(self.0.id()).first() {
-                return *child;
+            if let Some(child) = children(self.0.id()).into_iter().find(runs) {
+                return child;
             }
             assert!(Instant::now() < until, "no process compiles");
             thread::sleep(Duration::from_millis(5));
