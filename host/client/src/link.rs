@@ -187,12 +187,12 @@ impl Link {
     ) -> Result<Answer, RequestError> {
         let end = Instant::now() + self.limit.max(attempt);
         let mut backoff = BACKOFF_MIN;
-        let mut repeated = false;
+        let (mut repeated, mut before) = (false, None);
         loop {
             let node = self.target(whom);
             let left = end.saturating_duration_since(Instant::now());
             let result = self.attempt(whom, &node, body(), left.min(attempt)).await;
-            let (pause, last) = match result {
+            let (pause, why) = match result {
                 Attempt::Done(response) => return Ok(Answer { response, repeated }),
                 Attempt::Fail(error) => return Err(error),
                 Attempt::Again { pause, why } => (pause, why),
@@ -201,9 +201,12 @@ impl Link {
                     (true, why)
                 }
             };
+            // An attempt that the limit cut short says less than what went wrong before it.
+            let last = before.filter(|_| Instant::now() >= end).unwrap_or(why);
             if Instant::now() + backoff >= end {
                 return UnreachableSnafu { waited: self.limit, last }.fail();
             }
+            before = Some(last);
             if pause {
                 tokio::time::sleep(backoff.mul_f64(rand::random_range(0.5..1.5))).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);

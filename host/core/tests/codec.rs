@@ -250,7 +250,7 @@ fn status_is_pinned() {
         receiving: Some((1, 2)),
         profile: ProfileId::new(300),
     };
-    let (node, profiles) = (NodeId::new(1), vec![ProfileId::FIRST]);
+    let (node, profiles) = (NodeId::new(1), vec![ProfileId::new(2)]);
     let status = Response::Status(ReplicaStatus { node, shards: vec![shard], profiles });
     let bytes = encode(&status);
     assert_eq!(hex(&bytes), "020701010203010101050403020607000101770201010200ac0209010102ac020102");

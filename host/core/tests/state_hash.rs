@@ -57,7 +57,8 @@ fn hash_is_pinned() {
         lease: aspen_core::LeaseId::new(4),
     };
     model.set(&key("k"), record).unwrap();
-    let hashed = hash_state(&model, model.resident(), &model.header(), &|_| true);
+    let header = aspen_core::Header { profile: aspen_core::ProfileId::new(2), ..model.header() };
+    let hashed = hash_state(&model, model.resident(), &header, &|_| true);
     let hash = hashed.unwrap().unwrap();
     assert_eq!((hash.keys, hash.bytes), (1, 54));
     let want = "34d52d8751d0f706eac2d7954e8df9c8edde82a491dc05ef6a68a42c045a64ef";
