@@ -11,6 +11,8 @@ pub struct Attack {
     pub text: String,
     /// Its argument.
     pub args: Option<Val>,
+    /// Made longer than 2 MiB.
+    pub is_large: bool,
 }
 
 /// Instructions that are repeated until the fuel ends. Locals: `$i` counts, `$r` is random, `$x` is
@@ -35,6 +37,8 @@ const LOOPS: &[(&str, &str)] = &[
     ("32-bit ceil, each needs the last", "(local.set $g (f32.ceil (f32.add (local.get $g) (f32.const 1.1))))"),
     ("denormal multiplication, 64-bit", "(local.set $f (f64.mul (f64.const 0x1p-1060) (f64.add (local.get $f) (f64.const 0x1p-1060))))"),
     ("denormal addition, 64-bit", "(local.set $f (f64.sub (f64.const 0x1p-1060) (local.get $f)))"),
+    ("denormal product, 64-bit", "(local.set $f (f64.mul (f64.const 0x1.8p-1026) (f64.add (local.get $f) (f64.const 0.7))))"),
+    ("denormal product of two small numbers, 64-bit", "(local.set $f (f64.add (f64.const 0x1p-520) (f64.mul (f64.const 0x1.8p-520) (local.get $f))))"),
     ("denormal division, 64-bit", "(local.set $f (f64.div (f64.const 0x1p-1060) (f64.add (local.get $f) (f64.const 1.5))))"),
     ("denormal square root", "(local.set $f (f64.sqrt (f64.add (f64.mul (local.get $f) (f64.const 0)) (f64.const 0x1p-1060))))"),
     ("denormal multiplication, 32-bit", "(local.set $g (f32.mul (f32.const 0x1.8p-130) (f32.add (local.get $g) (f32.const 0.7))))"),
@@ -174,6 +178,10 @@ const ONCE: &[(&str, &str)] = &[
         "(table 20000 funcref) (table 20000 funcref) (table 20000 funcref) (table 20000 funcref) (func (export \"run\"))",
     ),
     ("nothing", "(func (export \"run\"))"),
+    (
+        "first touch of 2 MiB",
+        "(memory 32) (func (export \"run\") (local $i i32) (loop (i32.store8 (local.get $i) (i32.const 1)) (local.set $i (i32.add (local.get $i) (i32.const 4096))) (br_if 0 (i32.lt_u (local.get $i) (i32.const 0x200000)))))",
+    ),
 ];
 
 fn plain(core: &str) -> String {
@@ -276,7 +284,7 @@ fn echo(ty: &str) -> String {
 /// All of them.
 pub fn attacks() -> Vec<Attack> {
     let mut all = vec![];
-    let mut add = |name: String, text| all.push(Attack { name, text, args: None });
+    let mut add = |name: String, text| all.push(Attack { name, text, args: None, is_large: false });
     for (name, body) in LOOPS {
         add(name.to_string(), looped(name, body));
     }
@@ -304,7 +312,8 @@ pub fn attacks() -> Vec<Attack> {
         add(format!("once: {name}"), plain(&format!("(func) {core} (func (export \"run\"))")));
     }
     let mut add = |name: &str, ty: &str, arg| {
-        all.push(Attack { name: format!("once: {name}"), text: echo(ty), args: Some(arg) });
+        let (name, text) = (format!("once: {name}"), echo(ty));
+        all.push(Attack { name, text, args: Some(arg), is_large: false });
     };
     let numbers = (0..60_000u64).map(|at| Val::U64(at << 56)).collect();
     add("60,000 numbers in and out", "(list u64)", Val::List(numbers));
@@ -312,5 +321,56 @@ pub fn attacks() -> Vec<Attack> {
     add("60,000 empty texts in and out", "(list string)", Val::List(texts));
     let bytes = Val::Bytes(Bytes::from(vec![1; 60_000]));
     add("60,000 bytes in and out", "(list u8)", bytes);
+    all.extend(large());
     all
+}
+
+/// What making an instance of a large component may cost, which runs no code meanwhile.
+fn large() -> impl Iterator<Item = Attack> {
+    // The system maps data that lie close; what is spread is copied, and each page of it touched.
+    let spread = |segments: u32, bytes: usize, step: u32| {
+        let data = "x".repeat(bytes);
+        let segment = |at: u32| format!(r#"(data (i32.const {}) "{data}")"#, at % 1024 * step);
+        (0..segments).map(segment).collect::<String>()
+    };
+    let touch = "(memory 1024) (func (export \"run\") (local $i i32) (loop (i32.store8 (local.get $i) (i32.const 1)) (local.set $i (i32.add (local.get $i) (i32.const 4096))) (br_if 0 (i32.lt_u (local.get $i) (i32.const 0x4000000)))))";
+    let run = "(func (export \"run\"))";
+    let functions = "(func) ".repeat(29_000);
+    let elements = format!("(elem (i32.const 0) func {})", "0 ".repeat(20_000)).repeat(200);
+    let nulls =
+        format!("(elem (i32.const 0) funcref {})", "(ref.null func) ".repeat(20_000)).repeat(50);
+    let modules = "(core module $m (memory 32) (func (export \"run\"))) (core instance $i (instantiate $m))".to_string()
+        + &(1..64).map(|at| format!("(core module $m{at} (global (mut i64) (i64.const 1)) (func)) (core instance (instantiate $m{at}))")).collect::<String>();
+    let all = [
+        ("nothing", plain(run)),
+        ("first touch of 64 MiB", plain(touch)),
+        (
+            "64 KiB of data at 64 KiB each of 64 MiB",
+            plain(&format!("{run} (memory 1024) {}", spread(256, 65_536, 65_536))),
+        ),
+        (
+            "a byte of data in every 64 KiB, 90,000 times",
+            plain(&format!("{run} (memory 1024) {}", spread(90_000, 1, 65_536))),
+        ),
+        (
+            "a byte of data in every page of 4 MiB, 90,000 times",
+            plain(&format!("{run} (memory 1024) {}", spread(90_000, 1, 4096))),
+        ),
+        ("29,000 functions", plain(&format!("{run} {functions}"))),
+        ("4 million elements", plain(&format!("{run} (table 20000 funcref) {elements}"))),
+        ("a million null elements", plain(&format!("{run} (table 20000 funcref) {nulls}"))),
+        ("8 tables of 20,000", plain(&format!("{run} {}", "(table 20000 funcref)".repeat(8)))),
+        (
+            "64 modules",
+            format!(
+                "(component {modules} (func (export \"run\") (canon lift (core func $i \"run\"))))"
+            ),
+        ),
+    ];
+    all.into_iter().map(|(name, text)| Attack {
+        name: format!("once: large, {name}"),
+        text,
+        args: None,
+        is_large: true,
+    })
 }

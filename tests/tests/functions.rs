@@ -159,7 +159,7 @@ fn functions_guests_are_lean() {
     assert!(bytes.len() < 64 << 10, "bank has {} bytes", bytes.len());
     let (outcomes, _) = bank(Level::Speed);
     let Outcome::Returned { fuel, .. } = outcomes[2] else { panic!("{:?}", outcomes[2]) };
-    // By the prices of profile 3; 10,000 by those before.
+    // By the prices since profile 3; 10,000 by those before.
     assert!(fuel.get() < 16_000, "a transfer costs {fuel} fuel");
 }
 

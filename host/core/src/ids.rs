@@ -70,8 +70,9 @@ number!(
 pub struct ProfileId(u32);
 
 impl ProfileId {
-    /// What a new shard begins with. Never changed: a log is applied from its beginning.
-    pub const FIRST: ProfileId = ProfileId(3);
+    /// What a new shard begins with. A log is applied from its beginning, so a folder that began with another
+    /// one is refused: it changes only while there is no release.
+    pub const FIRST: ProfileId = ProfileId(4);
 
     /// Wraps the number.
     pub const fn new(number: u32) -> Self {

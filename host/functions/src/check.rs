@@ -16,19 +16,20 @@ use wasmparser::component_types::{
 use wasmparser::types::TypesRef;
 use wasmparser::{
     BinaryReaderError, CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentInstance,
-    ComponentTypeRef, Instance, Parser, Payload, TypeBounds, Validator,
+    ComponentTypeRef, ElementItems, Instance, Parser, Payload, TypeBounds, Validator,
 };
 
 use crate::class::{Class, Limits};
 use crate::imports::offered;
 use crate::instrument::facts;
-use crate::profile::{MEMORIES_MAX, features};
+use crate::profile::{
+    DATA_BYTES_PER_FUEL, ELEMENT_FUEL, LARGE_INSTANCE_FUEL, MEMORIES_MAX, SEGMENT_FUEL,
+    WASM_PAGE_BYTES, features,
+};
 use crate::signature::signature;
 
 /// How the names of Aspen's own interfaces begin: one that is not offered is of another version.
 const OWN_INTERFACES: &str = "aspen:";
-
-const WASM_PAGE_BYTES: u64 = 64 << 10;
 
 /// Why a component cannot be uploaded.
 #[derive(Debug, Snafu)]
@@ -95,8 +96,21 @@ pub enum ComponentError {
     },
 }
 
+/// What the check finds.
+pub(crate) struct Checked {
+    /// What the component offers.
+    pub manifest: Manifest,
+    /// Fuel of making an instance, beside what its instructions cost.
+    pub instance_fuel: u64,
+}
+
 /// Checks a component; what it offers.
 pub fn check(bytes: &[u8]) -> Result<Manifest, ComponentError> {
+    examine(bytes).map(|checked| checked.manifest)
+}
+
+/// The same, for who runs it.
+pub(crate) fn examine(bytes: &[u8]) -> Result<Checked, ComponentError> {
     let class = Class::of(bytes.len());
     at_most("bytes", bytes.len() as u64, class.limits().bytes)?;
     ensure!(!Parser::is_core_wasm(bytes), CoreModuleSnafu);
@@ -123,7 +137,8 @@ pub fn check(bytes: &[u8]) -> Result<Manifest, ComponentError> {
     let functions = exports(types.as_ref(), &counts.exports)?;
     ensure!(!functions.is_empty(), NoFunctionSnafu);
     let (component, bytes) = (ComponentHash::of(bytes), bytes.len() as u64);
-    Ok(Manifest { component, bytes, functions })
+    let manifest = Manifest { component, bytes, functions };
+    Ok(Checked { manifest, instance_fuel: counts.instance_fuel(class) })
 }
 
 fn at_most(what: &'static str, found: u64, limit: usize) -> Result<(), ComponentError> {
@@ -154,6 +169,9 @@ struct Counts<'a> {
     memories: u64,
     tables: u64,
     globals: u64,
+    segments: u64,
+    data_bytes: u64,
+    elements: u64,
 }
 
 impl Counts<'_> {
@@ -165,6 +183,18 @@ impl Counts<'_> {
         at_most("memories", self.memories, MEMORIES_MAX)?;
         at_most("tables", self.tables, limits.tables)?;
         at_most("globals", self.globals, limits.globals)
+    }
+
+    /// No module has more than one instance, so each segment is used once.
+    fn instance_fuel(&self, class: Class) -> u64 {
+        match class {
+            Class::Small => 0,
+            Class::Large => {
+                let data = self.data_bytes / DATA_BYTES_PER_FUEL;
+                let segments = SEGMENT_FUEL * self.segments + ELEMENT_FUEL * self.elements;
+                LARGE_INSTANCE_FUEL + segments + data
+            }
+        }
     }
 
     /// Whether a function or an instance was imported.
@@ -304,6 +334,21 @@ fn count_payload<'a>(
         Payload::MemorySection(section) => counts.memories += u64::from(section.count()),
         Payload::TableSection(section) => counts.tables += u64::from(section.count()),
         Payload::GlobalSection(section) => counts.globals += u64::from(section.count()),
+        Payload::DataSection(section) => {
+            counts.segments += u64::from(section.count());
+            for data in section.clone() {
+                counts.data_bytes += data.context(InvalidSnafu)?.data.len() as u64;
+            }
+        }
+        Payload::ElementSection(section) => {
+            counts.segments += u64::from(section.count());
+            for element in section.clone() {
+                counts.elements += u64::from(match element.context(InvalidSnafu)?.items {
+                    ElementItems::Functions(items) => items.count(),
+                    ElementItems::Expressions(_, items) => items.count(),
+                });
+            }
+        }
         Payload::CodeSectionEntry(body) => {
             at_most("bytes in one function", body.range().len() as u64, limits.body_bytes)?;
         }
@@ -330,7 +375,7 @@ fn check_module(module: &[u8], modules: usize, class: Class) -> Result<u64, Comp
             Payload::MemorySection(section) => {
                 for memory in section {
                     let pages = memory.context(InvalidSnafu)?.initial;
-                    let bytes = pages.saturating_mul(WASM_PAGE_BYTES);
+                    let bytes = pages.saturating_mul(WASM_PAGE_BYTES as u64);
                     at_most("bytes of memory at the start", bytes, limits.memory_bytes)?;
                 }
             }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-use crate::check::check;
+use crate::check::{Checked, examine};
 use crate::class::Class;
 use crate::host::Host;
 use crate::instrument;
@@ -31,6 +31,8 @@ pub(crate) struct Prepared {
     pub class: Class,
     /// To make instances of.
     pub instance: InstancePre<Host>,
+    /// Fuel that making one costs beside what its instructions cost.
+    pub instance_fuel: u64,
     /// What it exports.
     pub functions: BTreeMap<String, Function>,
 }
@@ -87,8 +89,8 @@ impl Compiler {
         bytes: &[u8],
     ) -> Result<Option<Prepared>, Fault> {
         // Each of these errors is decided by the bytes, so every replica refuses alike.
-        let manifest = match check(bytes) {
-            Ok(manifest) => manifest,
+        let Checked { manifest, instance_fuel } = match examine(bytes) {
+            Ok(checked) => checked,
             Err(error) => return Ok(unfit(hash, &error)),
         };
         let component = match self.load(hash) {
@@ -108,7 +110,7 @@ impl Compiler {
             Some((name, Function { index, is_raw: is_raw(&signature), signature }))
         };
         let functions = manifest.functions.into_iter().filter_map(function).collect();
-        Ok(Some(Prepared { class: self.class, instance, functions }))
+        Ok(Some(Prepared { class: self.class, instance, instance_fuel, functions }))
     }
 
     fn compile(&self, hash: &ComponentHash, bytes: &[u8]) -> Result<Option<Component>, Fault> {

@@ -26,8 +26,8 @@ use crate::convert::{lift, lower};
 use crate::host::{Host, Stop};
 use crate::imports::linker;
 use crate::profile::{
-    BYTE_FUEL, COPY_OUT_MAX, LARGE_INSTANCE_FUEL, PROFILE, SLOW_BYTE_FUEL, VALUE_FUEL, config,
-    portable,
+    BYTE_FUEL, COPY_OUT_MAX, FREE_MEMORY_BYTES, MEMORY_PAGE_FUEL, PROFILE, SLOW_BYTE_FUEL,
+    VALUE_FUEL, WASM_PAGE_BYTES, config, portable,
 };
 
 /// Choices of one node. None of them can change an outcome.
@@ -216,7 +216,13 @@ impl Functions for WasmFunctions {
         // SAFETY: the call and its store, which holds the host, end in this function: `view` stays.
         let host = unsafe { Host::new(view, input, limits) };
         let store = Store::new(engine, host);
-        let mut call = Call { store, function, fuel: limits.fuel, is_started: false };
+        let mut call = Call {
+            store,
+            function,
+            fuel: limits.fuel,
+            memory_bytes: FREE_MEMORY_BYTES,
+            is_started: false,
+        };
         let end = match call.run(&prepared, &args, input.args.len()) {
             Ok(end) => end,
             Err(error) => CallEnd::Faulted(call.fault(error)?),
@@ -291,6 +297,8 @@ struct Call<'a> {
     function: &'a Function,
     /// What it has.
     fuel: u64,
+    /// Memory that it has paid for.
+    memory_bytes: usize,
     /// The instance exists: what goes wrong from here on is the guest's doing.
     is_started: bool,
 }
@@ -313,7 +321,7 @@ impl Call<'_> {
         let instance = match prepared.class {
             Class::Small => prepared.instance.instantiate(&mut self.store)?,
             Class::Large => {
-                self.charge(LARGE_INSTANCE_FUEL)?;
+                self.charge(prepared.instance_fuel)?;
                 // It runs no code meanwhile, and what wasmtime charges for data depends on the system.
                 let fuel = self.store.get_fuel()?;
                 self.store.set_fuel(u64::MAX)?;
@@ -323,10 +331,12 @@ impl Call<'_> {
             }
         };
         self.is_started = true;
+        self.charge_memory()?;
         let end = match args {
             Arguments::Raw(bytes) => self.run_raw(&instance, bytes),
             Arguments::Typed(vals, _) => self.run_typed(&instance, vals),
         }?;
+        self.charge_memory()?;
         if let CallEnd::Returned(bytes) | CallEnd::Aborted(bytes) = &end {
             self.charge(BYTE_FUEL * bytes.len() as u64)?;
         }
@@ -377,6 +387,14 @@ impl Call<'_> {
             Some(left) => self.store.set_fuel(left),
             None => Err(Stop::Guest(GuestFault::OutOfFuel).into()),
         }
+    }
+
+    /// Takes the fuel of the memory that the guest has got since this was asked last.
+    fn charge_memory(&mut self) -> wasmtime::Result<()> {
+        let has = self.store.data().growth.memory_bytes;
+        let pages = has.saturating_sub(self.memory_bytes).div_ceil(WASM_PAGE_BYTES);
+        self.memory_bytes = self.memory_bytes.max(has);
+        self.charge(MEMORY_PAGE_FUEL * pages as u64)
     }
 
     /// Whose doing an error is.

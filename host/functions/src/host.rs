@@ -99,7 +99,7 @@ impl Host {
             seed: input.seed,
             caller: input.caller,
             log: vec![],
-            growth: Growth { limits, is_refused: false },
+            growth: Growth { limits, is_refused: false, memory_bytes: 0 },
         }
     }
 
@@ -142,6 +142,8 @@ pub(crate) struct Growth {
     pub limits: &'static Limits,
     /// The guest was refused memory or table before: if it gives up now, that is why.
     pub is_refused: bool,
+    /// The guest's memory as it is now.
+    pub memory_bytes: usize,
 }
 
 impl Growth {
@@ -164,7 +166,11 @@ impl ResourceLimiter for Growth {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.allow(desired, maximum, self.limits.memory_bytes)
+        let is_allowed = self.allow(desired, maximum, self.limits.memory_bytes)?;
+        if is_allowed {
+            self.memory_bytes = desired;
+        }
+        Ok(is_allowed)
     }
 
     /// Allowed and yet not possible: this machine is out of memory, others may not be.

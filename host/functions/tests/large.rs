@@ -3,28 +3,13 @@
 mod guest;
 
 use aspen_core::limits::{
-    COMPONENT_BYTES_MAX, GUEST_MEMORY_BYTES_MAX, LARGE_CALL_FUEL_MAX, LARGE_COMPONENT_BYTES_MAX,
+    GUEST_MEMORY_BYTES_MAX, LARGE_CALL_FUEL_MAX, LARGE_COMPONENT_BYTES_MAX,
     LARGE_GUEST_MEMORY_BYTES_MAX,
 };
 use aspen_core::{CallEnd, GuestFault, Val};
 use aspen_functions::{Level, Options, check};
 use bytes::Bytes;
-use guest::{Shard, plain, returned, typed, wasm};
-
-/// The same component, made large by a custom section of zeros.
-fn padded(component: &Bytes) -> Bytes {
-    let mut bytes = component.to_vec();
-    let mut size = COMPONENT_BYTES_MAX as u32 + 2;
-    // Section 0: its size, then the length of its name, the name, and the content.
-    bytes.push(0);
-    while size > 0x7f {
-        bytes.push((size & 0x7f) as u8 | 0x80);
-        size >>= 7;
-    }
-    bytes.extend([size as u8, 1, b'p']);
-    bytes.resize(bytes.len() + COMPONENT_BYTES_MAX, 0);
-    bytes.into()
-}
+use guest::{Shard, padded, plain, returned, typed, wasm};
 
 fn refused(component: &Bytes, why: &str) {
     let error = check(&padded(component)).unwrap_err().to_string();

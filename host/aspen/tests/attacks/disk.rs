@@ -1,13 +1,15 @@
-//! The disk of one node fills up while the others have room.
+//! The disk of one node fills up, in the middle of an upload, while the others have room.
 //!
 //! The node must stop its replica and say why, the others go on without it, and with room again a
 //! restart lets it catch up: nothing that it promised before is lost.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aspen_client::Client;
+use aspen_client::{Client, UploadProgress};
+use aspen_tests::guests::{component, padded};
 use aspen_tests::load::{Load, must_be_good};
 use aspen_tests::small_disk::SmallDisk;
 use tokio_real as tokio;
@@ -17,6 +19,8 @@ use crate::nodes::{NODES, Nodes, PATIENCE, own_address};
 const DISK_MEGABYTES: u32 = 64;
 /// Bytes of the values that fill what files have reserved; not so many that the others' logs grow big.
 const VALUE_BYTES: usize = 50_000;
+/// What is uploaded, in parts of 1 MiB, of which the first finds room.
+const COMPONENT_BYTES: usize = 4 << 20;
 const CLIENTS: u64 = 3;
 const ACKNOWLEDGED: usize = 25;
 /// The node whose disk it is.
@@ -38,7 +42,14 @@ async fn process_cluster_node_on_a_full_disk_halts_and_catches_up_with_room() {
     load.acknowledged(ACKNOWLEDGED).await;
     let client = nodes.client().await;
     let filler = disk.path().join("filler");
-    fill(&filler);
+    let is_full = Cell::new(false);
+    let fill_once = |_: UploadProgress| {
+        if !is_full.replace(true) {
+            fill(&filler);
+        }
+    };
+    let bank = padded(&component("bank"), COMPONENT_BYTES);
+    let hash = client.upload_with("bank", bank, fill_once).await.expect("the others have room");
     let reason = write_until_halted(&client).await;
     println!("the node says: {reason}");
     // What fails first, log or state, is a matter of chance.
@@ -60,6 +71,8 @@ async fn process_cluster_node_on_a_full_disk_halts_and_catches_up_with_room() {
     nodes.restart(VICTIM);
     nodes.ready(VICTIM);
     load.acknowledged(ACKNOWLEDGED).await;
+    assert_eq!(client.describe("bank").await.unwrap().component, hash);
+    client.call("bank", "touch", "a", &[]).await.unwrap();
     client.close().await;
     let history = load.finish().await;
     nodes.must_be_equal().await;

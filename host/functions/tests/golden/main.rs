@@ -22,6 +22,7 @@ mod boundaries;
 mod faults;
 mod host_calls;
 mod instructions;
+mod memory;
 mod operators;
 mod programs;
 mod values;
@@ -84,6 +85,7 @@ fn cases() -> Vec<Case> {
     host_calls::add(&mut cases);
     values::add(&mut cases);
     faults::add(&mut cases);
+    memory::add(&mut cases);
     boundaries::add(&mut cases);
     programs::add(&mut cases);
     cases

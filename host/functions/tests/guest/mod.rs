@@ -6,7 +6,7 @@
 
 use std::thread;
 
-use aspen_core::limits::CALL_FUEL_MAX;
+use aspen_core::limits::{CALL_FUEL_MAX, COMPONENT_BYTES_MAX};
 use aspen_core::{
     CallEnd, CallInput, CallResult, Caller, ComponentHash, Fault, Functions, GuestFault, Key,
     LeaseId, Model, Record, Revision, ShardId, ShardRouter, State, Timestamp, Val, Value, Version,
@@ -39,6 +39,21 @@ pub fn with_store(body: &str) -> Bytes {
 /// The same with parameters: `(param "n" u32)`.
 pub fn with_store_and(body: &str, params: &str) -> Bytes {
     wasm(&format!(include_str!("store.wat"), body = body, params = params))
+}
+
+/// The same component, made large by a custom section of zeros.
+pub fn padded(component: &Bytes) -> Bytes {
+    let mut bytes = component.to_vec();
+    let mut size = COMPONENT_BYTES_MAX as u32 + 2;
+    // Section 0: its size, then the length of its name, the name, and the content.
+    bytes.push(0);
+    while size > 0x7f {
+        bytes.push((size & 0x7f) as u8 | 0x80);
+        size >>= 7;
+    }
+    bytes.extend([size as u8, 1, b'p']);
+    bytes.resize(bytes.len() + COMPONENT_BYTES_MAX, 0);
+    bytes.into()
 }
 
 /// WebAssembly from text.
