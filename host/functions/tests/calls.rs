@@ -218,7 +218,7 @@ fn functions_arguments_must_fit() {
 /// `func(list<u8>) -> result<list<u8>, string>` that returns its argument.
 #[test]
 fn functions_bytes_have_a_fast_way() {
-    let body = r#"(memory (export "m") 64)
+    let body = r#"(memory (export "m") 4)
         (func (export "r") (param i32 i32 i32 i32) (result i32) (i32.const 64))
         (func (export "run") (param i32 i32) (result i32)
             (i32.store (i32.const 4) (local.get 0))

@@ -194,8 +194,9 @@ pub const LEARN_AGAIN: Duration = Duration::from_secs(1);
 /// shards on each shard has fewer than five a second, so that 256 idle ones cost little.
 pub const HEARTBEAT_SHARE: Duration = Duration::from_millis(4);
 
-/// Shards of a node that are opened, or closed, at the same time: each waits for the disk.
-pub const OPEN_AT_ONCE: usize = 16;
+/// Shards of a node that are opened at the same time. Each takes a thread, and what it allocates stays apart from
+/// what other threads do: 256 idle shards opened all at once took a tenth more memory.
+pub const OPEN_AT_ONCE: usize = 4;
 
 /// Over how long the rate of applied entries is measured, and how often it is looked at.
 pub const RATE_WINDOW: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use futures::future::join_all;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use openraft::async_runtime::WatchReceiver;
 use snafu::ResultExt;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, Semaphore};
 use tokio::time::Instant;
 
 use crate::access::{self, Access, Members};
@@ -88,8 +88,18 @@ impl ShardedRaftNode {
         let access = Access::new(&identity);
         let heartbeat = Duration::from_millis(raft.heartbeat_interval);
         let fairness = Arc::<Fairness>::default();
-        let opening =
-            Opening { identity, router, states, log, raft, transport, functions, fairness };
+        let at_once = Semaphore::new(OPEN_AT_ONCE);
+        let opening = Opening {
+            identity,
+            router,
+            states,
+            log,
+            raft,
+            transport,
+            functions,
+            fairness,
+            at_once,
+        };
         let places = router.all().chain([ShardId::SYSTEM]);
         let node = Arc::new_cyclic(|handle| ShardedRaftNode {
             handle: handle.clone(),

@@ -13,6 +13,7 @@ use aspen_store::{Log, Runtime, StateConfig, StateMachine};
 use openraft::Config;
 use openraft::async_runtime::AsyncRuntime;
 use snafu::ResultExt;
+use tokio::sync::Semaphore;
 
 use crate::error::{NodeError, RaftSnafu};
 use crate::fairness::Fairness;
@@ -34,6 +35,8 @@ pub struct Opening {
     pub transport: Arc<dyn Transport>,
     pub functions: Arc<WasmFunctions>,
     pub fairness: Arc<Fairness>,
+    /// Lets [`OPEN_AT_ONCE`] states be opened at a time.
+    pub at_once: Semaphore,
 }
 
 impl Opening {
@@ -76,8 +79,10 @@ impl Opening {
             purged: log.purged(),
         };
         let functions = self.functions.clone();
+        let turn = self.at_once.acquire().await.expect("it is never closed");
         // It may copy a whole snapshot.
         let opened = Runtime::spawn_blocking(move || StateMachine::open(state, functions)).await;
+        drop(turn);
         let (mut machine, reader) =
             opened.boxed().context(RaftSnafu { what: "opening the state panicked" })??;
         let (fairness, place) = (self.fairness.clone(), Place::apply(shard));
