@@ -1,6 +1,7 @@
 //! The guests of `attacks.rs`, from text.
 
 use aspen_core::Val;
+use aspen_core::limits::COMPONENT_BYTES_MAX;
 use bytes::Bytes;
 
 /// A guest, and what it is called with.
@@ -11,8 +12,6 @@ pub struct Attack {
     pub text: String,
     /// Its argument.
     pub args: Option<Val>,
-    /// Made longer than 2 MiB.
-    pub is_large: bool,
 }
 
 /// Instructions that are repeated until the fuel ends. Locals: `$i` counts, `$r` is random, `$x` is
@@ -284,7 +283,7 @@ fn echo(ty: &str) -> String {
 /// All of them.
 pub fn attacks() -> Vec<Attack> {
     let mut all = vec![];
-    let mut add = |name: String, text| all.push(Attack { name, text, args: None, is_large: false });
+    let mut add = |name: String, text| all.push(Attack { name, text, args: None });
     for (name, body) in LOOPS {
         add(name.to_string(), looped(name, body));
     }
@@ -313,7 +312,7 @@ pub fn attacks() -> Vec<Attack> {
     }
     let mut add = |name: &str, ty: &str, arg| {
         let (name, text) = (format!("once: {name}"), echo(ty));
-        all.push(Attack { name, text, args: Some(arg), is_large: false });
+        all.push(Attack { name, text, args: Some(arg) });
     };
     let numbers = (0..60_000u64).map(|at| Val::U64(at << 56)).collect();
     add("60,000 numbers in and out", "(list u64)", Val::List(numbers));
@@ -367,10 +366,9 @@ fn large() -> impl Iterator<Item = Attack> {
             ),
         ),
     ];
-    all.into_iter().map(|(name, text)| Attack {
-        name: format!("once: large, {name}"),
-        text,
-        args: None,
-        is_large: true,
+    let long = format!(r#"(component (@custom "p" "{}")"#, "x".repeat(COMPONENT_BYTES_MAX));
+    all.into_iter().map(move |(name, text)| {
+        let (name, text) = (format!("once: large, {name}"), text.replacen("(component", &long, 1));
+        Attack { name, text, args: None }
     })
 }

@@ -7,7 +7,6 @@
 
 use std::fs;
 
-use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_core::{
     CallInput, Caller, ComponentHash, Functions, Key, LeaseId, Model, Record, Revision, ShardId,
     ShardRouter, State, Timestamp, Val, Value, Version, encode_vals,
@@ -114,7 +113,7 @@ fn state() -> Result<Model, Failure> {
 fn one(functions: &WasmFunctions, model: &mut Model, attack: Attack) -> Result<Got, Failure> {
     let name = attack.name;
     let component = wat::parse_str(&attack.text).map_err(|error| format!("{name}: {error}"))?;
-    let component = Bytes::from(if attack.is_large { padded(component) } else { component });
+    let component = Bytes::from(component);
     let hash = ComponentHash::of(&component);
     model.set_component(&hash, &component)?;
     let args = encode_vals(&attack.args.map_or(vec![], |arg| vec![arg]) as &[Val])?;
@@ -141,17 +140,6 @@ fn one(functions: &WasmFunctions, model: &mut Model, attack: Attack) -> Result<G
     let mut end = format!("{:?}", result.end);
     end.truncate(end.floor_char_boundary(24));
     Ok(Got { name, us, fuel: result.fuel.get().max(1), end })
-}
-
-/// A component made large by a custom section of zeros: section 0, its length in four bytes of LEB128, a name.
-fn padded(mut component: Vec<u8>) -> Vec<u8> {
-    let section = COMPONENT_BYTES_MAX + 2;
-    let length = [0, 7, 14].map(|shift| (section >> shift) as u8 | 0x80);
-    component.push(0);
-    component.extend(length);
-    component.extend([(section >> 21) as u8, 1, b'p']);
-    component.resize(component.len() + COMPONENT_BYTES_MAX, 0);
-    component
 }
 
 /// Microseconds of CPU time of this thread, system calls and page faults included.
