@@ -153,7 +153,11 @@ pub fn apply<S: State>(
         Known::NoSession => Refusal::SessionUnknown.into(),
         Known::New => run(state, functions, &context, &entry.command)?,
     };
-    let is_final = !matches!(entry.command, Command::Prepare(_)) && !effect.is_transient();
+    let is_final = match entry.command {
+        Command::Prepare(_) => false,
+        Command::Conclude(_) => true,
+        _ => !effect.is_transient(),
+    };
     let (outcome, called) = match effect {
         Effect::Done { outcome, called } => (outcome, called),
         Effect::Answer { outcome, called } => {
@@ -221,6 +225,8 @@ fn run<S: State>(
         Command::Prepare(prepare) => two_phase::prepare(state, context, prepare),
         Command::Decide(decide) => two_phase::decide(state, context, decide),
         Command::Finish(finish) => two_phase::finish(state, finish),
+        // All that it does is to be kept.
+        Command::Conclude(outcome) => Ok(Outcome::clone(outcome).into()),
         Command::Forget(txns) => Ok(two_phase::forget(state, txns)),
         Command::Point { name, component } => {
             Ok(components::point(state, context, name, *component)?.into())

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{Caller, ComponentHash, Name, NameError, ProfileId, SessionId, Timestamp};
 use crate::key::Key;
 use crate::limits::VALS_BYTES_MAX;
-use crate::outcome::Refusal;
+use crate::outcome::{Outcome, Refusal};
 use crate::schedule::NewSchedule;
 use crate::transact::{Read, Transact, check_read_set};
 use crate::two_phase::{Decide, Finish, Prepare, TxnId};
@@ -106,6 +106,9 @@ pub enum Command {
         /// The hash of the whole.
         component: ComponentHash,
     },
+    /// A request for a transaction across shards did nothing, and this is its answer, for good: no other
+    /// attempt at it is committed from here on. On the coordinator's shard; proposed by nodes.
+    Conclude(Box<Outcome>),
 }
 
 impl Command {
@@ -119,7 +122,7 @@ impl Command {
             Command::Schedule(_) | Command::Unschedule { .. } => true,
             Command::Tick | Command::SwitchProfile(_) | Command::Prepare(_) => false,
             Command::Decide(_) | Command::Finish(_) | Command::Forget(_) => false,
-            Command::Verify => false,
+            Command::Verify | Command::Conclude(_) => false,
         }
     }
 }

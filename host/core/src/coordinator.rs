@@ -9,7 +9,9 @@
 //! that and tells what came of it. Promises that an attempt is committed by nothing but its decision
 //! in the log of the coordinator's shard, which names the prepares that count; that the driver may
 //! end at any moment; and that messages may arrive in any order. Leaves out what follows when a
-//! driver ended before its time: locks and decisions are state, and any leader goes on from there.
+//! driver ended before its time: locks and decisions are state, and any leader goes on from there; and
+//! that an outcome which is no decision is told to a client only when the log has it
+//! (`Command::Conclude`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

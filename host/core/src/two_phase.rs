@@ -9,6 +9,9 @@
 //! some time later   Forget
 //! ```
 //!
+//! If a shard votes no, the coordinator's shard has an entry too before the client is told, `Conclude`: the
+//! client may have asked twice, for an answer was late, and without it the other attempt could still commit.
+//!
 //! Promises that all shards do the same branch or none does. What is decided stands in one place,
 //! the log of the coordinator's shard, and locks are state like any other: who finds one whose
 //! transaction nobody drives any more asks there, and what was never decided is aborted. Leaves out

@@ -36,7 +36,7 @@ fn txn() -> TxnId {
     TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
 }
 
-fn commands() -> [Command; 19] {
+fn commands() -> [Command; 20] {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -108,6 +108,7 @@ fn commands() -> [Command; 19] {
             component: ComponentHash::new([7; 32]),
         },
         Command::Decide(Decide { txn: txn(), decision: commit(), answer: called() }),
+        Command::Conclude(Box::new(Outcome::Refused(Refusal::AttemptOver))),
     ]
 }
 
@@ -152,6 +153,7 @@ fn entries_are_pinned() {
         "100707070707070707070707070707070707070707070707070707070707070707ac02050177",
         "11016e0707070707070707070707070707070707070707070707070707070707070707",
         "06ac020209000001030401000462616e6b07070707070707070707070707070707070707070707070707070707070707070166000201000902010268690c",
+        "120716",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);

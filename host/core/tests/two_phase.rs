@@ -247,6 +247,66 @@ fn txn_across_shards_is_done_everywhere_once_or_nowhere() {
     }
 }
 
+/// The client asked twice, for the answer was late. One attempt meets a conflict, which is gone when the
+/// other one prepares: whichever has an entry first is the answer of both.
+#[test]
+fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
+    let (a, b) = (key(0, "a"), key(1, "b"));
+    let reads = vec![Read::key(b.clone(), Expectation::Absent)];
+    let wanted = transact(reads, vec![set(&a, "1"), set(&b, "1")]);
+    for committed_first in [false, true] {
+        let mut world = World::new();
+        world.one(1, Command::Transact(transact(vec![], vec![set(&b, "0")])));
+        let mut first = Attempt::new(world, 1, 1, &wanted);
+        first.run();
+        let Some(Reply::Outcome(conflict)) = first.reply else { panic!("{:?}", first.reply) };
+        let told: Outcome = decode(&conflict).unwrap();
+        assert!(matches!(told, Outcome::Conflict { .. }), "{told:?}");
+        let conclude = Command::Conclude(Box::new(told));
+        let mut world = first.world;
+        world.one(
+            1,
+            Command::Transact(transact(vec![], vec![WriteOp::Delete { key: b.clone() }.into()])),
+        );
+
+        let mut second = Attempt::new(world, 2, 1, &wanted);
+        let request = Some(second.request);
+        // Both votes; the decision is on its way.
+        (0..2).for_each(|_| {
+            let next = second.in_flight.remove(0);
+            second.deliver(next)
+        });
+        assert!(matches!(&second.in_flight[..], [Action::Decide(_)]), "{:?}", second.in_flight);
+        if committed_first {
+            second.run();
+            let kept = second.world.apply(0, request, conclude);
+            assert_eq!(second.reply, Some(Reply::Outcome(kept.clone())));
+            assert!(matches!(decode(&kept), Ok(Outcome::Committed { .. })));
+        } else {
+            assert_eq!(second.world.apply(0, request, conclude), conflict);
+            second.run();
+            assert_eq!(second.reply, Some(Reply::Outcome(conflict)));
+        }
+        second.world.sweep();
+        let done = u64::from(committed_first);
+        assert_eq!([&a, &b].map(|key| second.world.version(key)), [done; 2]);
+        let locked = |model: &Model| model.resident().locks.all_prepared().count();
+        assert!(second.world.models.iter().all(|model| locked(model) == 0));
+    }
+}
+
+/// What says "nothing done, try again" to others is kept as well once a client was told.
+#[test]
+fn txn_concluded_request_keeps_what_would_pass_otherwise() {
+    let mut world = World::new();
+    let request = Some(RequestId { session: SessionId::new(1), sequence: 1, acknowledged: 0 });
+    let full = Outcome::Refused(Refusal::TooManyPrepared);
+    let told = world.apply(0, request, Command::Conclude(Box::new(full.clone())));
+    assert_eq!(decode::<Outcome>(&told).unwrap(), full);
+    let write = Command::Transact(transact(vec![], vec![set(&key(0, "a"), "1")]));
+    assert_eq!(world.apply(0, request, write), told);
+}
+
 fn prepare(world: &mut World, shard: u16, nonce: u64, part: Transact) -> Outcome {
     world.one(shard, Command::Prepare(Prepare { txn: txn(nonce), part }))
 }

@@ -28,7 +28,7 @@ use crate::limits::{ACROSS_WAIT, PREPARE_WAIT, READ_AHEAD_RUNS_MAX};
 use crate::node::ShardedRaftNode;
 use crate::participate::{Participated, Participation, ask};
 use crate::shard::Shard;
-use crate::two_phase::{Asked, commit, led};
+use crate::two_phase::{Asked, commit, conclude, led};
 
 /// Why a call ends without an outcome of its function.
 enum Stop {
@@ -58,11 +58,12 @@ pub async fn call(
     call: Call,
 ) -> Result<Response, Refused> {
     let asked = Asked { caller: Caller::new(*from.as_bytes()), request };
-    match try_call(node, shard, &asked, &call).await {
-        Ok(outcome) => Ok(Response::Outcome(outcome)),
-        Err(Stop::Refusal(refusal)) => Ok(Response::Outcome(encode(&Outcome::Refused(refusal)))),
-        Err(Stop::Refused(refused)) => Err(refused),
-    }
+    let outcome = match try_call(node, shard, &asked, &call).await {
+        Ok(outcome) => outcome,
+        Err(Stop::Refusal(refusal)) => encode(&Outcome::Refused(refusal)),
+        Err(Stop::Refused(refused)) => return Err(refused),
+    };
+    Ok(Response::Outcome(conclude(node, shard, &asked, outcome).await?))
 }
 
 async fn try_call(

@@ -30,7 +30,7 @@ use crate::driving::Driven;
 use crate::limits::{ACROSS_WAIT, FINISH_WAIT, LOCK_PATIENCE, PREPARE_WAIT, SWEEP_EVERY};
 use crate::node::ShardedRaftNode;
 use crate::participate::{Participated, Participation, ask};
-use crate::requests::{entry, find};
+use crate::requests::{entry, find, refused};
 use crate::shard::{NotDone, Shard};
 
 /// Does a transaction across shards, of which `shard` is the coordinator's, as a transaction on one
@@ -53,7 +53,29 @@ pub async fn transact(
     }
     let asked = Asked { caller: Caller::new(*from.as_bytes()), request };
     let outcome = commit(node, shard, &asked, &split, None, Instant::now() + ACROSS_WAIT).await?;
-    Ok(Response::Outcome(outcome))
+    Ok(Response::Outcome(conclude(node, shard, &asked, outcome).await?))
+}
+
+/// What the client may be told: `outcome`, if it was decided, or once the log of the coordinator's shard
+/// says that it is the answer. Without that another attempt at the same request, which the client asked
+/// for because an answer was late, could commit afterwards.
+pub async fn conclude(
+    node: &Arc<ShardedRaftNode>,
+    shard: ShardId,
+    asked: &Asked,
+    outcome: Bytes,
+) -> Result<Bytes, Refused> {
+    let nothing_done = match decode(&outcome) {
+        // Such a request is never done.
+        Ok(Outcome::Refused(Refusal::SessionUnknown | Refusal::SequenceForgotten)) => None,
+        Ok(told @ (Outcome::Conflict { .. } | Outcome::Refused(_))) => Some(told),
+        _ => None,
+    };
+    let Some(told) = nothing_done else { return Ok(outcome) };
+    let Asked { caller, request } = *asked;
+    let command = Command::Conclude(Box::new(told));
+    let home = led(node, shard)?;
+    home.propose(entry(node, caller, Some(request), command)).await.map_err(refused)
 }
 
 /// Who asked for a transaction, and as what.

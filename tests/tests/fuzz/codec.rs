@@ -15,10 +15,10 @@ use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
     DryRun, Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
     Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Pointed,
-    ProfileId, Queried, Query, Read, Record, Refused, Relation, ReplicaStatus, Request, RequestId,
-    Response, Revision, ScanRequest, Schedule, SessionId, ShardId, ShardStatus, Timestamp,
-    Transact, Upload, UploadPart, Val, Value, Version, ViewId, ViewInfo, WriteOp, decode,
-    decode_vals, encode, encode_vals,
+    ProfileId, Queried, Query, Read, Record, Refusal, Refused, Relation, ReplicaStatus, Request,
+    RequestId, Response, Revision, ScanRequest, Schedule, SessionId, ShardId, ShardStatus,
+    Timestamp, Transact, Upload, UploadPart, Val, Value, Version, ViewId, ViewInfo, WriteOp,
+    decode, decode_vals, encode, encode_vals,
 };
 use aspen_tests::fuzz::{allocated, mutated};
 use bytes::Bytes;
@@ -95,6 +95,7 @@ fn commands() -> Vec<Command> {
         }),
         Command::Decide(Decide { txn, decision, answer: ran_across() }),
         Command::Finish(Finish { txn, ticket: Some(4), branch: None }),
+        Command::Conclude(Box::new(Outcome::Refused(Refusal::AttemptOver))),
         Command::Forget(vec![txn, txn]),
         Command::OpenSession,
         Command::Transact(transact),

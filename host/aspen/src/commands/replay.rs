@@ -69,6 +69,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Prepare(_) => "prepare a transaction across shards",
         Command::Decide(_) => "decide a transaction across shards",
         Command::Finish(_) => "finish a transaction across shards",
+        Command::Conclude(_) => "conclude a transaction across shards that did nothing",
         Command::Forget(_) => "forget finished transactions across shards",
         Command::Point { .. } => "point a name to a component",
         Command::RemoveName { .. } => "remove a name",
