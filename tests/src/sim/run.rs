@@ -65,10 +65,13 @@ pub async fn run(
     cluster.stop().await;
 }
 
+/// How long a request of [`lend_client`]'s may be under way.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A client with much patience, which whoever runs the run may use.
 async fn lend_client(cluster: &SimCluster) -> Client {
     let (sender, receiver) = oneshot::channel();
-    let options = Options { limit: Duration::from_secs(20), attempt: Duration::from_secs(1) };
+    let options = Options { limit: PATIENCE, attempt: Duration::from_secs(1) };
     cluster.run_client(CLIENTS, options, |client| async move {
         // Somebody receives it: the lender waits.
         let _ = sender.send(client);

@@ -13,6 +13,7 @@ use aspen_client::{
 use madsim::time::sleep;
 
 use super::{Site, Started, Worker, insist};
+use crate::sim::run::PATIENCE;
 
 const ACCOUNTS: u64 = 8;
 const CENTS: u64 = 1_000;
@@ -166,7 +167,8 @@ async fn expire(client: &Client) {
     }
     let options = ScanOptions { consistent: true, ..ScanOptions::default() };
     let mut scan = insist(|| client.scan_stream(KeyRange::prefix("{idle}/"), options)).await;
-    sleep(Duration::from_secs(62)).await;
+    // The first page is asked for already, again and again if it gets lost: so long the view is read.
+    sleep(PATIENCE + Duration::from_secs(62)).await;
     // Two pages at most came before.
     let mut found = 0;
     let lost = loop {
