@@ -175,9 +175,9 @@ pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
         ("two-key transaction, one shard", together),
         ("call of a two-key transfer", transfer),
     ];
-    // As many requests in all, then as many for each shard: what a batch costs is shared by those
-    // that are in it.
-    for clients in [[64, 64], [64, 1024]] {
+    // What a batch costs is shared by those that are in it: few requests in all, enough in all, and as many
+    // for each shard.
+    for clients in [[64, 64], [1024, 1024], [64, 1024]] {
         for (what, work) in works {
             let mut cpu = [0.0; 2];
             // In turns, so that a machine that changes its speed changes both.
@@ -259,7 +259,9 @@ pub fn embedded(components: &Components, time: Duration) -> Result<(), Failure> 
             ("call of a two-key transfer", transfer, 256),
             ("call of a two-key transfer", transfer, 1000),
             ("call that places an order", order, 256),
+            ("call that places an order", order, 1000),
             ("call that tells a rank", submit, 256),
+            ("call that tells a rank", submit, 1000),
         ] {
             let (mut rates, mut cores) = ([0.0; 2], [0.0; 2]);
             // In turns, so that a machine that changes its speed changes both.

@@ -51,6 +51,9 @@ pub const BUFFER_BYTES_MAX: usize = 32 << 20;
 pub enum Job {
     Apply {
         entries: Vec<EntryResponder<TypeConfig>>,
+        /// Where the answers of each batch go, for those who wait to be told: to wake a task from
+        /// here costs more than from another task, and there are many who wait for one batch.
+        answers: mpsc::UnboundedSender<Vec<Answer>>,
         done: Done,
     },
     /// Write everything applied to the file.
@@ -78,7 +81,7 @@ pub type Inspect = Box<dyn FnOnce(&BufferedState) + Send>;
 pub type Done = oneshot::Sender<io::Result<()>>;
 
 /// Who waits for an entry, and its outcome.
-type Answer = (ApplyResponder<TypeConfig>, Reply);
+pub type Answer = (ApplyResponder<TypeConfig>, Reply);
 
 /// The worker's side of a state machine.
 pub struct ApplyWorker {
@@ -128,13 +131,13 @@ impl ApplyWorker {
             Job::Inspect(inspect) => return self.inspect(inspect),
             Job::Hold(look) => return self.hold(look).await,
             Job::Flush { done } => return self.asked.push(done),
-            Job::Apply { entries, done } => {
+            Job::Apply { entries, answers, done } => {
                 while self.is_full() && self.flusher.is_running() {
                     self.flush_ends().await;
                 }
                 #[cfg(madsim)]
                 crate::sim_cost::apply(entries.len()).await;
-                (self.guarded(|worker| worker.apply(entries)), done)
+                (self.guarded(|worker| worker.apply(entries, answers)), done)
             }
             Job::Install { snapshot, done } => {
                 while self.flusher.is_running() {
@@ -255,12 +258,19 @@ impl ApplyWorker {
         answer(&mut self.waiting, &result);
     }
 
-    fn apply(&mut self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+    fn apply(
+        &mut self,
+        entries: Vec<EntryResponder<TypeConfig>>,
+        answers: mpsc::UnboundedSender<Vec<Answer>>,
+    ) -> io::Result<()> {
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
             let applied = self.apply_batch(entries.by_ref().take(BATCH_ENTRIES_MAX));
-            let answers = applied.map_err(|(log_id, fault)| self.stopped(log_id, &fault))?;
-            answers.into_iter().for_each(|(responder, reply)| responder.send(reply));
+            let batch = applied.map_err(|(log_id, fault)| self.stopped(log_id, &fault))?;
+            if !batch.is_empty() {
+                // Raft may be stopping: then nobody is told, as if the replica had stopped before.
+                let _: Result<(), _> = answers.send(batch);
+            }
         }
         Ok(())
     }

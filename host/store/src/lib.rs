@@ -49,6 +49,8 @@ pub mod sim_files;
 mod sim_runtime;
 #[cfg(madsim)]
 mod sim_watch;
+#[cfg(not(madsim))]
+mod threads;
 mod types;
 
 #[cfg(test)]

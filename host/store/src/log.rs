@@ -34,7 +34,7 @@ use crate::runtime::{Worker, spawn_worker};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 /// redb's own cache of pages. Recent entries are cached per shard, so this serves the writer.
-const PAGE_CACHE_BYTES: usize = 64 << 20;
+const PAGE_CACHE_BYTES: usize = 8 << 20;
 
 /// Stack of the writer: it recurses no deeper than a B-tree.
 const WRITER_STACK_BYTES: usize = 2 << 20;
@@ -174,6 +174,7 @@ impl Log {
             jobs,
             failed: failed_too,
             purging,
+            since_committed: 0,
             #[cfg(madsim)]
             delay: delay.clone(),
         };

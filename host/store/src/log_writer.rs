@@ -17,8 +17,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use aspen_core::ShardId;
 use aspen_core::defect::{Defect, is_planted};
+use aspen_core::{ShardId, encode};
+use bytes::Bytes;
 use futures::FutureExt;
 use openraft::storage::IOFlushed;
 use redb::Database;
@@ -33,6 +34,10 @@ use crate::types::{Entry, LogId, TypeConfig, Vote};
 /// Jobs that may wait, and that one transaction takes: far more than shards, so the bound is felt
 /// only when the disk is behind; then appends wait in openraft.
 pub const JOBS_MAX: usize = 1024;
+
+/// Transactions from one that writes down what is committed to the next: a start applies up to there at
+/// once, and the rest when a leader says that it is committed. Nothing else depends on it.
+const COMMITTED_EVERY: u32 = 16;
 
 /// What the writer is asked to do.
 pub enum Job {
@@ -82,6 +87,8 @@ pub struct Writer {
     pub failed: Failed,
     /// Deletions not finished: shard to the last index to delete.
     pub purging: BTreeMap<ShardId, u64>,
+    /// Transactions since what is committed was written down.
+    pub since_committed: u32,
     #[cfg(madsim)]
     pub delay: crate::sim_runtime::Delay,
 }
@@ -145,9 +152,11 @@ impl Writer {
         if is_planted(Defect::AckBeforeSync) {
             transaction.set_durability(redb::Durability::None)?;
         }
+        // Rows of the other table that change, `None` to be deleted. It is opened only for them: a table
+        // that nothing changed is not written either.
+        let mut rows: Vec<((u16, u8), Option<Bytes>)> = vec![];
         {
             let mut entries = transaction.open_table(ENTRIES)?;
-            let mut bounds = transaction.open_table(BOUNDS)?;
             let mut stored = vec![];
             for job in jobs {
                 match job {
@@ -159,15 +168,14 @@ impl Writer {
                         }
                     }
                     Job::Vote { tail, vote, .. } => {
-                        let vote = aspen_core::encode(vote);
-                        bounds.insert((tail.shard.get(), VOTE), &vote[..])?;
+                        rows.push(((tail.shard.get(), VOTE), Some(encode(vote))));
                     }
                     Job::Truncate { shard, from, .. } => {
                         let shard = shard.get();
                         entries.retain_in((shard, *from)..=(shard, u64::MAX), |_, _| false)?;
                     }
                     Job::Purge { shard, upto } => {
-                        bounds.insert((shard.get(), PURGED), &aspen_core::encode(upto)[..])?;
+                        rows.push(((shard.get(), PURGED), Some(encode(upto))));
                         let last = self.purging.entry(*shard).or_default();
                         *last = upto.index.max(*last);
                     }
@@ -176,8 +184,7 @@ impl Writer {
                         let shard = tail.shard.get();
                         self.purging.remove(&tail.shard);
                         entries.retain_in((shard, 0)..=(shard, u64::MAX), |_, _| false)?;
-                        bounds.remove((shard, PURGED))?;
-                        bounds.remove((shard, COMMITTED))?;
+                        rows.extend([((shard, PURGED), None), ((shard, COMMITTED), None)]);
                         lock(&tail.memory).committed_unsaved = false;
                     }
                     Job::Close { .. } => {}
@@ -188,8 +195,22 @@ impl Writer {
                     self.purging.insert(shard, upto);
                 }
             }
+        }
+        self.since_committed += 1;
+        let is_last = jobs.iter().any(|job| matches!(job, Job::Close { .. }));
+        if is_last || self.since_committed >= COMMITTED_EVERY {
+            self.since_committed = 0;
             for (shard, committed) in self.unsaved_committed(jobs) {
-                bounds.insert((shard.get(), COMMITTED), &aspen_core::encode(&committed)[..])?;
+                rows.push(((shard.get(), COMMITTED), Some(encode(&committed))));
+            }
+        }
+        if !rows.is_empty() {
+            let mut bounds = transaction.open_table(BOUNDS)?;
+            for (key, row) in &rows {
+                match row {
+                    Some(row) => drop(bounds.insert(key, &row[..])?),
+                    None => drop(bounds.remove(key)?),
+                }
             }
         }
         transaction.commit()?;

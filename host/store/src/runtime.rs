@@ -61,14 +61,13 @@ impl Worker {
 mod real {
     use std::cell::Cell;
     use std::num::NonZero;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
     use std::thread;
     use std::thread::ThreadId;
 
-    use tokio::runtime;
-
     use super::*;
     use crate::log::lock;
+    use crate::threads::Threads;
 
     thread_local! {
         /// The pool that this thread belongs to.
@@ -117,10 +116,10 @@ mod real {
         }
 
         /// Its threads, once they are needed; they stay until the process ends.
-        fn threads(self) -> &'static Mutex<Option<runtime::Runtime>> {
-            static APPLY: Mutex<Option<runtime::Runtime>> = Mutex::new(None);
-            static FLUSH: Mutex<Option<runtime::Runtime>> = Mutex::new(None);
-            static BESIDE: Mutex<Option<runtime::Runtime>> = Mutex::new(None);
+        fn threads(self) -> &'static Mutex<Option<Arc<Threads>>> {
+            static APPLY: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
+            static FLUSH: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
+            static BESIDE: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
             match self {
                 Pool::Apply => &APPLY,
                 Pool::Flush => &FLUSH,
@@ -128,7 +127,7 @@ mod real {
             }
         }
 
-        fn start(self) -> io::Result<runtime::Runtime> {
+        fn start(self) -> io::Result<Arc<Threads>> {
             let (name, stack_bytes) = match self {
                 Pool::Apply => ("aspen-apply", APPLY_STACK_BYTES),
                 Pool::Flush => ("aspen-flush", FLUSH_STACK_BYTES),
@@ -136,9 +135,8 @@ mod real {
             };
             // Twice the cores, for some wait for the disk.
             let cores = thread::available_parallelism().map_or(1, NonZero::get);
-            let mut builder = runtime::Builder::new_multi_thread();
-            builder.worker_threads((2 * cores).max(4)).thread_stack_size(stack_bytes);
-            builder.thread_name(name).on_thread_start(move || POOL.set(Some(self))).build()
+            let threads = (2 * cores).max(4);
+            Threads::start(name, threads, stack_bytes, move || POOL.set(Some(self)))
         }
     }
 

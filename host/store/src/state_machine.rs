@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use aspen_core::{Functions, ShardId, ShardRouter};
+use futures::future::join;
 use futures::{FutureExt, Stream, TryStreamExt};
 use openraft::OptionalSend;
 use openraft::async_runtime::AsyncRuntime;
@@ -203,7 +204,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 bytes += cost(&next.0);
                 job.push(next);
             }
-            self.handle.request(|done| Job::Apply { entries: job, done }).await??;
+            let (sender, mut answers) = mpsc::unbounded_channel();
+            let job = |done| Job::Apply { entries: job, answers: sender, done };
+            let tell = async {
+                while let Some(batch) = answers.recv().await {
+                    batch.into_iter().for_each(|(responder, reply)| responder.send(reply));
+                }
+            };
+            let (done, ()) = join(self.handle.request(job), tell).await;
+            done??;
             self.handle.shared.snapshot_due.applied(bytes as u64);
         }
         Ok(())
