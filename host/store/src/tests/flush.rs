@@ -157,7 +157,9 @@ fn storage_apply_waits_when_the_flusher_is_behind() {
         let entries = puts(batch * 40 + 1..=batch * 40 + 40);
         let entries = entries.into_iter().map(|entry| (entry, None)).collect();
         let (done, answer) = oneshot::channel();
-        sender.try_send(Job::Apply { entries, done }).ok().unwrap();
+        // Nobody waits for any of the entries.
+        let answers = mpsc::unbounded_channel().0;
+        sender.try_send(Job::Apply { entries, answers, done }).ok().unwrap();
         answer
     };
     // Each batch is larger than the bound: one is being written, one is in memory.
