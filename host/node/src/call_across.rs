@@ -27,6 +27,7 @@ use crate::beside::on_a_stack;
 use crate::limits::{ACROSS_WAIT, PREPARE_WAIT, READ_AHEAD_RUNS_MAX};
 use crate::node::ShardedRaftNode;
 use crate::participate::{Participated, Participation, ask};
+use crate::requests::refused;
 use crate::shard::Shard;
 use crate::two_phase::{Asked, commit, conclude, led};
 
@@ -127,7 +128,8 @@ struct Ran {
     reads: Vec<Read>,
 }
 
-/// Runs the function until it misses nothing.
+/// Runs the function until it misses nothing. The replica knows by then what was uploaded before the call: one
+/// that has just begun to lead may still have to apply it, and which component a name means is not read again.
 async fn run(
     node: &Arc<ShardedRaftNode>,
     home: &Shard,
@@ -135,6 +137,7 @@ async fn run(
     call: &Call,
 ) -> Result<Ran, Stop> {
     let failed = |fault: Fault| Refused::Failed { reason: fault.to_string() };
+    home.ready(Consistency::Linearizable).await.map_err(refused)?;
     let found = home.reader.read(|view, header| {
         let component = resolve(view, &call.component, &call.key)?;
         let Some(component) = component else { return Ok(None) };
