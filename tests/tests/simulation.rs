@@ -128,10 +128,6 @@ fn simulation_finds_every_planted_defect() {
         let only: &[&str] = match defect {
             Defect::OpenGate => &["--workload", "branches", "--shards", "5"],
             Defect::RunAgain => &["--workload", "schedules"],
-            // It needs an answer that is late, and conflicts.
-            Defect::TellEarly => {
-                &["--workload", "across", "--workload", "branches", "--shards", "5"]
-            }
             _ => &[],
         };
         let args = [&["--defect", defect.name()], only].concat();

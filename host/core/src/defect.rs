@@ -32,13 +32,11 @@ pub enum Defect {
     OpenGate,
     /// A schedule that has run once is still there.
     RunAgain,
-    /// A conflict across shards is told before the log has it.
-    TellEarly,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 13] = [
+    pub const ALL: [Defect; 12] = [
         Defect::AckBeforeSync,
         Defect::ApplyBeforeCommit,
         Defect::SkipReadValidation,
@@ -51,7 +49,6 @@ impl Defect {
         Defect::DeleteUnasked,
         Defect::OpenGate,
         Defect::RunAgain,
-        Defect::TellEarly,
     ];
 
     /// Its name, as the simulation's options give it.
@@ -69,7 +66,6 @@ impl Defect {
             Defect::DeleteUnasked => "delete-unasked",
             Defect::OpenGate => "open-gate",
             Defect::RunAgain => "run-again",
-            Defect::TellEarly => "tell-early",
         }
     }
 }

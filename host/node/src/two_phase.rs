@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use aspen_core::defect::{Defect, is_planted};
 use aspen_core::{
     Action, Answer, Branch, Caller, Command, Coordinator, Decide, Decision, Event, Finish, Outcome,
     Refusal, Refused, Reply, RequestId, Response, ShardId, Split, Timestamp, Transact, TxnId,
@@ -72,8 +71,7 @@ pub async fn conclude(
         Ok(told @ (Outcome::Conflict { .. } | Outcome::Refused(_))) => Some(told),
         _ => None,
     };
-    let told = nothing_done.filter(|_| !is_planted(Defect::TellEarly));
-    let Some(told) = told else { return Ok(outcome) };
+    let Some(told) = nothing_done else { return Ok(outcome) };
     let Asked { caller, request } = *asked;
     let command = Command::Conclude(Box::new(told));
     let home = led(node, shard)?;
