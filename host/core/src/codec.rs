@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use snafu::{OptionExt, ResultExt, Snafu, ensure};
 
-/// 2: leases, and transactions with operations.
-const FORM: u8 = 2;
+/// 3: the decision on a function across shards names the caller's key.
+const FORM: u8 = 3;
 
 /// Why bytes could not be decoded.
 #[derive(Debug, Snafu)]

@@ -32,11 +32,13 @@ pub enum Defect {
     OpenGate,
     /// A schedule that has run once is still there.
     RunAgain,
+    /// A function across shards commits although its name means another component by now.
+    OldComponent,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 12] = [
+    pub const ALL: [Defect; 13] = [
         Defect::AckBeforeSync,
         Defect::ApplyBeforeCommit,
         Defect::SkipReadValidation,
@@ -49,6 +51,7 @@ impl Defect {
         Defect::DeleteUnasked,
         Defect::OpenGate,
         Defect::RunAgain,
+        Defect::OldComponent,
     ];
 
     /// Its name, as the simulation's options give it.
@@ -66,6 +69,7 @@ impl Defect {
             Defect::DeleteUnasked => "delete-unasked",
             Defect::OpenGate => "open-gate",
             Defect::RunAgain => "run-again",
+            Defect::OldComponent => "old-component",
         }
     }
 }

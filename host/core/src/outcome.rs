@@ -400,6 +400,9 @@ pub enum Refusal {
     TooManyUploads,
     /// Parts of the upload are missing, or are not what its hash says.
     UploadIncomplete,
+    /// A function across shards ran in a component that its caller's name does not mean any more.
+    /// Nothing was done; the node runs it again.
+    ComponentChanged,
 }
 
 impl Refusal {
@@ -408,6 +411,7 @@ impl Refusal {
         let of_session = matches!(self, Self::SessionUnknown | Self::SequenceForgotten);
         of_session
             || matches!(self, Self::Locked { .. } | Self::AttemptOver | Self::TooManyPrepared)
+            || matches!(self, Self::ComponentChanged)
     }
 }
 
@@ -477,6 +481,9 @@ impl fmt::Display for Refusal {
             }
             Self::Locked { by } => write!(f, "transaction {by} is under way there"),
             Self::AttemptOver => write!(f, "the attempt was given up"),
+            Self::ComponentChanged => {
+                write!(f, "another version of the component became active meanwhile")
+            }
             Self::TooManyPrepared => {
                 write!(f, "the shard has {PREPARED_MAX} transactions across shards under way")
             }

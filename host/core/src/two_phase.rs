@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::ComponentRef;
 use crate::functions::CallEnd;
 use crate::ids::{ComponentHash, Fuel, ShardId, Timestamp};
+use crate::key::Key;
 use crate::outcome::OperationResult;
 use crate::transact::Transact;
 
@@ -84,7 +85,9 @@ pub enum Answer {
 pub struct RanAcross {
     /// The component as the caller named it.
     pub named: ComponentRef,
-    /// The component that this was.
+    /// The caller's key, of the coordinator's shard: a name may mean another component for another key.
+    pub key: Key,
+    /// The component that ran. It is decided to commit only if this is still what the name means.
     pub component: ComponentHash,
     /// The function.
     pub function: String,

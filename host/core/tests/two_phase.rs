@@ -1,166 +1,17 @@
 //! Transactions across shards: every order of messages, with a crash, a silence or a duplicate at
 //! every step, ends with all shards or none having done it, once, and with nothing locked.
 
+mod across;
+
 use std::collections::BTreeSet;
 
+use across::{Attempt, World, key, router, set, transact, txn};
 use aspen_core::limits::TXN_AGE_MS_MAX;
 use aspen_core::{
-    Action, Answer, Branch, Caller, Command, Coordinator, Decide, Decision, Entry, Event,
-    Expectation, Finish, Key, Model, NoFunctions, Operation, Outcome, Prepare, Read, Refusal,
-    Reply, RequestId, ResidentChanges, SessionId, ShardId, ShardRouter, Split, State, Timestamp,
-    Transact, TxnId, Value, Version, View, WriteOp, apply, decode,
+    Action, Answer, Branch, Command, Decide, Decision, Event, Expectation, Finish, Key, Operation,
+    Outcome, Prepare, Read, Refusal, Reply, ResidentChanges, ShardRouter, Split, State, Transact,
+    Version, WriteOp, decode,
 };
-use bytes::Bytes;
-
-const SHARDS: u16 = 3;
-
-fn router() -> ShardRouter {
-    ShardRouter::new(SHARDS).unwrap()
-}
-
-/// A key of this shard.
-fn key(shard: u16, name: &str) -> Key {
-    let keys = (0..).map(|n| Key::try_from(format!("{name}{n}").as_str()).unwrap());
-    keys.into_iter().find(|key| router().shard(key.as_bytes()).get() == shard).unwrap()
-}
-
-fn set(key: &Key, value: &str) -> Operation {
-    WriteOp::set(key.clone(), Value::try_from(value).unwrap()).into()
-}
-
-fn txn(nonce: u64) -> TxnId {
-    TxnId { begun: Timestamp::new(1_000), coordinator: ShardId::new(0), nonce }
-}
-
-#[derive(Clone)]
-struct World {
-    models: Vec<Model>,
-    clock: u64,
-}
-
-impl World {
-    fn new() -> Self {
-        let models = vec![Model::new(); usize::from(SHARDS)];
-        let mut world = Self { models, clock: 1_000 };
-        for shard in 0..SHARDS {
-            world.apply(shard, None, Command::OpenSession);
-        }
-        world
-    }
-
-    fn apply(&mut self, shard: u16, request: Option<RequestId>, command: Command) -> Bytes {
-        let stamp = Timestamp::new(self.clock);
-        let entry = Entry { stamp, seed: 1, caller: Caller::LOCAL, request, command };
-        let (model, shard) = (&mut self.models[usize::from(shard)], ShardId::new(shard));
-        let applied = apply(model, &NoFunctions, shard, router(), &entry).unwrap();
-        model.check();
-        let locks = &model.resident().locks;
-        assert_eq!(model.header().prepared, locks.all_prepared().count() as u64);
-        applied.outcome
-    }
-
-    fn one(&mut self, shard: u16, command: Command) -> Outcome {
-        decode(&self.apply(shard, None, command)).unwrap()
-    }
-
-    fn version(&self, key: &Key) -> u64 {
-        let shard = router().shard(key.as_bytes()).get();
-        let record = self.models[usize::from(shard)].get(key).unwrap();
-        record.map_or(Version::ABSENT, |record| record.version).get()
-    }
-
-    /// What leaders do with locks and decisions that nobody drives.
-    fn sweep(&mut self) {
-        for shard in 0..SHARDS {
-            let locks = &self.models[usize::from(shard)].resident().locks;
-            let held: Vec<_> =
-                locks.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();
-            for (txn, ticket) in held {
-                let decide =
-                    Decide { txn, decision: Decision::Abort, answer: Answer::Results(vec![]) };
-                let asked = self.one(txn.coordinator.get(), Command::Decide(decide));
-                let Outcome::Decided(decision) = asked else { panic!("{asked:?}") };
-                let branch = decision.branch_for(ShardId::new(shard), ticket);
-                let finish = Finish { txn, ticket: Some(ticket), branch };
-                self.one(shard, Command::Finish(finish));
-            }
-        }
-        let locks = &self.models[0].resident().locks;
-        let done =
-            |(txn, decision): (&TxnId, &Decision)| (*decision != Decision::Abort).then_some(*txn);
-        let done: Vec<TxnId> = locks.all_decided().filter_map(done).collect();
-        self.one(0, Command::Forget(done));
-    }
-}
-
-/// An attempt under way.
-#[derive(Clone)]
-struct Attempt {
-    world: World,
-    /// `None` once it has crashed.
-    coordinator: Option<Coordinator>,
-    request: RequestId,
-    in_flight: Vec<Action>,
-    reply: Option<Reply>,
-}
-
-impl Attempt {
-    fn new(world: World, nonce: u64, sequence: u64, transact: &Transact) -> Self {
-        let coordinator =
-            Coordinator::new(txn(nonce), Split::new(&router(), transact).unwrap(), None);
-        let request = RequestId { session: SessionId::new(1), sequence, acknowledged: 0 };
-        let in_flight = coordinator.begin();
-        Self { world, coordinator: Some(coordinator), request, in_flight, reply: None }
-    }
-
-    /// A message reaches its shard; what the coordinator hears of it leads to more.
-    fn deliver(&mut self, action: Action) {
-        let event = match action {
-            Action::Prepare(shard, prepare) => {
-                let is_home = shard == prepare.txn.coordinator;
-                let request = is_home.then_some(self.request);
-                let outcome = self.world.apply(shard.get(), request, Command::Prepare(prepare));
-                Event::Voted(shard, outcome)
-            }
-            Action::Decide(decide) => {
-                let (home, txn) = (decide.txn.coordinator.get(), decide.txn);
-                let outcome = self.world.apply(home, Some(self.request), Command::Decide(decide));
-                let decision = self.world.models[0].resident().locks.decision(&txn).cloned();
-                Event::Decided(Some((outcome, decision)))
-            }
-            Action::Finish(shard, finish) => {
-                self.world.one(shard.get(), Command::Finish(finish));
-                Event::Finished(shard)
-            }
-            Action::Forget => {
-                self.world.one(0, Command::Forget(vec![txn(1)]));
-                return;
-            }
-            Action::Reply(_) => unreachable!("it is taken when it is made"),
-        };
-        self.tell(event);
-    }
-
-    fn tell(&mut self, event: Event) {
-        let Some(coordinator) = &mut self.coordinator else { return };
-        for action in coordinator.step(event) {
-            match action {
-                Action::Reply(reply) => {
-                    assert!(self.reply.is_none(), "one reply");
-                    self.reply = Some(reply);
-                }
-                other => self.in_flight.push(other),
-            }
-        }
-    }
-
-    fn run(&mut self) {
-        while !self.in_flight.is_empty() {
-            let next = self.in_flight.remove(0);
-            self.deliver(next);
-        }
-    }
-}
 
 /// Everything that may still go wrong.
 #[derive(Clone, Copy)]
@@ -212,7 +63,7 @@ fn check_moment(attempt: &Attempt, transact: &Transact, keys: &[Key]) {
     assert!(!committed(&attempt.reply) || versions == BTreeSet::from([1]), "what was promised");
     assert!(swept.models.iter().all(|model| model.resident().locks.is_free()));
 
-    let mut again = Attempt::new(swept, 2, 1, transact);
+    let mut again = Attempt::new(swept, 2, transact);
     again.run();
     assert!(committed(&again.reply), "{:?}", again.reply);
     // Meanwhile the first driver may have gone on as if nothing had happened.
@@ -233,7 +84,7 @@ fn txn_across_shards_is_done_everywhere_once_or_nowhere() {
         let keys: Vec<Key> = (0..shards).map(|shard| key(shard, "k")).collect();
         let then = keys.iter().map(|key| set(key, "x")).collect();
         let transact = Transact { then, ..Transact::default() };
-        let attempt = Attempt::new(World::new(), 1, 1, &transact);
+        let attempt = Attempt::new(World::new(), 1, &transact);
         let budgets = [(true, true, false), (true, false, true), (false, true, true)];
         let mut moments = 0;
         for (crash, silence, duplicate) in budgets {
@@ -247,66 +98,6 @@ fn txn_across_shards_is_done_everywhere_once_or_nowhere() {
     }
 }
 
-/// The client asked twice, for the answer was late. One attempt meets a conflict, which is gone when the
-/// other one prepares: whichever has an entry first is the answer of both.
-#[test]
-fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
-    let (a, b) = (key(0, "a"), key(1, "b"));
-    let reads = vec![Read::key(b.clone(), Expectation::Absent)];
-    let wanted = transact(reads, vec![set(&a, "1"), set(&b, "1")]);
-    for committed_first in [false, true] {
-        let mut world = World::new();
-        world.one(1, Command::Transact(transact(vec![], vec![set(&b, "0")])));
-        let mut first = Attempt::new(world, 1, 1, &wanted);
-        first.run();
-        let Some(Reply::Outcome(conflict)) = first.reply else { panic!("{:?}", first.reply) };
-        let told: Outcome = decode(&conflict).unwrap();
-        assert!(matches!(told, Outcome::Conflict { .. }), "{told:?}");
-        let conclude = Command::Conclude(Box::new(told));
-        let mut world = first.world;
-        world.one(
-            1,
-            Command::Transact(transact(vec![], vec![WriteOp::Delete { key: b.clone() }.into()])),
-        );
-
-        let mut second = Attempt::new(world, 2, 1, &wanted);
-        let request = Some(second.request);
-        // Both votes; the decision is on its way.
-        (0..2).for_each(|_| {
-            let next = second.in_flight.remove(0);
-            second.deliver(next)
-        });
-        assert!(matches!(&second.in_flight[..], [Action::Decide(_)]), "{:?}", second.in_flight);
-        if committed_first {
-            second.run();
-            let kept = second.world.apply(0, request, conclude);
-            assert_eq!(second.reply, Some(Reply::Outcome(kept.clone())));
-            assert!(matches!(decode(&kept), Ok(Outcome::Committed { .. })));
-        } else {
-            assert_eq!(second.world.apply(0, request, conclude), conflict);
-            second.run();
-            assert_eq!(second.reply, Some(Reply::Outcome(conflict)));
-        }
-        second.world.sweep();
-        let done = u64::from(committed_first);
-        assert_eq!([&a, &b].map(|key| second.world.version(key)), [done; 2]);
-        let locked = |model: &Model| model.resident().locks.all_prepared().count();
-        assert!(second.world.models.iter().all(|model| locked(model) == 0));
-    }
-}
-
-/// What says "nothing done, try again" to others is kept as well once a client was told.
-#[test]
-fn txn_concluded_request_keeps_what_would_pass_otherwise() {
-    let mut world = World::new();
-    let request = Some(RequestId { session: SessionId::new(1), sequence: 1, acknowledged: 0 });
-    let full = Outcome::Refused(Refusal::TooManyPrepared);
-    let told = world.apply(0, request, Command::Conclude(Box::new(full.clone())));
-    assert_eq!(decode::<Outcome>(&told).unwrap(), full);
-    let write = Command::Transact(transact(vec![], vec![set(&key(0, "a"), "1")]));
-    assert_eq!(world.apply(0, request, write), told);
-}
-
 fn prepare(world: &mut World, shard: u16, nonce: u64, part: Transact) -> Outcome {
     world.one(shard, Command::Prepare(Prepare { txn: txn(nonce), part }))
 }
@@ -314,10 +105,6 @@ fn prepare(world: &mut World, shard: u16, nonce: u64, part: Transact) -> Outcome
 fn finish(world: &mut World, shard: u16, nonce: u64, branch: Option<Branch>) -> Outcome {
     let finish = Finish { txn: txn(nonce), ticket: None, branch };
     world.one(shard, Command::Finish(finish))
-}
-
-fn transact(reads: Vec<Read>, then: Vec<Operation>) -> Transact {
-    Transact { reads, then, ..Transact::default() }
 }
 
 #[test]
@@ -389,7 +176,7 @@ fn txn_votes_say_what_the_operations_come_to() {
         otherwise: Some(vec![get, set(&b, "else"), set(&a, "3"), delete, set(&a, "4")]),
         return_values: false,
     };
-    let mut attempt = Attempt::new(world, 1, 1, &whole);
+    let mut attempt = Attempt::new(world, 1, &whole);
     attempt.run();
     let Some(Reply::Outcome(outcome)) = attempt.reply else { panic!("{:?}", attempt.reply) };
     let Outcome::Committed { succeeded, results, .. } = decode(&outcome).unwrap() else { panic!() };

@@ -6,18 +6,18 @@
 //! ```
 //!
 //! Promises that the call happened at one moment, exactly once, as on one shard: its answer, also an
-//! error or a fault, is given only after its reads were found true together. It runs outside of apply,
-//! so it holds nobody up. Leaves out ranges that lie on several shards, and that a call never
+//! error or a fault, is given only after its reads were found true together, and its component to be the
+//! one that is meant. It runs outside of apply, so it holds nobody up. Leaves out ranges that lie on several shards, and that a call never
 //! conflicts: it may, and is repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_core::{
-    Answer, Call, CallEnd, CallInput, CallResult, Caller, ComponentHash, Consistency, Fault,
-    Functions, Need, Operation, Outcome, Page, RanAcross, Read, ReadAhead, Record, Refusal,
-    Refused, Request, RequestId, Response, ScanRequest, ShardId, ShardRouter, Split, Timestamp,
-    Transact, decode, encode, resolve,
+    Answer, Call, CallEnd, CallInput, CallResult, Caller, ComponentHash, ConflictError,
+    Consistency, Fault, Functions, Need, Operation, Outcome, Page, RanAcross, Read, ReadAhead,
+    Record, Refusal, Refused, Request, RequestId, Response, ScanRequest, ShardId, ShardRouter,
+    Split, Timestamp, Transact, decode, encode, resolve,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -89,6 +89,7 @@ async fn try_call(
         }
         let answer = Answer::Called(Box::new(RanAcross {
             named: call.component.clone(),
+            key: call.key.clone(),
             component,
             function: call.function.clone(),
             end,
@@ -101,22 +102,29 @@ async fn try_call(
         let transact = Transact { reads, then, ..Transact::default() };
         let split = Split::new(&node.router(), &transact)?.with(shard);
         let outcome = commit(node, shard, asked, &split, Some(answer), until).await?;
-        // What the call itself expects is the caller's concern; what it read is read again.
-        let Ok(Outcome::Conflict { conflicts, .. }) = decode(&outcome) else { return Ok(outcome) };
-        let own = call.reads.iter().any(|read| match read {
-            Read::Key { key, .. } => conflicts.iter().any(|found| found.key == *key),
-            Read::Range { range, .. } => {
-                conflicts.iter().any(|found| range.contains(found.key.as_bytes()))
+        let what = match decode(&outcome) {
+            // What the call itself expects is the caller's concern; what it read is read again.
+            Ok(Outcome::Conflict { conflicts, .. }) if !is_own(call, &conflicts) => {
+                "what the function reads"
             }
-        });
-        if own {
-            return Ok(outcome);
-        }
+            Ok(Outcome::Refused(Refusal::ComponentChanged)) => "the component",
+            _ => return Ok(outcome),
+        };
         if Instant::now() >= until {
-            let reason = "what the function reads changes all the time".into();
+            let reason = format!("{what} changes all the time");
             return Err(Refused::Unavailable { reason }.into());
         }
     }
+}
+
+/// Whether the caller expected what is not so.
+fn is_own(call: &Call, conflicts: &[ConflictError]) -> bool {
+    call.reads.iter().any(|read| match read {
+        Read::Key { key, .. } => conflicts.iter().any(|found| found.key == *key),
+        Read::Range { range, .. } => {
+            conflicts.iter().any(|found| range.contains(found.key.as_bytes()))
+        }
+    })
 }
 
 /// A run that missed nothing.
@@ -129,7 +137,7 @@ struct Ran {
 }
 
 /// Runs the function until it misses nothing. The replica knows by then what was uploaded before the call: one
-/// that has just begun to lead may still have to apply it, and which component a name means is not read again.
+/// that has just begun to lead may still have to apply it, and a call refused as unknown is not looked at again.
 async fn run(
     node: &Arc<ShardedRaftNode>,
     home: &Shard,

@@ -28,7 +28,7 @@ use crate::error::{
     LogLostSnafu, OccupiedSnafu,
 };
 
-const FORM: u32 = 3;
+const FORM: u32 = 4;
 
 /// Who a node is. Written once; the members of the cluster are replicated data, not this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

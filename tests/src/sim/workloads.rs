@@ -13,6 +13,7 @@ mod lists;
 mod schedules;
 mod stale;
 mod uploads;
+mod versions;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -54,11 +55,13 @@ pub enum Workload {
     Branches,
     /// Calls that the cluster makes by itself.
     Schedules,
+    /// A name changes its component while it is called across shards.
+    Versions,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Workload; 11] = [
+    pub const ALL: [Workload; 12] = [
         Workload::Registers,
         Workload::Transactions,
         Workload::Bank,
@@ -70,6 +73,7 @@ impl Workload {
         Workload::Across,
         Workload::Branches,
         Workload::Schedules,
+        Workload::Versions,
     ];
 
     /// Does what must be there before the clients begin.
@@ -80,6 +84,7 @@ impl Workload {
             Workload::Uploads => uploads::prepare(client, site).await,
             Workload::Branches => branches::prepare(client, site).await,
             Workload::Schedules => schedules::prepare(client, site).await,
+            Workload::Versions => versions::prepare(client, site).await,
             _ => {}
         }
     }
@@ -98,6 +103,7 @@ impl Workload {
             Workload::Across => histories::start(site, histories::Kind::Across),
             Workload::Branches => branches::start(site),
             Workload::Schedules => schedules::start(site),
+            Workload::Versions => versions::start(site),
         }
     }
 }

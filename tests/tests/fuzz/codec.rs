@@ -169,6 +169,7 @@ fn outcomes() -> Vec<Outcome> {
 fn ran_across() -> Answer {
     Answer::Called(Box::new(RanAcross {
         named: ComponentRef::Name(Name::new("n").unwrap()),
+        key: key("k"),
         component: ComponentHash::new([7; 32]),
         function: "f".into(),
         end: CallEnd::Faulted(GuestFault::OutOfFuel),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::apply::transact::operate;
 use crate::apply::writer::Writer;
-use crate::apply::{Context, Effect, reads};
+use crate::apply::{Context, Effect, reads, resolve};
 use crate::codec::encode;
 use crate::defect::{Defect, is_planted};
 use crate::functions::CallEnd;
@@ -153,6 +153,12 @@ pub fn decide<S: State>(
     if locks.prepared(txn).is_none() {
         return Ok(Refusal::AttemptOver.into());
     }
+    if let Answer::Called(ran) = answer
+        && is_another_meant(state, ran)?
+    {
+        abandon(state, context, txn);
+        return Ok(Refusal::ComponentChanged.into());
+    }
     state.resident_mut().locks.decide(*txn, decision.clone());
     let prepared = release(state, txn).expect("it is prepared");
     let (time, succeeded) = (context.time, *branch == Branch::Then);
@@ -170,6 +176,14 @@ pub fn decide<S: State>(
         Answer::Results(_) => None,
     };
     Ok(Effect::Done { outcome, called })
+}
+
+/// Whether a function across shards ran in a component that its caller does not mean any more: another
+/// version became active meanwhile. Asked when all its locks are held, so that this and what it read were
+/// true at one moment.
+fn is_another_meant(view: &impl View, ran: &RanAcross) -> Result<bool, Fault> {
+    let is_skipped = is_planted(Defect::OldComponent);
+    Ok(!is_skipped && resolve(view, &ran.named, &ran.key)? != Some(ran.component))
 }
 
 /// What the client of a function across shards is told, whose writes are those of `revision`.

@@ -1,0 +1,150 @@
+//! What clients of transactions and functions across shards are told: one answer to each request, whatever
+//! its attempts meet.
+
+mod across;
+
+use across::{Attempt, World, key, set, transact};
+use aspen_core::{
+    Action, Answer, CallEnd, Command, ComponentHash, ComponentRef, Expectation, Fuel, Model, Name,
+    Outcome, RanAcross, Read, Refusal, Reply, RequestId, SessionId, State, Upload, WriteOp, decode,
+};
+use bytes::Bytes;
+
+/// The client asked twice, for the answer was late. One attempt meets a conflict, which is gone when the
+/// other one prepares: whichever has an entry first is the answer of both.
+#[test]
+fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
+    let (a, b) = (key(0, "a"), key(1, "b"));
+    let reads = vec![Read::key(b.clone(), Expectation::Absent)];
+    let wanted = transact(reads, vec![set(&a, "1"), set(&b, "1")]);
+    for committed_first in [false, true] {
+        let mut world = World::new();
+        world.one(1, Command::Transact(transact(vec![], vec![set(&b, "0")])));
+        let mut first = Attempt::new(world, 1, &wanted);
+        first.run();
+        let Some(Reply::Outcome(conflict)) = first.reply else { panic!("{:?}", first.reply) };
+        let told: Outcome = decode(&conflict).unwrap();
+        assert!(matches!(told, Outcome::Conflict { .. }), "{told:?}");
+        let conclude = Command::Conclude(Box::new(told));
+        let mut world = first.world;
+        world.one(
+            1,
+            Command::Transact(transact(vec![], vec![WriteOp::Delete { key: b.clone() }.into()])),
+        );
+
+        let mut second = Attempt::new(world, 2, &wanted);
+        let request = Some(second.request);
+        // Both votes; the decision is on its way.
+        (0..2).for_each(|_| {
+            let next = second.in_flight.remove(0);
+            second.deliver(next)
+        });
+        assert!(matches!(&second.in_flight[..], [Action::Decide(_)]), "{:?}", second.in_flight);
+        if committed_first {
+            second.run();
+            let kept = second.world.apply(0, request, conclude);
+            assert_eq!(second.reply, Some(Reply::Outcome(kept.clone())));
+            assert!(matches!(decode(&kept), Ok(Outcome::Committed { .. })));
+        } else {
+            assert_eq!(second.world.apply(0, request, conclude), conflict);
+            second.run();
+            assert_eq!(second.reply, Some(Reply::Outcome(conflict)));
+        }
+        second.world.sweep();
+        let done = u64::from(committed_first);
+        assert_eq!([&a, &b].map(|key| second.world.version(key)), [done; 2]);
+        let locked = |model: &Model| model.resident().locks.all_prepared().count();
+        assert!(second.world.models.iter().all(|model| locked(model) == 0));
+    }
+}
+
+/// A function that ran beside the log is the one that its caller means when it is decided: whatever becomes
+/// active before that undoes the attempt, and nothing is kept of it, so the call is run again.
+#[test]
+fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
+    let (a, b) = (key(0, "a"), key(1, "b"));
+    let hash = |bytes: &str| ComponentHash::of(bytes.as_bytes());
+    let name = Name::new("bank").unwrap();
+    let upload = |name: &str, bytes: &str| {
+        let (name, bytes) = (Name::new(name).unwrap(), Bytes::copy_from_slice(bytes.as_bytes()));
+        Command::Upload(Upload { name, bytes })
+    };
+    let canary = |percent| {
+        let canary = Some((hash("two"), percent));
+        Command::Canary { name: name.clone(), canary }
+    };
+    let point = |component| Command::Point { name: name.clone(), component };
+    let remove = || Command::RemoveName { name: name.clone() };
+    let by_name = ComponentRef::Name(name.clone());
+    let by_hash = ComponentRef::Hash(hash("one"));
+    let changes = [
+        (&by_name, upload("bank", "three"), true),
+        (&by_name, point(hash("two")), true),
+        (&by_name, canary(100), true),
+        (&by_name, remove(), true),
+        (&by_hash, remove(), true),
+        (&by_hash, point(hash("two")), false),
+        (&by_name, canary(0), false),
+        (&by_name, point(hash("one")), false),
+        (&by_name, upload("other", "three"), false),
+    ];
+    let wanted = transact(vec![], vec![set(&a, "1"), set(&b, "1")]);
+    let answer = |named: &ComponentRef, component| {
+        let end = CallEnd::Returned(Bytes::from_static(&[1, 0]));
+        let (named, key, function) = (named.clone(), a.clone(), "f".into());
+        let (fuel, writes, log, micros) = (Fuel::new(9), 2, vec![], 1);
+        let ran = RanAcross { named, key, component, function, end, fuel, writes, log, micros };
+        Some(Answer::Called(Box::new(ran)))
+    };
+    for (named, change, is_meant) in changes {
+        // After so many messages: none, one vote, both, the decision.
+        for after in 0..4 {
+            let mut world = World::new();
+            world.one(0, upload("bank", "one"));
+            world.one(0, upload("spare", "two"));
+            let mut first = Attempt::answering(world, 1, &wanted, answer(named, hash("one")));
+            (0..after).for_each(|_| {
+                let next = first.in_flight.remove(0);
+                first.deliver(next)
+            });
+            first.world.one(0, change.clone());
+            first.run();
+            let Some(Reply::Outcome(told)) = &first.reply else { panic!("{:?}", first.reply) };
+            let undone = is_meant && after < 3;
+            match decode(told).unwrap() {
+                Outcome::Refused(Refusal::ComponentChanged) if undone => {}
+                Outcome::Returned { .. } if !undone => {}
+                other => panic!("{change:?} after {after}: {other:?}"),
+            }
+            let done = u64::from(!undone);
+            assert_eq!([&a, &b].map(|key| first.world.version(key)), [done; 2], "all or none");
+            let locked = |world: &World| {
+                let of = |model: &Model| model.resident().locks.all_prepared().count();
+                world.models.iter().map(of).sum::<usize>()
+            };
+            assert_eq!(locked(&first.world), 0);
+            // Once more, as the node does: it is done, once.
+            let answer = answer(&ComponentRef::Hash(hash("two")), hash("two"));
+            let mut again = Attempt::answering(first.world, 2, &wanted, answer);
+            again.run();
+            assert!(
+                matches!(again.reply, Some(Reply::Outcome(told)) if !Outcome::is_refusal(&told))
+            );
+            assert_eq!([&a, &b].map(|key| again.world.version(key)), [1; 2]);
+            again.world.sweep();
+            assert_eq!(locked(&again.world), 0);
+        }
+    }
+}
+
+/// What says "nothing done, try again" to others is kept as well once a client was told.
+#[test]
+fn txn_concluded_request_keeps_what_would_pass_otherwise() {
+    let mut world = World::new();
+    let request = Some(RequestId { session: SessionId::new(1), sequence: 1, acknowledged: 0 });
+    let full = Outcome::Refused(Refusal::TooManyPrepared);
+    let told = world.apply(0, request, Command::Conclude(Box::new(full.clone())));
+    assert_eq!(decode::<Outcome>(&told).unwrap(), full);
+    let write = Command::Transact(transact(vec![], vec![set(&key(0, "a"), "1")]));
+    assert_eq!(world.apply(0, request, write), told);
+}
