@@ -138,6 +138,7 @@ pub fn apply<S: State>(
     let (time, profile) = (header.clock, header.profile);
     let (seed, caller) = (entry.seed, entry.caller);
     let context = Context { shard, router, time, seed, caller, profile };
+    let is_new = known == Known::New;
     let effect = match known {
         Known::Repeat(_) if is_planted(Defect::ForgetSessions) => {
             run(state, functions, &context, &entry.command)?
@@ -155,7 +156,9 @@ pub fn apply<S: State>(
     };
     let is_final = match entry.command {
         Command::Prepare(_) => false,
-        Command::Conclude(_) => true,
+        // Also what would pass otherwise; but there is nothing to conclude for a session that is closed, or
+        // a request that its client has acknowledged.
+        Command::Conclude(_) => is_new,
         _ => !effect.is_transient(),
     };
     let (outcome, called) = match effect {

@@ -128,6 +128,7 @@ impl Sessions {
     pub fn keep(&mut self, request: &RequestId, now: Timestamp, outcome: Bytes) {
         let RequestId { session: id, sequence, acknowledged } = *request;
         let session = self.by_id.get_mut(&id).expect("look() found the session");
+        debug_assert!(sequence > session.floor, "look() found it new");
         self.by_age.remove(&(session.used, id));
         self.by_age.insert((now, id));
         session.used = now;

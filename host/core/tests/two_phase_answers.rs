@@ -148,3 +148,30 @@ fn txn_concluded_request_keeps_what_would_pass_otherwise() {
     let write = Command::Transact(transact(vec![], vec![set(&key(0, "a"), "1")]));
     assert_eq!(world.apply(0, request, write), told);
 }
+
+/// Whoever concludes late, for a client that has gone on or whose session is closed, changes nothing.
+#[test]
+fn txn_conclusion_that_nobody_waits_for_is_not_kept() {
+    let mut world = World::new();
+    let request = |session, sequence, acknowledged| {
+        Some(RequestId { session: SessionId::new(session), sequence, acknowledged })
+    };
+    let write = || Command::Transact(transact(vec![], vec![set(&key(0, "a"), "1")]));
+    world.apply(0, request(1, 5, 5), write());
+    let kept = |world: &World| {
+        let sessions = &world.models[0].resident().sessions;
+        sessions.all().map(|(_, outcomes)| outcomes.len()).sum::<usize>()
+    };
+    assert_eq!(kept(&world), 1);
+    let conclude = || Command::Conclude(Box::new(Outcome::Refused(Refusal::TooManyPrepared)));
+    let late = [
+        (request(1, 4, 0), Refusal::SequenceForgotten),
+        (request(1, 4, 4), Refusal::SequenceForgotten),
+        (request(9, 1, 0), Refusal::SessionUnknown),
+    ];
+    for (request, refusal) in late {
+        let told: Outcome = decode(&world.apply(0, request, conclude())).unwrap();
+        assert_eq!(told, Outcome::Refused(refusal));
+        assert_eq!(kept(&world), 1);
+    }
+}

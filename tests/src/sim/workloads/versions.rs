@@ -9,7 +9,7 @@
 //! No call may run the bank, the only one that can tell the mark, and find a 2.
 
 use aspen_client::{CallError, Client, Val, WriteError};
-use aspen_core::{ComponentHash, Refusal};
+use aspen_core::{ComponentHash, Refusal, ShardRouter};
 use futures::future::join_all;
 
 use super::{Site, Started, Worker, insist};
@@ -29,10 +29,11 @@ fn mark_key() -> String {
 }
 
 /// A key of the shard that hears of a change last, so that the mark follows at once.
-fn key(client: &Client) -> String {
-    let last = client.router().all().last().expect("there are shards");
+fn key(shards: u16) -> String {
+    let router = ShardRouter::new(shards).expect("a plan has shards");
+    let last = router.all().last().expect("there are shards");
     let mut keys = (0..).map(|n| format!("acting-{n}"));
-    keys.find(|key| client.router().shard(key.as_bytes()) == last).expect("every shard has keys")
+    keys.find(|key| router.shard(key.as_bytes()) == last).expect("every shard has keys")
 }
 
 pub async fn prepare(client: &Client, site: &Site<'_>) {
@@ -53,12 +54,14 @@ pub fn start(site: &Site<'_>) -> Started {
             worker.note(format_args!("change: {error}"));
         }
     });
-    let clients = vec![changes, site.client(work), site.client(work)];
+    let shards = site.plan.shards;
+    let calls = || site.client(move |worker| work(worker, key(shards)));
+    let clients = vec![changes, calls(), calls()];
     let check = move |client: Client| -> aspen_net::BoxFuture<()> {
         Box::pin(async move {
             insist(|| client.point(NAME, bank)).await;
             let args = [Val::String(MARK.into())];
-            insist(|| client.call_across(NAME, "balance", key(&client), &args)).await;
+            insist(|| client.call_across(NAME, "balance", key(shards), &args)).await;
         })
     };
     Started { clients, check: Box::new(check) }
@@ -91,8 +94,7 @@ async fn change(
     Ok(())
 }
 
-async fn work(worker: Worker) {
-    let key = key(&worker.client);
+async fn work(worker: Worker, key: String) {
     while worker.goes_on().await {
         join_all((0..CALLS).map(|_| call(&worker, &key))).await;
     }
