@@ -15,8 +15,9 @@ use futures::future::join_all;
 use super::{Site, Started, Worker, insist};
 
 const NAME: &str = "acting";
-/// An account whose cents are the mark.
+/// An account whose cents are the mark, and one that has none.
 const MARK: &str = "mark";
+const OTHER: &str = "other";
 const NONE: u64 = 0;
 const BANK: u64 = 1;
 const PURCHASES: u64 = 2;
@@ -24,8 +25,8 @@ const PURCHASES: u64 = 2;
 /// Calls of a client at a time.
 const CALLS: usize = 8;
 
-fn mark_key() -> String {
-    format!("account/{MARK}")
+fn account_key(account: &str) -> String {
+    format!("account/{account}")
 }
 
 /// A key of the shard that hears of a change last, so that the mark follows at once.
@@ -42,14 +43,16 @@ pub async fn prepare(client: &Client, site: &Site<'_>) {
     {
         insist(|| client.upload(name, site.components[component].clone())).await;
     }
-    insist(|| mark(client, NONE)).await;
+    for account in [MARK, OTHER] {
+        insist(|| client.put(account_key(account), NONE.to_le_bytes())).await;
+    }
 }
 
 pub fn start(site: &Site<'_>) -> Started {
     let hash = |name: &str| ComponentHash::of(&site.components[name]);
     let (bank, purchases) = (hash("bank"), hash("purchases"));
     let changes = site.client(move |worker| async move {
-        // What nobody can tell may still come, and then nothing follows from it.
+        // What nobody can tell may still come, and then nothing follows from what comes after.
         if let Err(error) = change(&worker, bank, purchases).await {
             worker.note(format_args!("change: {error}"));
         }
@@ -67,27 +70,18 @@ pub fn start(site: &Site<'_>) -> Started {
     Started { clients, check: Box::new(check) }
 }
 
-/// A put that comes late would undo what follows; a transaction finds then that it is late.
-async fn mark(client: &Client, mark: u64) -> Result<(), aspen_client::TransactionError> {
-    let done = client.transact(|t| async move {
-        t.get(mark_key()).await?;
-        t.set(mark_key(), mark.to_le_bytes());
-        Ok(())
-    });
-    done.await.map(|_| ())
-}
-
 async fn change(
     worker: &Worker,
     bank: ComponentHash,
     purchases: ComponentHash,
 ) -> Result<(), WriteError> {
     let client = &worker.client;
+    let mark = |mark: u64| client.put(account_key(MARK), mark.to_le_bytes());
     while worker.goes_on().await {
         for (component, says) in [(purchases, PURCHASES), (bank, BANK)] {
-            insist(|| mark(client, NONE)).await;
+            mark(NONE).await?;
             client.point(NAME, component).await?;
-            insist(|| mark(client, says)).await;
+            mark(says).await?;
             worker.note(format_args!("marked {says}"));
         }
     }
@@ -100,18 +94,32 @@ async fn work(worker: Worker, key: String) {
     }
 }
 
+/// Reads the mark, alone or after another account, which takes longer.
 async fn call(worker: &Worker, key: &str) {
-    let args = [Val::String(MARK.into())];
-    match worker.client.call_across(NAME, "balance", key, &args).await {
-        Ok(reply) => {
-            let found = reply.value;
-            worker.note(format_args!("found {found:?}"));
-            let late = Some(Val::U64(PURCHASES));
-            assert_ne!(found, late, "versions: a call ran what its name did not mean any more");
+    let client = &worker.client;
+    let called = match rand::random_bool(0.5) {
+        true => client.call_across(NAME, "balance", key, &[MARK.into()]).await,
+        false => {
+            let nothing = [OTHER.into(), MARK.into(), 0u64.into()];
+            client.call_across(NAME, "transfer", key, &nothing).await
         }
-        // Purchases have no balance.
-        Err(CallError::CallRefusal { refusal: Refusal::FunctionUnknown }) => {}
-        Err(error @ CallError::CallRequest { .. }) => worker.note(format_args!("call: {error}")),
+    };
+    let found = match called {
+        Ok(reply) => match reply.value {
+            Some(Val::U64(mark)) => mark,
+            Some(Val::Record(balances)) => match balances[..] {
+                [_, (_, Val::U64(mark))] => mark,
+                ref other => panic!("versions: {other:?}"),
+            },
+            other => panic!("versions: {other:?}"),
+        },
+        // Purchases have no such functions.
+        Err(CallError::CallRefusal { refusal: Refusal::FunctionUnknown }) => return,
+        Err(error @ CallError::CallRequest { .. }) => {
+            return worker.note(format_args!("call: {error}"));
+        }
         Err(error) => panic!("versions: a call cannot end so: {error}"),
-    }
+    };
+    worker.note(format_args!("found {found}"));
+    assert_ne!(found, PURCHASES, "versions: a call ran what its name did not mean any more");
 }
