@@ -11,5 +11,6 @@ refuse 'date "1997-02-29" is no date like 1997-01-31' record-purchase "$tag" 199
 expect '{purchases: 2, cds: 3, cents: 4194}' totals-of "$tag" 'some("1997-01")'
 expect '{purchases: 3, cds: 8, cents: 10193}' totals-of "$tag" none
 expect '{purchases: 0, cds: 0, cents: 0}' totals-of "$tag" 'some("1998-01")'
+expect '{purchases: 3, cds: 8, cents: 10193}' totals-of-all "$tag" --across
 refuse 'customer "a b" is not letters and digits' totals-of 'a b' none
 echo 'purchases: as expected'

@@ -98,7 +98,7 @@ pub fn prefix(prefix: impl AsRef<[u8]>, limit: u32) -> Page {
 }
 
 /// The keys from `start` (included; empty: the first) to `end` (excluded; `None`: the last), one by
-/// one, from either end. All of them must be of the shard that runs the call to be seen.
+/// one, from either end. A call sees those of its shard, one across shards all of them.
 pub fn range(start: impl AsRef<[u8]>, end: Option<&[u8]>) -> Range {
     Range::new(start.as_ref().to_vec(), end.map(<[u8]>::to_vec))
 }

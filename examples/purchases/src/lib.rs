@@ -12,6 +12,7 @@ use aspen_guest::store;
 aspen_guest::function!({ world: "purchases", path: "wit" });
 
 const CUSTOMER_BYTES_MAX: usize = 64;
+const NOTHING: Totals = Totals { purchases: 0, cds: 0, cents: 0 };
 
 struct Purchases;
 
@@ -34,6 +35,16 @@ impl Guest for Purchases {
         check_customer(&customer)?;
         let period = month.as_deref().unwrap_or("total");
         read(&format!("{{{customer}}}/{period}"))
+    }
+
+    fn totals_of_all(numbers_begin: String) -> Result<Totals, String> {
+        let mut all = NOTHING;
+        for entry in store::prefix_iter(format!("{{{numbers_begin}")) {
+            if entry.key.ends_with(b"}/total") {
+                all = sum(&entry.key, &all, &stored(&entry.key, &entry.item.value)?)?;
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -70,23 +81,29 @@ fn days(year: u32, month: u32) -> u32 {
 
 /// Adds to the totals under `key`; what they are then.
 fn add(key: &str, bought: &Totals) -> Result<Totals, String> {
-    let before = read(key)?;
-    let sum = |a: u64, b: u64| a.checked_add(b).ok_or_else(|| format!("{key} would overflow"));
-    let totals = Totals {
-        purchases: sum(before.purchases, bought.purchases)?,
-        cds: sum(before.cds, bought.cds)?,
-        cents: sum(before.cents, bought.cents)?,
-    };
+    let totals = sum(key.as_bytes(), &read(key)?, bought)?;
     store::put(key, format!("{} {} {}", totals.purchases, totals.cds, totals.cents));
     Ok(totals)
 }
 
+/// Both together, of which the last came to `key`.
+fn sum(key: &[u8], before: &Totals, bought: &Totals) -> Result<Totals, String> {
+    let overflow = || format!("{} would overflow", key.escape_ascii());
+    let sum = |a: u64, b: u64| a.checked_add(b).ok_or_else(overflow);
+    Ok(Totals {
+        purchases: sum(before.purchases, bought.purchases)?,
+        cds: sum(before.cds, bought.cds)?,
+        cents: sum(before.cents, bought.cents)?,
+    })
+}
+
 /// The totals under `key`, zero if there are none.
 fn read(key: &str) -> Result<Totals, String> {
-    let Some(value) = store::get(key) else {
-        return Ok(Totals { purchases: 0, cds: 0, cents: 0 });
-    };
-    parse(&value).ok_or_else(|| format!("{key} holds no totals"))
+    store::get(key).map_or(Ok(NOTHING), |value| stored(key.as_bytes(), &value))
+}
+
+fn stored(key: &[u8], value: &[u8]) -> Result<Totals, String> {
+    parse(value).ok_or_else(|| format!("{} holds no totals", key.escape_ascii()))
 }
 
 fn parse(value: &[u8]) -> Option<Totals> {
@@ -122,6 +139,23 @@ mod tests {
         assert_eq!(value(&shard, "{07592}/1997-02"), "1 1 1177");
         let month = shard.call(|| Purchases::totals_of("07592".into(), Some("1997-01".into())));
         assert_eq!(month.unwrap().cents, 5908);
+    }
+
+    #[test]
+    fn totals_of_all_add_up_the_customers_whose_numbers_begin_so() {
+        let mut shard = Harness::new();
+        record(&mut shard, "1997-01-01", 2, 2954).unwrap();
+        for customer in ["07", "075", "08"] {
+            let bought =
+                || Purchases::record_purchase(customer.into(), "1997-01-02".into(), 1, 1_000);
+            shard.call(bought).unwrap();
+        }
+        let mut cents =
+            |begin: &str| shard.call(|| Purchases::totals_of_all(begin.into())).unwrap().cents;
+        assert_eq!(["", "07", "0759", "9"].map(&mut cents), [5_954, 4_954, 2_954, 0]);
+        let mut shard = Harness::new().with("{9}/total", "x");
+        let error = shard.call(|| Purchases::totals_of_all("".into())).unwrap_err();
+        assert_eq!(error, "{9}/total holds no totals");
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn expectation(read: &Read) -> String {
                 Expectation::Compare(compare) => format!("if {key} {}", comparison(compare)),
             }
         }
-        Read::Range { range, unchanged_since } => {
+        Read::Range { range, unchanged_since, .. } => {
             format!("unchanged {} since {}", print_range(range), unchanged_since.get())
         }
     }

@@ -150,7 +150,7 @@ impl Words {
         if keyword == "unchanged" {
             let range = range(self.next("a prefix or a range FROM..TO")?);
             self.keyword("since")?;
-            return Ok(Read::Range { range, unchanged_since: self.revision()? });
+            return Ok(Read::range(range, self.revision()?));
         }
         let key = self.key()?;
         let expected = match keyword {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_core::{
-    ClusterInfo, Command, Expiry, Key, KeyError, Operation, OperationResult, Outcome, Read,
-    Refusal, ReplicaStatus, Request, RequestId, Response, Revision, ShardId, ShardRouter,
-    Timestamp, Transact, Value, ValueError, Version, WriteOp, decode, encode,
+    ClusterInfo, Command, Expiry, Key, KeyError, Operation, OperationResult, Outcome, Refusal,
+    ReplicaStatus, Request, RequestId, Response, Revision, ShardId, ShardRouter, Timestamp,
+    Transact, Value, ValueError, Version, WriteOp, decode, encode,
 };
 use aspen_net::{IrohConfig, IrohTransport, PeerAddr, Ticket, Transport};
 use bytes::Bytes;
@@ -255,10 +255,7 @@ impl Client {
         let router = &self.inner.router;
         let operations = transact.operations().filter_map(Operation::key);
         let operations = operations.map(|key| Some(router.shard(key.as_bytes())));
-        let reads = transact.reads.iter().map(|read| match read {
-            Read::Key { key, .. } => Some(router.shard(key.as_bytes())),
-            Read::Range { range, .. } => router.range_shard(range),
-        });
+        let reads = transact.reads.iter().map(|read| read.shard(router));
         let mut shards = operations.chain(reads);
         let first = shards.next().unwrap_or_else(|| router.only());
         let first = first.context(ManyShardsSnafu)?;

@@ -18,11 +18,14 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use aspen_core::limits::TXN_SHARDS_MAX;
 use aspen_core::{
-    BuildError, ConflictError, Consistency, Expectation, Expiry, Key, KeyRange, Outcome, Read,
-    Record, Refusal, Revision, ShardId, ShardRouter, Transact, TransactionBuilder, Value, WriteOp,
+    BuildError, ConflictError, Consistency, Expectation, Expiry, Key, KeyRange, Outcome, Page,
+    Read, Record, Refusal, Revision, ShardId, ShardRouter, Transact, TransactionBuilder, Value,
+    WriteOp,
 };
 use bytes::Bytes;
+use futures::future::try_join_all;
 use snafu::{OptionExt, ensure};
 
 use crate::client::{Client, Committed, to_key};
@@ -195,7 +198,7 @@ pub struct Transaction {
 struct State {
     shards: BTreeSet<ShardId>,
     reads: Known,
-    ranges: Vec<(KeyRange, Revision)>,
+    ranges: Vec<(ShardId, KeyRange, Revision)>,
     writes: BTreeMap<Key, WriteOp>,
     /// What the last conflict brought.
     known: Known,
@@ -230,7 +233,7 @@ impl Transaction {
             if let Some(record) = state.recall(&key) {
                 return Ok(record.map(|record| record.value));
             }
-            (shard, state.read_set(|other| other == Some(shard), self.client.router()))
+            (shard, state.read_set(|other| other == shard, self.client.router()))
         };
         let consistency = Consistency::Linearizable;
         let read = self.client.read_checked(shard, vec![key.clone()], reads, consistency).await?;
@@ -243,36 +246,45 @@ impl Transaction {
     }
 
     /// The keys of a range in order, with their values, as the transaction sees them: at most
-    /// `limit`, all if 0. That no other key is there is part of what is checked at commit.
+    /// `limit`, all if 0. That no other key is there is part of what is checked at commit. A range
+    /// that no `{tag}` keeps on one shard is read on all of them, and then all of them, up to
+    /// [`TXN_SHARDS_MAX`], take part in the commit.
     pub async fn scan(
         &self,
         range: impl Into<KeyRange>,
         limit: usize,
     ) -> Result<Vec<(Key, Value)>, TransactionError> {
         let mut range: KeyRange = range.into();
-        let shard = self.client.router().range_shard(&range).ok_or(Invalid::ManyShards)?;
-        self.state().shards.insert(shard);
+        let router = self.client.router();
+        let shards: Vec<ShardId> = match router.range_shard(&range) {
+            Some(shard) => vec![shard],
+            None => router.all().collect(),
+        };
+        if shards.len() > TXN_SHARDS_MAX {
+            let refusal = Refusal::TooManyShards { shards: shards.len() as u64 };
+            return TransactionRefusalSnafu { refusal }.fail();
+        }
+        self.state().shards.extend(&shards);
         let mut found = BTreeMap::new();
         loop {
-            let is_there = |other| other == Some(shard);
-            let reads = self.state().read_set(is_there, self.client.router());
             // Own deletes may take away as many as they are.
             let deletes = self.state().writes.len();
             let wanted = if limit == 0 { 0 } else { limit - found.len().min(limit) + deletes };
-            let options = ScanOptions { limit: wanted, ..ScanOptions::default() };
-            let page = self.client.page(shard, range.clone(), reads, options).await?;
-            let page = page.map_err(|outcome| self.reject(outcome))?;
-            ensure!(!page.more || !page.items.is_empty(), ProtocolSnafu);
-            let last = page.items.last().filter(|_| page.more).map(|item| item.key.clone());
-            let rest = last.map(|last| range.beyond(&last, false));
-            let mut state = self.state();
-            state.moved_to(page.revision);
+            let pages = shards.iter().map(|shard| self.page(*shard, range.clone(), wanted));
+            let pages = try_join_all(pages).await?;
+            // It is known as far as every shard has come; what some have beyond is read again.
+            let lasts = pages.iter().filter(|page| page.more).filter_map(|page| page.items.last());
+            let rest = lasts.map(|last| &last.key).min().map(|last| range.beyond(last, false));
             let end = rest.as_ref().map(|rest: &KeyRange| rest.start.clone());
             let passed = KeyRange { start: range.start.clone(), end: end.or(range.end.clone()) };
-            found.extend(page.items.into_iter().map(|item| (item.key, item.record.value)));
+            let mut state = self.state();
             if !passed.is_empty() {
+                for (shard, page) in shards.iter().zip(pages) {
+                    state.ranges.push((*shard, passed.clone(), page.revision));
+                    let items = page.items.into_iter().map(|item| (item.key, item.record.value));
+                    found.extend(items.filter(|(key, _)| passed.contains(key.as_bytes())));
+                }
                 state.overlay(&passed, &mut found);
-                state.ranges.push((passed, page.revision));
             }
             match rest {
                 Some(rest) if limit == 0 || found.len() < limit => range = rest,
@@ -281,6 +293,22 @@ impl Transaction {
         }
         let wanted = if limit == 0 { usize::MAX } else { limit };
         Ok(found.into_iter().take(wanted).collect())
+    }
+
+    /// The next entries of a range on one shard, if all that was read there still holds.
+    async fn page(
+        &self,
+        shard: ShardId,
+        range: KeyRange,
+        limit: usize,
+    ) -> Result<Page, TransactionError> {
+        let reads = self.state().read_set(|other| other == shard, self.client.router());
+        let options = ScanOptions { limit, ..ScanOptions::default() };
+        let page = self.client.page(shard, range, reads, options).await?;
+        let page = page.map_err(|outcome| self.reject(outcome))?;
+        ensure!(!page.more || !page.items.is_empty(), ProtocolSnafu);
+        self.state().moved_to(page.revision);
+        Ok(page)
     }
 
     /// Creates or replaces a key when the transaction commits. A key or value outside its limits is
@@ -377,18 +405,14 @@ impl State {
     }
 
     /// What was read on the shards wanted.
-    fn read_set(
-        &self,
-        is_wanted: impl Fn(Option<ShardId>) -> bool,
-        router: &ShardRouter,
-    ) -> Vec<Read> {
-        let wanted = |key: &&Key| is_wanted(Some(router.shard(key.as_bytes())));
-        let keys = self.reads.iter().filter(|(key, _)| wanted(key));
+    fn read_set(&self, is_wanted: impl Fn(ShardId) -> bool, router: &ShardRouter) -> Vec<Read> {
+        let keys = self.reads.iter().filter(|(key, _)| is_wanted(router.shard(key.as_bytes())));
         let keys = keys.map(|(key, record)| Read::key(key.clone(), record));
-        let ranges = self.ranges.iter().filter(|(range, _)| is_wanted(router.range_shard(range)));
-        let ranges = ranges.map(|(range, revision)| Read::Range {
+        let ranges = self.ranges.iter().filter(|(shard, ..)| is_wanted(*shard));
+        let ranges = ranges.map(|(shard, range, revision)| Read::Range {
             range: range.clone(),
             unchanged_since: *revision,
+            shard: Some(*shard),
         });
         keys.chain(ranges).collect()
     }

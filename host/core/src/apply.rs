@@ -33,7 +33,7 @@ use crate::route::ShardRouter;
 use crate::session::Known;
 use crate::state::{Fault, Header, Resident, State, View};
 use crate::statistics::Called;
-use crate::transact::{Read, check_read_set};
+use crate::transact::{Operation, Read, Transact, check_read_set, read_keys};
 pub(crate) use call::evaluate;
 pub use call::resolve;
 use writer::Writer;
@@ -65,6 +65,24 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether all that a transaction touches is of this shard.
+    pub(crate) fn check_transact(&self, transact: &Transact) -> Result<(), Refusal> {
+        let keys = transact.operations().filter_map(Operation::key);
+        self.check_reads(&transact.reads).and_then(|()| self.check_home(keys))
+    }
+
+    /// Whether all that was read is said to be of this shard. A range that does not say so is.
+    pub(crate) fn check_reads(&self, reads: &[Read]) -> Result<(), Refusal> {
+        let foreign = reads.iter().find_map(|read| match read {
+            Read::Range { shard, .. } => shard.filter(|shard| *shard != self.shard),
+            Read::Key { .. } => None,
+        });
+        foreign.map_or_else(
+            || self.check_home(read_keys(reads)),
+            |shard| Err(Refusal::WrongShard { shard }),
+        )
+    }
+
     /// Whether all keys live on this shard.
     pub(crate) fn check_home<'a>(
         &self,

@@ -84,7 +84,7 @@ impl TransactionBuilder {
     /// Expects that no key in a range was written or removed after a revision: the revision that
     /// the range was scanned at.
     pub fn unchanged(mut self, range: impl Into<KeyRange>, since: Revision) -> Self {
-        self.read_set.push(Read::Range { range: range.into(), unchanged_since: since });
+        self.read_set.push(Read::range(range.into(), since));
         self
     }
 
@@ -215,7 +215,7 @@ mod tests {
             Read::key(key("b"), was.clone()),
             Read::key(key("b"), was),
             Read::key(key("c"), Expectation::Absent),
-            Read::Range { range, unchanged_since: Revision::new(4) },
+            Read::range(range, Revision::new(4)),
         ];
         let set = WriteOp::set(key("a"), Value::try_from("v").unwrap());
         let write_set = vec![set, WriteOp::Delete { key: key("d") }];

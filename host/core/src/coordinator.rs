@@ -22,7 +22,7 @@ use crate::ids::{Revision, ShardId};
 use crate::limits::{CONFLICTS_MAX, RESULTS_BYTES_MAX, TXN_SHARDS_MAX};
 use crate::outcome::{ConflictError, OperationResult, Outcome, Refusal, Vote};
 use crate::route::ShardRouter;
-use crate::transact::{Operation, Read, Transact};
+use crate::transact::{Operation, Transact};
 use crate::two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, TxnId};
 
 /// A transaction, taken apart by shard.
@@ -41,11 +41,11 @@ impl Split {
         transact.check_across()?;
         let mut split = Self { parts: BTreeMap::new(), then: vec![], otherwise: vec![] };
         for read in &transact.reads {
-            let shard = match read {
-                Read::Key { key, .. } => Some(router.shard(key.as_bytes())),
-                Read::Range { range, .. } => router.range_shard(range),
-            };
-            split.part(shard.ok_or(Refusal::RangeAcrossShards)?, transact).reads.push(read.clone());
+            let shard = read.shard(router).ok_or(Refusal::RangeAcrossShards)?;
+            if shard.get() >= router.shards() {
+                return Err(Refusal::WrongShard { shard });
+            }
+            split.part(shard, transact).reads.push(read.clone());
         }
         let home = |operation: &Operation| {
             operation

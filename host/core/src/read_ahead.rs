@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ids::{ComponentHash, Name, Revision};
+use crate::ids::{ComponentHash, Name, Revision, ShardId};
 use crate::key::{Key, KeyRange};
 use crate::limits::{READ_BYTES_MAX, TXN_OPS_MAX};
 use crate::message::Page;
@@ -58,8 +58,8 @@ struct Scanned {
     items: Vec<(Key, Record)>,
     /// What of the range is not known yet.
     rest: Option<KeyRange>,
-    /// The pieces that are known, each as of its revision.
-    pieces: Vec<(KeyRange, Revision)>,
+    /// The pieces that are known, each of a shard as of its revision.
+    pieces: Vec<(KeyRange, ShardId, Revision)>,
 }
 
 impl ReadAhead {
@@ -82,12 +82,13 @@ impl ReadAhead {
         self.check()
     }
 
-    /// The next page of a range was read.
-    pub fn knows_page(
+    /// The next page of a range was read, one of each shard that it lies on. What is known from then on
+    /// ends where the first of them does that has more: what others have beyond is read again.
+    pub fn knows_pages(
         &mut self,
         rest: &KeyRange,
         reverse: bool,
-        page: Page,
+        pages: Vec<(ShardId, Page)>,
     ) -> Result<(), Refusal> {
         let is_it = |scan: &Scanned| scan.reverse == reverse && scan.rest.as_ref() == Some(rest);
         let at = self.scans.iter().position(is_it).unwrap_or_else(|| {
@@ -97,8 +98,15 @@ impl ReadAhead {
             self.scans.len() - 1
         });
         let scan = &mut self.scans[at];
-        let last = page.items.last().filter(|_| page.more).map(|item| item.key.clone());
-        scan.rest = last.map(|last| rest.beyond(&last, reverse));
+        let left = |(_, page): &(ShardId, Page)| {
+            let last = page.items.last().filter(|_| page.more);
+            last.map(|last| rest.beyond(&last.key, reverse))
+        };
+        let lefts = pages.iter().filter_map(left);
+        scan.rest = match reverse {
+            false => lefts.min_by(|a, b| a.start.cmp(&b.start)),
+            true => lefts.max_by(|a, b| a.end.cmp(&b.end)),
+        };
         let piece = match (&scan.rest, reverse) {
             (None, _) => rest.clone(),
             (Some(left), false) => {
@@ -109,10 +117,18 @@ impl ReadAhead {
                 KeyRange { start, end: rest.end.clone() }
             }
         };
-        scan.pieces.push((piece, page.revision));
-        for item in page.items {
-            self.bytes += item.key.as_bytes().len() + item.record.value.as_bytes().len();
-            scan.items.push((item.key, item.record));
+        let mut items = BTreeMap::new();
+        for (shard, page) in pages {
+            scan.pieces.push((piece.clone(), shard, page.revision));
+            let known = page.items.into_iter().filter(|item| piece.contains(item.key.as_bytes()));
+            items.extend(known.map(|item| (item.key, item.record)));
+        }
+        for (key, record) in &items {
+            self.bytes += key.as_bytes().len() + record.value.as_bytes().len();
+        }
+        match reverse {
+            false => scan.items.extend(items),
+            true => scan.items.extend(items.into_iter().rev()),
         }
         self.check()
     }
@@ -131,8 +147,11 @@ impl ReadAhead {
     pub fn reads(&self) -> Vec<Read> {
         let keys = self.records.iter().map(|(key, record)| Read::key(key.clone(), record));
         let pieces = self.scans.iter().flat_map(|scan| &scan.pieces);
-        let ranges = pieces.filter(|(range, _)| !range.is_empty()).map(|(range, revision)| {
-            Read::Range { range: range.clone(), unchanged_since: *revision }
+        let ranges = pieces.filter(|(range, ..)| !range.is_empty());
+        let ranges = ranges.map(|(range, shard, revision)| Read::Range {
+            range: range.clone(),
+            unchanged_since: *revision,
+            shard: Some(*shard),
         });
         keys.chain(ranges).collect()
     }

@@ -17,10 +17,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{LeaseId, Revision, Version};
+use crate::ids::{LeaseId, Revision, ShardId, Version};
 use crate::key::{Key, KeyRange, Value};
 use crate::limits::{LEASE_TTL_MS_MAX, READS_BYTES_MAX, TXN_BYTES_MAX, TXN_OPS_MAX};
 use crate::outcome::Refusal;
+use crate::route::ShardRouter;
 
 /// If every read still holds, do `then`; else do `otherwise`, or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,12 +48,15 @@ pub enum Read {
         expected: Expectation,
     },
     /// Of every key in a range, the absent ones included: none of them was written or removed
-    /// after the revision. Prevents phantoms. Covers the range's keys on the transaction's shard.
+    /// after the revision. Prevents phantoms. Covers the range's keys on one shard.
     Range {
         /// The keys.
         range: KeyRange,
-        /// The revision that the range was read at.
+        /// The revision that the range was read at, on that shard.
         unchanged_since: Revision,
+        /// Which shard; none: the one that all keys of the range live on. A range that lies on several
+        /// shards is a read of each of them.
+        shard: Option<ShardId>,
     },
 }
 
@@ -221,6 +225,19 @@ impl Read {
     /// A read of one key.
     pub fn key(key: Key, expected: impl Into<Expectation>) -> Read {
         Read::Key { key, expected: expected.into() }
+    }
+
+    /// A read of a range that one shard has whole.
+    pub fn range(range: KeyRange, unchanged_since: Revision) -> Read {
+        Read::Range { range, unchanged_since, shard: None }
+    }
+
+    /// The shard that it is about; none if the range lies on several.
+    pub fn shard(&self, router: &ShardRouter) -> Option<ShardId> {
+        match self {
+            Read::Key { key, .. } => Some(router.shard(key.as_bytes())),
+            Read::Range { range, shard, .. } => shard.or_else(|| router.range_shard(range)),
+        }
     }
 
     /// Bytes of keys and operands.

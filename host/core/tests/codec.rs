@@ -52,7 +52,8 @@ fn commands() -> [Command; 20] {
         compare(Compare::CreateRevision(Relation::Less, revision)),
         compare(Compare::ModRevision(Relation::Greater, revision)),
         compare(Compare::Lease(Relation::Equal, lease)),
-        Read::Range { range, unchanged_since: revision },
+        Read::range(range.clone(), revision),
+        Read::Range { range, unchanged_since: revision, shard: Some(ShardId::new(3)) },
     ];
     let set = |expiry| WriteOp::Set { key: key("a"), value: value.clone(), expiry }.into();
     let then = vec![
@@ -136,7 +137,7 @@ fn entries_are_pinned() {
     let start = format!("03ac0205{}01010201", "00".repeat(32));
     let tails = [
         "00",
-        "010a00016b0000016b010100016b020200016b030200016b040000017600016b0401010100016b0402020200016b0403030200016b04040003010161010162020a0100016101760001000161017601010001610176020301000161017603ac0201010162010201620000016702ac0203030403010001",
+        "010b00016b0000016b010100016b020200016b030200016b040000017600016b0401010100016b0402020200016b0403030200016b0404000301016101016202000101610101620201030a0100016101760001000161017601010001610176020301000161017603ac0201010162010201620000016702ac0203030403010001",
         "020163000462616e6b016602010000",
         "03016e0177",
         "04",

@@ -2,9 +2,11 @@
 
 use aspen_core::{
     ComponentHash, Expectation, Item, Key, KeyRange, LeaseId, Need, Page, Read, ReadAhead, Record,
-    Refusal, Revision, Value, Version, View,
+    Refusal, Revision, ShardId, Value, Version, View,
 };
 use bytes::Bytes;
+
+const HOME: ShardId = ShardId::new(0);
 
 fn key(text: &str) -> Key {
     Key::try_from(text).unwrap()
@@ -32,6 +34,18 @@ fn scan(known: &ReadAhead, range: &KeyRange, reverse: bool, most: usize) -> Opti
         found.len() < most
     });
     scanned.ok().map(|()| found)
+}
+
+/// The ranges that must hold, with their shards and revisions.
+fn ranges(known: &ReadAhead) -> Vec<(String, u16, u64)> {
+    let range = |read| {
+        let Read::Range { range, unchanged_since, shard } = read else { panic!("no key was read") };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', "+");
+        let end = range.end.as_ref().map_or(String::new(), |end| text(end));
+        let shard = shard.expect("it says which").get();
+        (format!("{}..{end}", text(&range.start)), shard, unchanged_since.get())
+    };
+    known.reads().into_iter().map(range).collect()
 }
 
 fn nothing() -> ReadAhead {
@@ -70,31 +84,70 @@ fn read_ahead_reads_a_range_page_by_page_in_both_directions() {
         assert_eq!(scan(&known, &range, reverse, 9), None);
         let Some(Need::Page { rest, .. }) = known.need() else { panic!() };
         assert_eq!(rest, range);
-        known.knows_page(&rest, reverse, page(5, &told[..2], true)).unwrap();
+        known.knows_pages(&rest, reverse, vec![(HOME, page(5, &told[..2], true))]).unwrap();
         assert_eq!(scan(&known, &range, reverse, 2).unwrap(), told[..2], "it wanted no more");
         assert_eq!(known.need(), None);
         assert_eq!(scan(&known, &range, reverse, 9), None);
         let Some(Need::Page { rest, .. }) = known.need() else { panic!() };
-        known.knows_page(&rest, reverse, page(6, &told[2..], false)).unwrap();
+        known.knows_pages(&rest, reverse, vec![(HOME, page(6, &told[2..], false))]).unwrap();
         assert_eq!(scan(&known, &range, reverse, 9).unwrap(), told);
         assert_eq!(known.need(), None);
-        let ranges: Vec<(String, u64)> = known
-            .reads()
-            .into_iter()
-            .map(|read| match read {
-                Read::Range { range, unchanged_since } => {
-                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', "+");
-                    let end = range.end.as_ref().map_or(String::new(), |end| text(end));
-                    (format!("{}..{end}", text(&range.start)), unchanged_since.get())
-                }
-                Read::Key { .. } => panic!("no key was read"),
-            })
-            .collect();
+        let ranges: Vec<(String, u64)> =
+            ranges(&known).into_iter().map(|(range, _, since)| (range, since)).collect();
         let want = match reverse {
             false => [("a..b+".to_string(), 5), ("b+..f".to_string(), 6)],
             true => [("c..f".to_string(), 5), ("a..c".to_string(), 6)],
         };
         assert_eq!(ranges, want);
+    }
+}
+
+/// Two shards whose keys take turns. What is known ends where the first shard does that has more.
+#[test]
+fn read_ahead_reads_a_range_of_several_shards_as_far_as_each_has_come() {
+    let other = ShardId::new(4);
+    for reverse in [false, true] {
+        let mut known = nothing();
+        let range = KeyRange::from("a".."z");
+        let turned = |keys: &[&'static str]| -> Vec<&str> {
+            let mut keys = keys.to_vec();
+            if reverse {
+                keys.reverse();
+            }
+            keys
+        };
+        let (all, first, second) = match reverse {
+            false => (vec!["a", "b", "c", "d", "e", "f"], ["a", "c"], ["b", "d", "f"]),
+            true => (vec!["f", "e", "d", "c", "b", "a"], ["d", "f"], ["a", "c", "e"]),
+        };
+        assert_eq!(scan(&known, &range, reverse, 9), None);
+        let Some(Need::Page { rest, .. }) = known.need() else { panic!() };
+        let pages =
+            vec![(HOME, page(5, &turned(&first), true)), (other, page(7, &turned(&second), false))];
+        known.knows_pages(&rest, reverse, pages).unwrap();
+        assert_eq!(
+            scan(&known, &range, reverse, 3).unwrap(),
+            all[..3],
+            "as far as the first is known"
+        );
+        assert_eq!(scan(&known, &range, reverse, 4), None);
+        let Some(Need::Page { rest, .. }) = known.need() else { panic!() };
+        let (last, again): (_, &[&str]) = match reverse {
+            false => ("e", &["d", "f"]),
+            true => ("b", &["a", "c"]),
+        };
+        let pages = vec![(HOME, page(8, &[last], false)), (other, page(7, &turned(again), false))];
+        known.knows_pages(&rest, reverse, pages).unwrap();
+        assert_eq!(scan(&known, &range, reverse, 9).unwrap(), all);
+        let (one, two) = match reverse {
+            false => ("a..c+", "c+..z"),
+            true => ("d..z", "a..d"),
+        };
+        let want = [(one, 0, 5), (one, 4, 7), (two, 0, 8), (two, 4, 7)];
+        assert_eq!(
+            ranges(&known),
+            want.map(|(range, shard, since)| (range.to_string(), shard, since))
+        );
     }
 }
 

@@ -40,7 +40,7 @@ fn put(text: &str, value: &str, expiry: Expiry) -> Operation {
 }
 
 fn unchanged(range: impl Into<KeyRange>, revision: u64) -> Read {
-    Read::Range { range: range.into(), unchanged_since: Revision::new(revision) }
+    Read::range(range.into(), Revision::new(revision))
 }
 
 trait Run {

@@ -5,12 +5,12 @@ mod across;
 
 use std::collections::BTreeSet;
 
-use across::{Attempt, World, key, router, set, transact, txn};
+use across::{Attempt, SHARDS, World, key, router, set, transact, txn};
 use aspen_core::limits::TXN_AGE_MS_MAX;
 use aspen_core::{
     Action, Answer, Branch, Command, Decide, Decision, Event, Expectation, Finish, Key, Operation,
-    Outcome, Prepare, Read, Refusal, Reply, ResidentChanges, ShardRouter, Split, State, Transact,
-    Version, WriteOp, decode,
+    Outcome, Prepare, Read, Refusal, Reply, ResidentChanges, ShardId, ShardRouter, Split, State,
+    Transact, Version, WriteOp, decode,
 };
 
 /// Everything that may still go wrong.
@@ -149,7 +149,7 @@ fn txn_lock_covers_ranges_and_their_absent_keys() {
     let range = aspen_core::KeyRange::prefix(format!("{{{}}}/", key(2, "t")).into_bytes());
     let mut world = World::new();
     let unchanged_since = world.models[2].header().revision;
-    let reads = vec![Read::Range { range: range.clone(), unchanged_since }];
+    let reads = vec![Read::range(range.clone(), unchanged_since)];
     assert!(matches!(prepare(&mut world, 2, 1, transact(reads, vec![])), Outcome::Prepared(_)));
     let by = txn(1);
     let blocked = Outcome::Refused(Refusal::Locked { by });
@@ -157,10 +157,50 @@ fn txn_lock_covers_ranges_and_their_absent_keys() {
     assert_eq!(world.one(2, Command::Transact(write.clone())), blocked);
     finish(&mut world, 2, 1, None);
     assert!(matches!(prepare(&mut world, 2, 2, write), Outcome::Prepared(_)));
-    let reads = vec![Read::Range { range, unchanged_since }];
+    let reads = vec![Read::range(range, unchanged_since)];
     let by = txn(2);
     let reader = Command::Transact(transact(reads, vec![]));
     assert_eq!(world.one(2, reader), Outcome::Refused(Refusal::Locked { by }));
+}
+
+/// A range of all shards: whatever is written to it on one of them, or was since it was read, undoes it.
+#[test]
+fn txn_range_of_all_shards_is_checked_on_each() {
+    let range = aspen_core::KeyRange::prefix("k");
+    let writes = |shard| transact(vec![], vec![set(&key(shard, "k"), "x")]);
+    for changed in [None, Some(0), Some(1), Some(2)] {
+        let mut world = World::new();
+        let reads = (0..SHARDS).map(|shard| {
+            let unchanged_since = world.models[usize::from(shard)].header().revision;
+            let shard = Some(ShardId::new(shard));
+            Read::Range { range: range.clone(), unchanged_since, shard }
+        });
+        let wanted = transact(reads.collect(), vec![set(&key(0, "sum"), "0")]);
+        if let Some(shard) = changed {
+            world.one(shard, Command::Transact(writes(shard)));
+        }
+        let mut attempt = Attempt::new(world, 1, &wanted);
+        for _ in 0..SHARDS {
+            let prepare = attempt.in_flight.remove(0);
+            attempt.deliver(prepare);
+        }
+        if changed.is_none() {
+            for shard in 0..SHARDS {
+                let late = attempt.world.one(shard, Command::Transact(writes(shard)));
+                assert!(matches!(late, Outcome::Refused(Refusal::Locked { .. })), "{late:?}");
+            }
+        }
+        attempt.run();
+        let Some(Reply::Outcome(told)) = &attempt.reply else { panic!("{:?}", attempt.reply) };
+        match (changed, decode(told).unwrap()) {
+            (None, Outcome::Committed { .. }) => {}
+            (Some(shard), Outcome::Conflict { conflicts, .. }) => {
+                assert_eq!(conflicts[0].key, key(shard, "k"));
+            }
+            (_, other) => panic!("{changed:?}: {other:?}"),
+        }
+        assert!(attempt.world.models.iter().all(|model| model.resident().locks.is_free()));
+    }
 }
 
 #[test]
@@ -204,8 +244,18 @@ fn txn_across_shards_refuses_what_it_cannot_do() {
     let get = Operation::Get(a.clone());
     assert_eq!(split(&both(vec![get])), Refusal::GetAfterWrite { key: a.clone() });
     let unchanged_since = aspen_core::Revision::new(1);
-    let read = Read::Range { range: aspen_core::KeyRange::prefix("x"), unchanged_since };
+    let read = Read::range(aspen_core::KeyRange::prefix("x"), unchanged_since);
     assert_eq!(split(&transact(vec![read], vec![])), Refusal::RangeAcrossShards);
+    let range = aspen_core::KeyRange::prefix("x");
+    let of = |shard| Read::Range { range: range.clone(), unchanged_since, shard: Some(shard) };
+    let none = ShardId::new(SHARDS);
+    assert_eq!(split(&transact(vec![of(none)], vec![])), Refusal::WrongShard { shard: none });
+    // A node that gets one of another shard does not check it against its own keys.
+    let other = ShardId::new(2);
+    let wrong = Outcome::Refused(Refusal::WrongShard { shard: other });
+    let part = transact(vec![of(other)], vec![set(&b, "1")]);
+    assert_eq!(World::new().one(1, Command::Transact(part.clone())), wrong);
+    assert_eq!(prepare(&mut World::new(), 1, 1, part), wrong);
     let many = ShardRouter::new(256).unwrap();
     let keys = (0..200).map(|n| Key::try_from(format!("k{n}").as_str()).unwrap());
     let wide = transact(vec![], keys.map(|key| set(&key, "1")).collect());

@@ -7,20 +7,21 @@
 //!
 //! Promises that the call happened at one moment, exactly once, as on one shard: its answer, also an
 //! error or a fault, is given only after its reads were found true together, and its component to be the
-//! one that is meant. It runs outside of apply, so it holds nobody up. Leaves out ranges that lie on several shards, and that a call never
-//! conflicts: it may, and is repeated.
+//! one that is meant. It runs outside of apply, so it holds nobody up. Leaves out that a call never conflicts: it may, and is repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use aspen_core::limits::TXN_SHARDS_MAX;
 use aspen_core::{
     Answer, Call, CallEnd, CallInput, CallResult, Caller, ComponentHash, ConflictError,
-    Consistency, Fault, Functions, Need, Operation, Outcome, Page, RanAcross, Read, ReadAhead,
-    Record, Refusal, Refused, Request, RequestId, Response, ScanRequest, ShardId, ShardRouter,
-    Split, Timestamp, Transact, decode, encode, resolve,
+    Consistency, Fault, Functions, KeyRange, Need, Operation, Outcome, Page, RanAcross, Read,
+    ReadAhead, Record, Refusal, Refused, Request, RequestId, Response, ScanRequest, ShardId,
+    ShardRouter, Split, Timestamp, Transact, decode, encode, resolve,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
+use futures::future::try_join_all;
 use tokio::time::Instant;
 
 use crate::beside::on_a_stack;
@@ -209,28 +210,32 @@ async fn read(node: &ShardedRaftNode, known: &mut ReadAhead, need: Need) -> Resu
             }
         }
         Need::Page { rest, reverse } => {
-            let shard = node.router().range_shard(&rest).ok_or(Refusal::RangeAcrossShards)?;
-            let (range, limit) = (rest.clone(), u32::MAX);
-            let (keys_only, reads, bytes, view) = (false, vec![], u32::MAX, None);
-            let scan = ScanRequest {
-                shard,
-                range,
-                reverse,
-                keys_only,
-                limit,
-                bytes,
-                reads,
-                consistency,
-                view,
+            let shards: Vec<ShardId> = match node.router().range_shard(&rest) {
+                Some(shard) => vec![shard],
+                None => node.router().all().collect(),
             };
-            match ask_to_read(node, shard, Request::Scan(scan)).await? {
-                Response::Page(page) => {
-                    let page: Page = page;
-                    Ok(known.knows_page(&rest, reverse, page)?)
-                }
-                other => Err(unexpected(other)),
+            if shards.len() > TXN_SHARDS_MAX {
+                return Err(Refusal::TooManyShards { shards: shards.len() as u64 }.into());
             }
+            let pages = shards.into_iter().map(|shard| read_page(node, shard, &rest, reverse));
+            Ok(known.knows_pages(&rest, reverse, try_join_all(pages).await?)?)
         }
+    }
+}
+
+async fn read_page(
+    node: &ShardedRaftNode,
+    shard: ShardId,
+    range: &KeyRange,
+    reverse: bool,
+) -> Result<(ShardId, Page), Stop> {
+    let (range, consistency, limit) = (range.clone(), Consistency::Linearizable, u32::MAX);
+    let (keys_only, reads, bytes, view) = (false, vec![], u32::MAX, None);
+    let scan =
+        ScanRequest { shard, range, reverse, keys_only, limit, bytes, reads, consistency, view };
+    match ask_to_read(node, shard, Request::Scan(scan)).await? {
+        Response::Page(page) => Ok((shard, page)),
+        other => Err(unexpected(other)),
     }
 }
 

@@ -166,7 +166,7 @@ impl Workload {
             match self.client.scan_page(range.clone(), ScanOptions::default()).await {
                 Ok(page) => {
                     let unchanged_since = page.revision.expect("the prefix fixes the shard");
-                    read_set.push(Read::Range { range, unchanged_since });
+                    read_set.push(Read::range(range, unchanged_since));
                     reads.push(self.scanned(&page.items));
                 }
                 Err(_) => return running.end(Outcome::Aborted, reads),

@@ -1,12 +1,13 @@
 //! Transactions across shards on real clusters: all shards or none, exactly once, nothing locked.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aspen_client::{
-    CallError, Client, GuestFault, OperationResult, Options, Read, Refusal, TransactionError,
-    TransactionOutcome, Val, Value, WriteCommand, WriteError, WriteOp, after,
+    CallError, Client, GuestFault, KeyRange, OperationResult, Options, Read, Refusal, ScanOptions,
+    TransactionError, TransactionOutcome, Val, Value, WriteCommand, WriteError, WriteOp, after,
 };
-use aspen_core::{Expectation, Key, Operation, ShardId, ShardRouter, Transact};
+use aspen_core::{Expectation, Key, Operation, Revision, ShardId, ShardRouter, Transact};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
 use aspen_tests::guests::component;
@@ -16,9 +17,12 @@ const SHARDS: u16 = 3;
 
 /// A key of this shard.
 fn key(shard: u16, name: &str) -> String {
-    let router = ShardRouter::new(SHARDS).unwrap();
     let mut keys = (0..).map(|n| format!("{name}{n}"));
-    keys.find(|key| router.shard(key.as_bytes()) == ShardId::new(shard)).unwrap()
+    keys.find(|key| router().shard(key.as_bytes()) == ShardId::new(shard)).unwrap()
+}
+
+fn router() -> ShardRouter {
+    ShardRouter::new(SHARDS).unwrap()
 }
 
 async fn cluster() -> (Cluster, Client) {
@@ -246,6 +250,114 @@ async fn cluster_across_shards_a_function_is_called_as_on_one() {
     cluster.stop().await;
 }
 
+/// Workers write as long as a range of all shards has too few keys: none of them may miss a key that
+/// another wrote, though each writes another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_across_shards_a_range_is_read_with_its_absent_keys() {
+    const WANTED: usize = 6;
+    let (cluster, client) = cluster().await;
+    let mut workers = JoinSet::new();
+    for worker in 0..5 {
+        let client = client.clone();
+        workers.spawn(async move {
+            for n in 0.. {
+                let done = client.transact(|t| async move {
+                    let found = t.scan(KeyRange::prefix("seat/"), 0).await?;
+                    if found.len() < WANTED {
+                        t.set(format!("seat/{worker}-{n}"), "taken");
+                    }
+                    Ok(found.len())
+                });
+                if done.await.unwrap().value >= WANTED {
+                    return;
+                }
+            }
+        });
+    }
+    while let Some(done) = workers.join_next().await {
+        done.unwrap();
+    }
+    let taken = client.scan(KeyRange::prefix("seat/"), ScanOptions::default()).await.unwrap();
+    assert_eq!(taken.len(), WANTED);
+    let shards: BTreeSet<ShardId> =
+        taken.iter().map(|item| router().shard(item.key.as_bytes())).collect();
+    assert!(shards.len() > 1, "they live on several shards");
+
+    // In order, with own writes among them, and no more than wanted.
+    let names: Vec<String> = taken.iter().map(|item| item.key.to_string()).collect();
+    let names = &names;
+    let seen = client.transact(|t| async move {
+        t.delete(&names[0]);
+        t.set("seat/!", "own");
+        let some = t.scan(KeyRange::prefix("seat/"), 4).await?;
+        let all = t.scan(KeyRange::prefix("seat/"), 0).await?;
+        assert_eq!(some[..], all[..4]);
+        Ok(all.into_iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>())
+    });
+    let own = ["seat/!".to_string()];
+    assert_eq!(seen.await.unwrap().value, [&own[..], &names[1..]].concat());
+    nothing_locked(&cluster).await;
+    client.close().await;
+    cluster.stop().await;
+}
+
+/// Two customers on two shards buy in turns, the second when the first is acknowledged: whoever adds up
+/// all customers sees that.
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_across_shards_a_function_reads_a_range_of_all_shards_at_one_moment() {
+    let (cluster, client) = cluster().await;
+    client.upload("purchases", component("purchases")).await.unwrap();
+    let customer = |shard: u16| {
+        let mut numbers = (0..).map(|n: u32| n.to_string());
+        let is_there = |number: &String| {
+            router().shard(format!("{{{number}}}").as_bytes()) == ShardId::new(shard)
+        };
+        numbers.find(is_there).unwrap()
+    };
+    let buyers = [(customer(2), 1_000u64), (customer(0), 1)];
+    let buying = {
+        let (client, buyers) = (client.clone(), buyers.clone());
+        tokio::spawn(async move {
+            for _ in 0..40 {
+                for (number, cents) in &buyers {
+                    let args =
+                        [number.as_str().into(), "1997-01-01".into(), Val::U32(1), (*cents).into()];
+                    let key = format!("{{{number}}}");
+                    client.call("purchases", "record-purchase", key, &args).await.unwrap();
+                }
+            }
+        })
+    };
+    let cents_of = |reply: &aspen_client::CallReply| {
+        let Some(Val::Record(fields)) = &reply.value else { panic!("{reply:?}") };
+        let (_, Val::U64(cents)) = &fields[2] else { panic!("{fields:?}") };
+        *cents
+    };
+    let args = [Val::from("")];
+    let mut last = 0;
+    loop {
+        let is_over = buying.is_finished();
+        let all = client.call_across("purchases", "totals-of-all", "{x}", &args).await.unwrap();
+        let cents = cents_of(&all);
+        assert!(cents >= last, "it saw less than before");
+        let (first, second) = (cents / 1_000, cents % 1_000);
+        assert!(first == second || first == second + 1, "{cents}");
+        last = cents;
+        if is_over {
+            break;
+        }
+    }
+    buying.await.unwrap();
+    assert_eq!(last, 40_040);
+    // On one shard a call sees the keys of that one.
+    let key = format!("{{{}}}", buyers[1].0);
+    let own = client.call("purchases", "totals-of-all", key, &args).await.unwrap();
+    assert_eq!(cents_of(&own), 40);
+    nothing_locked(&cluster).await;
+    client.close().await;
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cluster_across_shards_refuses_what_touches_too_many() {
     let cluster = Cluster::with_shards(1, 20, Timing::default()).await;
@@ -267,6 +379,33 @@ async fn cluster_across_shards_refuses_what_touches_too_many() {
         assert_eq!(text(&client, &of(shard)).await, None, "nothing of it was done");
     }
     assert!(matches!(write(16).await.unwrap(), TransactionOutcome::Committed(_)));
+
+    // A range without a tag lies on all of them.
+    let scan = client.transact(|t| async move { t.scan(KeyRange::prefix("k"), 1).await });
+    let TransactionError::TransactionRefusal { refusal } = scan.await.unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(refusal, Refusal::TooManyShards { shards: 20 });
+    client.upload("purchases", component("purchases")).await.unwrap();
+    let all = client.call_across("purchases", "totals-of-all", "{x}", &[Val::from("")]).await;
+    let CallError::CallRefusal { refusal: told } = all.unwrap_err() else { panic!() };
+    assert_eq!(told, refusal);
+    // That a shard is said to be another one's, or none, is refused.
+    for shard in [1, 20] {
+        let shard = ShardId::new(shard);
+        let (range, unchanged_since) = (KeyRange::prefix("k"), Revision::new(1));
+        let reads = vec![Read::Range { range, unchanged_since, shard: Some(shard) }];
+        let then =
+            vec![WriteOp::set(Key::try_from("k").unwrap(), Value::try_from("v").unwrap()).into()];
+        let strange = client.write(Transact { reads, then, ..Transact::default() }).await;
+        match (shard.get(), strange) {
+            (1, Ok(_)) => {}
+            (20, Err(WriteError::Refusal { refusal: Refusal::WrongShard { shard: told } })) => {
+                assert_eq!(told, shard)
+            }
+            (_, other) => panic!("{shard}: {other:?}"),
+        }
+    }
     client.close().await;
     cluster.stop().await;
 }

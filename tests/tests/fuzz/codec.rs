@@ -53,7 +53,9 @@ fn reads() -> Vec<Read> {
     let mut reads: Vec<Read> =
         expected.map(|expected| Read::Key { key: key("k"), expected }).collect();
     let range = KeyRange { start: "a".into(), end: Some("b".into()) };
-    reads.push(Read::Range { range, unchanged_since: Revision::new(2) });
+    reads.push(Read::range(range.clone(), Revision::new(2)));
+    let shard = Some(ShardId::new(300));
+    reads.push(Read::Range { range, unchanged_since: Revision::new(2), shard });
     reads
 }
 

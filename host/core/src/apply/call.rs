@@ -12,7 +12,6 @@ use crate::locks::Locks;
 use crate::outcome::{Outcome, Refusal};
 use crate::state::{Fault, State, View};
 use crate::statistics::{Called, Ended};
-use crate::transact::read_keys;
 
 /// Runs one call.
 pub fn run<S: State>(
@@ -21,8 +20,8 @@ pub fn run<S: State>(
     context: &Context,
     call: &Call,
 ) -> Result<Effect, Fault> {
-    let keys = std::iter::once(&call.key).chain(read_keys(&call.reads));
-    if let Err(refusal) = call.check().and_then(|()| context.check_home(keys)) {
+    let checked = call.check().and_then(|()| context.check_home([&call.key].into_iter()));
+    if let Err(refusal) = checked.and_then(|()| context.check_reads(&call.reads)) {
         return Ok(refusal.into());
     }
     if let Some(by) = state.resident().locks.blocks_reads(&call.reads) {

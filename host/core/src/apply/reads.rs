@@ -39,7 +39,7 @@ pub fn check(
                     conflicts.add(key, expected.clone(), record);
                 }
             }
-            Read::Range { range, unchanged_since: since } => {
+            Read::Range { range, unchanged_since: since, .. } => {
                 if let Err(refusal) = check_since(resident, revision, *since) {
                     return Ok(Err(refusal));
                 }

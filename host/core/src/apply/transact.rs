@@ -21,7 +21,7 @@ pub fn run<S: State>(
     context: &Context,
     transact: &Transact,
 ) -> Result<Effect, Fault> {
-    if let Err(refusal) = transact.check().and_then(|()| context.check_home(transact.keys())) {
+    if let Err(refusal) = transact.check().and_then(|()| context.check_transact(transact)) {
         return Ok(refusal.into());
     }
     if let Some(by) = two_phase::blocks(state, transact) {

@@ -33,7 +33,7 @@ pub fn prepare<S: State>(
     prepare: &Prepare,
 ) -> Result<Effect, Fault> {
     let Prepare { txn, part } = prepare;
-    let checked = part.check().and_then(|()| context.check_home(part.keys()));
+    let checked = part.check().and_then(|()| context.check_transact(part));
     if let Err(refusal) = checked.and_then(|()| part.check_across()) {
         return Ok(refusal.into());
     }

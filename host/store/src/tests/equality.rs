@@ -90,7 +90,7 @@ fn compare() -> impl Strategy<Value = Compare> {
 fn read() -> impl Strategy<Value = Read> {
     let range = (key(), key(), 0..40u64).prop_map(|(start, end, revision)| {
         let range = KeyRange { start: start.into(), end: Some(end.into()) };
-        Read::Range { range, unchanged_since: Revision::new(revision) }
+        Read::range(range, Revision::new(revision))
     });
     let key = (key(), expectation()).prop_map(|(key, expected)| Read::Key { key, expected });
     prop_oneof![4 => key, 1 => range]

@@ -1,5 +1,5 @@
 //! A bank with branches: transfers and audits across shards, as functions and as transactions, and
-//! audits by scans of one moment.
+//! audits by scans of one moment and by transactions that scan all shards.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aspen_client::{
-    CallError, Client, Item, KeyRange, RequestError, ScanOptions, Transaction, TransactionBuilder,
-    TransactionError, Val,
+    CallError, Client, Item, Key, KeyRange, RequestError, ScanOptions, Transaction,
+    TransactionBuilder, TransactionError, Val, Value,
 };
 use madsim::time::sleep;
 
@@ -57,6 +57,21 @@ async fn balance(t: &Transaction, account: u64) -> Result<u64, TransactionError>
     Ok(u64::from_le_bytes(value.as_bytes().try_into().expect("a balance has 8 bytes")))
 }
 
+/// As [`audit`], by a range of all shards; what it found is written, so that it is a transaction that
+/// writes what it read.
+async fn audit_range(client: &Client) -> Result<(u64, u64), TransactionError> {
+    let audit = client.transact(|t| async move {
+        let accounts = t.scan(KeyRange::prefix("account/branch-"), 0).await?;
+        let cents = |(_, value): &(Key, Value)| {
+            u64::from_le_bytes(value.as_bytes().try_into().expect("a balance has 8 bytes"))
+        };
+        let sum: u64 = accounts.iter().map(cents).sum();
+        t.set("audit", sum.to_le_bytes());
+        Ok((sum, accounts.len() as u64))
+    });
+    Ok(audit.await?.value)
+}
+
 /// The sum of all accounts, read at one moment.
 async fn audit(client: &Client) -> Result<u64, TransactionError> {
     let audit = client.transact(|t| async move {
@@ -82,6 +97,15 @@ async fn work(worker: Worker) {
                 continue;
             }
             _ => {}
+        }
+        if rand::random_range(0..8) == 0 {
+            match audit_range(&worker.client).await {
+                Ok(seen) => {
+                    assert_eq!(seen, (ACCOUNTS * CENTS, ACCOUNTS), "money: seen by a range");
+                }
+                Err(error) => worker.note(format_args!("audit of a range: {error}")),
+            }
+            continue;
         }
         if rand::random_range(0..5) == 0 {
             match audit(&worker.client).await {
@@ -116,7 +140,8 @@ async fn scan(worker: &Worker) {
     }
 }
 
-/// Writes pairs, a second key when the first is acknowledged, while consistent scans look. None may
+/// Writes pairs, a second key when the first is acknowledged, while consistent scans look, and
+/// transactions that scan. None may
 /// see a second without its first, or miss what was acknowledged before it began.
 async fn notes(worker: &Worker, acknowledged: &Mutex<Vec<String>>) {
     let is_over = AtomicBool::new(false);
@@ -144,12 +169,26 @@ async fn notes(worker: &Worker, acknowledged: &Mutex<Vec<String>>) {
 }
 
 async fn look_at_notes(worker: &Worker, acknowledged: Vec<String>) {
-    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
-    let items = match worker.client.scan(KeyRange::prefix("note/"), options).await {
-        Ok(items) => items,
+    let found = match rand::random_bool(0.5) {
+        true => {
+            let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+            let scan = worker.client.scan(KeyRange::prefix("note/"), options).await;
+            scan.map(|items| items.into_iter().map(|item| item.key).collect())
+                .map_err(|error| error.to_string())
+        }
+        false => {
+            let all = worker.client.transact(|t| async move {
+                let items = t.scan(KeyRange::prefix("note/"), 0).await?;
+                Ok(items.into_iter().map(|(key, _)| key).collect::<Vec<Key>>())
+            });
+            all.await.map(|all| all.value).map_err(|error| error.to_string())
+        }
+    };
+    let found: Vec<Key> = match found {
+        Ok(found) => found,
         Err(error) => return worker.note(format_args!("scan: {error}")),
     };
-    let found: BTreeSet<String> = items.iter().map(|item| item.key.to_string()).collect();
+    let found: BTreeSet<String> = found.iter().map(Key::to_string).collect();
     let missed = acknowledged.iter().find(|key| !found.contains(*key));
     assert_eq!(missed, None, "a scan misses what was acknowledged before it");
     let mut seconds = found.iter().filter_map(|key| key.strip_suffix("/2"));
