@@ -90,7 +90,7 @@ fn simulation_sweep_keeps_every_promise() {
 /// told by its faults, and twelve seeds try to find it again.
 #[test]
 fn simulation_scenarios_of_the_past_stay_mended() {
-    let scenarios: [(&str, &str); 10] = [
+    let scenarios: [(&str, &str); 11] = [
         (
             "nodes join shards that have different leaders",
             "--shards 3 --fault members --fault crash",
@@ -104,6 +104,7 @@ fn simulation_scenarios_of_the_past_stay_mended() {
         ("the leader joined while a node was away", "--fault logrot --fault members --fault pause"),
         ("a log is behind its state", "--fault fulldisk --fault crash --fault oneway"),
         ("an index changes on the disk", "--fault statelost --workload leases"),
+        ("a replica comes back empty", "--nodes 5 --fault move --fault fulldisk --fault blackout"),
     ];
     let components = Components::build();
     for (name, args) in scenarios {
@@ -128,6 +129,11 @@ fn simulation_finds_every_planted_defect() {
         let only: &[&str] = match defect {
             Defect::OpenGate => &["--workload", "branches", "--shards", "5"],
             Defect::RunAgain => &["--workload", "schedules"],
+            Defect::OldComponent => &["--workload", "versions"],
+            // It takes a member that has not heard of two moves.
+            Defect::ForgetPromise => {
+                &["--nodes", "5", "--fault", "move", "--fault", "partition", "--workload", "lists"]
+            }
             _ => &[],
         };
         let args = [&["--defect", defect.name()], only].concat();

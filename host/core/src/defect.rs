@@ -34,11 +34,13 @@ pub enum Defect {
     RunAgain,
     /// A function across shards commits although its name means another component by now.
     OldComponent,
+    /// A replica that comes back empty votes before it has what it had.
+    ForgetPromise,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 13] = [
+    pub const ALL: [Defect; 14] = [
         Defect::AckBeforeSync,
         Defect::ApplyBeforeCommit,
         Defect::SkipReadValidation,
@@ -52,6 +54,7 @@ impl Defect {
         Defect::OpenGate,
         Defect::RunAgain,
         Defect::OldComponent,
+        Defect::ForgetPromise,
     ];
 
     /// Its name, as the simulation's options give it.
@@ -70,6 +73,7 @@ impl Defect {
             Defect::OpenGate => "open-gate",
             Defect::RunAgain => "run-again",
             Defect::OldComponent => "old-component",
+            Defect::ForgetPromise => "forget-promise",
         }
     }
 }

@@ -110,6 +110,7 @@ fn answers() -> Vec<Vec<u8>> {
         encode(&Ok::<_, Problem>(Participated::Settled(Some(Decision::Abort)))),
         encode(&Ok::<_, Problem>(Participated::View { answer: ViewAnswer::Full, by: "a".into() })),
         encode(&Err::<(), _>(stopped)),
+        encode(&Err::<(), _>(Problem::Promised)),
     ]
     .into_iter()
     .map(|bytes| bytes.to_vec())

@@ -97,6 +97,7 @@ impl Opening {
         let (id, net) = (self.identity.node.get(), self.net(shard));
         let made = openraft::Raft::new(id, self.raft.clone(), net.clone(), log, machine);
         let raft = made.await.boxed().context(RaftSnafu { what: "Raft does not start" })?;
+        raft.runtime_config().elect(self.log.shard(shard).promised().is_none());
         let (incoming, outgoing, fresh, heard, warning) = Default::default();
         let (rate, views) = Default::default();
         let log = self.log.shard(shard);

@@ -17,7 +17,10 @@
 //! Two things keep a move from losing what was promised. A leader adds a node only after that node
 //! has said, with the map of that epoch or a later one, that it has a replica for it. And a node
 //! deletes a replica only when its map says so and the shard's leader, confirmed by a majority, says
-//! that the node is not a member: nothing counts on its log any more. Its vote it keeps for ever.
+//! that the node is not a member. Members that have not heard so may still count on it: should the
+//! replica come back, empty, it could give them a majority that lacks what it had acknowledged. So its
+//! vote is kept for ever, and how far its log reached until it does again: before that it neither votes
+//! nor stands for election.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};

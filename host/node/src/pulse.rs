@@ -10,6 +10,8 @@
 //! follows, has not heard      switches its own clock on: elections are Raft's affair alone
 //! ```
 //!
+//! But for a replica that has promised more than it has (`ShardLog::promised`): it stands for none.
+//!
 //! Promises that heartbeats of all shards to one node leave at the same moment, so that they share
 //! packets, and that silence is noticed at most one heartbeat later than by a clock of its own. A
 //! shard that is slow to take its heartbeat holds up others for one heartbeat at most.
@@ -39,7 +41,9 @@ pub async fn pulse(node: Weak<ShardedRaftNode>, every: Duration) {
 
 async fn beat(shard: &Shard, leads: bool) {
     let has_heard = shard.heard_within(2 * shard.heartbeat());
-    shard.raft.runtime_config().tick(!leads && !has_heard);
+    let config = shard.raft.runtime_config();
+    config.tick(!leads && !has_heard);
+    config.elect(shard.log.promised().is_none());
     if leads {
         // Fails only when the group has stopped.
         let _ = shard.raft.trigger().heartbeat().await;

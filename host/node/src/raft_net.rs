@@ -149,6 +149,8 @@ pub enum Problem {
     Malformed { reason: String },
     #[snafu(display("the replica has stopped: {reason}"))]
     Stopped { reason: String },
+    #[snafu(display("the replica was moved away and back, and has not yet all that it had"))]
+    Promised,
 }
 
 /// Makes connections to the replicas of one shard on other nodes.

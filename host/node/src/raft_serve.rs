@@ -89,6 +89,11 @@ pub async fn serve(node: &Arc<ShardedRaftNode>, body: Bytes) -> Bytes {
             }
             answer(appended)
         }
+        RaftMessage::Vote(_) | RaftMessage::PreVote(_) | RaftMessage::TransferLeader(_)
+            if shard.log.promised().is_some() =>
+        {
+            refuse(Problem::Promised)
+        }
         RaftMessage::Vote(request) => answer(raft.vote(request).await),
         RaftMessage::PreVote(request) => answer(raft.pre_vote(request).await),
         RaftMessage::TransferLeader(request) => answer(raft.handle_transfer_leader(request).await),

@@ -220,6 +220,13 @@ impl ShardLog {
         lock(&self.tail.memory).purged
     }
 
+    /// How far the log of a replica reached that was here before and was deleted, while this log is
+    /// shorter: others may count on that one for entries that this one does not have. Such a replica
+    /// must neither vote nor stand for election.
+    pub fn promised(&self) -> Option<LogId> {
+        lock(&self.tail.memory).promised.filter(|_| !is_planted(Defect::ForgetPromise))
+    }
+
     /// The last entry, on disk or not.
     pub fn last(&self) -> Option<LogId> {
         lock(&self.tail.memory).last()
@@ -244,8 +251,8 @@ impl ShardLog {
         Ok(if last < applied { applied } else { purged })
     }
 
-    /// Deletes everything but the vote: the replica is gone, but what it promised stays promised.
-    /// Its Raft group must have been stopped.
+    /// Deletes everything but the vote and how far the log reached: the replica is gone, but what it
+    /// promised stays promised. Its Raft group must have been stopped.
     pub async fn forget(&mut self) -> io::Result<()> {
         // Should it stop in between, the next start finds a log that is purged, and deletes the rest.
         if let Some(last) = self.last() {
@@ -472,6 +479,7 @@ impl RaftLogStorage<TypeConfig> for ShardLog {
             false => upto,
         };
         lock(&self.tail.memory).purge(upto);
-        self.log.send(Job::Purge { shard: self.tail.shard, upto }).await
+        let tail = self.tail.clone();
+        self.log.send(Job::Purge { tail, upto }).await
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! entries   (shard, index)   -> checksum 8 | entry as entry_codec writes it
-//! bounds    (shard, which)   -> vote, committed, purged
+//! bounds    (shard, which)   -> vote, committed, purged, promised
 //! meta      "identity"       -> cluster and node
 //! ```
 //!
@@ -41,6 +41,7 @@ pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 pub const VOTE: u8 = 0;
 pub const COMMITTED: u8 = 1;
 pub const PURGED: u8 = 2;
+pub const PROMISED: u8 = 3;
 
 /// Entries that one transaction deletes for a shard: some milliseconds of work.
 const PURGE_ENTRIES_MAX: u64 = 4096;
@@ -167,15 +168,16 @@ fn load_shard(
     let vote = row(VOTE)?.map(|vote| aspen_core::decode(vote.value())).transpose()?;
     let committed = row(COMMITTED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
     let purged = row(PURGED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
+    let promised = row(PROMISED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
     let mut range = entries.range((shard, 0)..=(shard, u64::MAX))?;
     let first = range.next().transpose()?.map(|(key, value)| (key.value().1, value));
     let last = range.next_back().transpose()?.map(|(key, value)| (key.value().1, value));
     let Some(first_index) = first.as_ref().map(|(index, _)| *index) else {
-        return Ok((Tail::stored(vote, committed.flatten(), purged, None), 0));
+        return Ok((Tail::stored(vote, promised, committed.flatten(), purged, None), 0));
     };
     let (last_index, last) = last.or(first).ok_or("a range without an end")?;
     let last = unframe(shard, last_index, last.value())?.log_id;
-    let tail = Tail::stored(vote, committed.flatten(), purged, Some(last));
+    let tail = Tail::stored(vote, promised, committed.flatten(), purged, Some(last));
     Ok((tail, last_index - first_index + 1))
 }
 

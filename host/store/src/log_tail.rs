@@ -28,6 +28,8 @@ const ENTRY_OVERHEAD_BYTES: usize = 128;
 pub struct Tail {
     /// The last vote that is on disk.
     pub vote: Option<Vote>,
+    /// The last entry of a replica that was here and was deleted, until the log reaches as far again.
+    pub promised: Option<LogId>,
     /// The last committed entry that openraft told us, and whether disk knows it too.
     pub committed: Option<LogId>,
     /// `committed` is newer than what is on disk.
@@ -51,16 +53,32 @@ impl Tail {
     /// A tail as it is on disk: nothing cached.
     pub fn stored(
         vote: Option<Vote>,
+        promised: Option<LogId>,
         committed: Option<LogId>,
         purged: Option<LogId>,
         last: Option<LogId>,
     ) -> Self {
-        Self { vote, committed, purged, last, ..Self::default() }
+        Self { vote, promised, committed, purged, last, ..Self::default() }
     }
 
     /// The last entry, or up to where everything is deleted if there is none.
     pub fn last(&self) -> Option<LogId> {
         self.last.max(self.purged)
+    }
+
+    /// What is promised once everything is deleted: as far as the log reaches, or one before it did.
+    pub fn promise(&self) -> Option<LogId> {
+        self.last().max(self.promised)
+    }
+
+    /// Whether a log that reaches to `last` has all that was promised, and did not before.
+    pub fn restores(&self, last: Option<LogId>) -> bool {
+        self.promised.is_some() && last >= self.promised
+    }
+
+    /// The log reaches to `last` on disk.
+    pub fn reaches(&mut self, last: Option<LogId>) {
+        self.promised = self.promised.filter(|promised| Some(*promised) > last);
     }
 
     /// Adds entries and returns the number of this append.

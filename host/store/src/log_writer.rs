@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{StoreError, chain};
 use crate::log::{ShardTail, Shards, lock};
-use crate::log_file::{BOUNDS, COMMITTED, ENTRIES, PURGED, VOTE, frame, purge};
+use crate::log_file::{BOUNDS, COMMITTED, ENTRIES, PROMISED, PURGED, VOTE, frame, purge};
 use crate::log_tail::Tail;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -58,10 +58,10 @@ pub enum Job {
         done: Done,
     },
     Purge {
-        shard: ShardId,
+        tail: ShardTail,
         upto: LogId,
     },
-    /// Delete everything but the vote.
+    /// Delete everything but the vote and how far the log reached.
     Forget {
         tail: ShardTail,
         done: Done,
@@ -166,6 +166,9 @@ impl Writer {
                             let key = (tail.shard.get(), entry.log_id.index);
                             entries.insert(key, stored.as_slice())?;
                         }
+                        if lock(&tail.memory).restores(last_of(new)) {
+                            rows.push(((tail.shard.get(), PROMISED), None));
+                        }
                     }
                     Job::Vote { tail, vote, .. } => {
                         rows.push(((tail.shard.get(), VOTE), Some(encode(vote))));
@@ -174,9 +177,12 @@ impl Writer {
                         let shard = shard.get();
                         entries.retain_in((shard, *from)..=(shard, u64::MAX), |_, _| false)?;
                     }
-                    Job::Purge { shard, upto } => {
-                        rows.push(((shard.get(), PURGED), Some(encode(upto))));
-                        let last = self.purging.entry(*shard).or_default();
+                    Job::Purge { tail, upto } => {
+                        rows.push(((tail.shard.get(), PURGED), Some(encode(upto))));
+                        if lock(&tail.memory).restores(Some(*upto)) {
+                            rows.push(((tail.shard.get(), PROMISED), None));
+                        }
+                        let last = self.purging.entry(tail.shard).or_default();
                         *last = upto.index.max(*last);
                     }
                     Job::Forget { tail, .. } => {
@@ -185,7 +191,11 @@ impl Writer {
                         self.purging.remove(&tail.shard);
                         entries.retain_in((shard, 0)..=(shard, u64::MAX), |_, _| false)?;
                         rows.extend([((shard, PURGED), None), ((shard, COMMITTED), None)]);
-                        lock(&tail.memory).committed_unsaved = false;
+                        let mut memory = lock(&tail.memory);
+                        memory.committed_unsaved = false;
+                        if let Some(promised) = memory.promise() {
+                            rows.push(((shard, PROMISED), Some(encode(&promised))));
+                        }
                     }
                     Job::Close { .. } => {}
                 }
@@ -252,16 +262,25 @@ fn entries_of(job: &Job) -> usize {
     }
 }
 
+fn last_of(entries: &[Entry]) -> Option<LogId> {
+    entries.last().map(|entry| entry.log_id)
+}
+
 /// Tells the memory of its shard what is on disk now.
 fn note(job: &Job) {
     match job {
-        Job::Append { tail, append, .. } => lock(&tail.memory).flushed(*append),
+        Job::Append { tail, append, entries, .. } => {
+            let mut memory = lock(&tail.memory);
+            memory.flushed(*append);
+            memory.reaches(last_of(entries));
+        }
+        Job::Purge { tail, upto } => lock(&tail.memory).reaches(Some(*upto)),
         Job::Vote { tail, vote, .. } => lock(&tail.memory).vote = Some(*vote),
         Job::Forget { tail, .. } => {
             let mut memory = lock(&tail.memory);
-            *memory = Tail::stored(memory.vote, None, None, None);
+            *memory = Tail::stored(memory.vote, memory.promise(), None, None, None);
         }
-        Job::Truncate { .. } | Job::Purge { .. } | Job::Close { .. } => {}
+        Job::Truncate { .. } | Job::Close { .. } => {}
     }
 }
 

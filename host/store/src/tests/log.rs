@@ -196,10 +196,10 @@ fn storage_log_damage_is_reported_never_answered() {
     }
 }
 
-/// A replica that is moved away leaves its vote, and nothing else; should it come back, its log begins
-/// anew. Its neighbour notices nothing.
+/// A replica that is moved away leaves its vote and how far its log reached, and nothing else; should it
+/// come back, its log begins anew. Its neighbour notices nothing.
 #[test]
-fn storage_log_forgets_all_but_the_vote() {
+fn storage_log_forgets_all_but_what_it_promised() {
     let dir = tempfile::tempdir().unwrap();
     let other = ShardId::new(1);
     run(async {
@@ -214,6 +214,7 @@ fn storage_log_forgets_all_but_the_vote() {
         let state = gone.get_log_state().await.unwrap();
         assert_eq!((state.last_purged_log_id, state.last_log_id), (None, None));
         assert_eq!(gone.read_vote().await.unwrap(), Some(Vote::new(7, 1)));
+        assert_eq!((gone.promised(), stays.promised()), (Some(log_id(1, 9000)), None));
         log.close().await.unwrap();
     });
     run(async {
@@ -222,9 +223,33 @@ fn storage_log_forgets_all_but_the_vote() {
         assert_eq!((all(&mut gone).await.len(), all(&mut stays).await.len()), (0, 9000));
         assert_eq!((gone.purged(), gone.read_committed().await.unwrap()), (None, None));
         assert_eq!(gone.read_vote().await.unwrap(), Some(Vote::new(7, 1)));
-        append(&mut gone, vec![entry(8, 1, 10), entry(8, 2, 10)]).await;
+        // On its way to where it was, and gone again: the first promise stays.
+        append(&mut gone, vec![entry(1, 1, 10), entry(1, 2, 10)]).await;
+        assert_eq!(gone.promised(), Some(log_id(1, 9000)));
+        gone.forget().await.unwrap();
+        assert_eq!(gone.promised(), Some(log_id(1, 9000)));
+        append(&mut gone, vec![entry(1, 1, 10)]).await;
         log.close().await.unwrap();
         let log = open_log(dir.path()).unwrap();
-        assert_eq!(all(&mut log.shard(SHARD)).await.len(), 2);
+        let mut gone = log.shard(SHARD);
+        assert_eq!((all(&mut gone).await.len(), gone.promised()), (1, Some(log_id(1, 9000))));
+        // A later term is farther than any index.
+        append(&mut gone, vec![entry(8, 2, 10)]).await;
+        assert_eq!(gone.promised(), None);
+        log.close().await.unwrap();
+        let log = open_log(dir.path()).unwrap();
+        let mut gone = log.shard(SHARD);
+        assert_eq!((all(&mut gone).await.len(), gone.promised()), (2, None));
+        // So is a snapshot that reaches as far.
+        gone.forget().await.unwrap();
+        gone.purge(log_id(8, 1)).await.unwrap();
+        append(&mut gone, vec![]).await;
+        assert_eq!(gone.promised(), Some(log_id(8, 2)));
+        gone.purge(log_id(8, 2)).await.unwrap();
+        append(&mut gone, vec![]).await;
+        assert_eq!(gone.promised(), None);
+        log.close().await.unwrap();
+        let log = open_log(dir.path()).unwrap();
+        assert_eq!(log.shard(SHARD).promised(), None);
     });
 }
