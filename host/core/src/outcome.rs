@@ -375,8 +375,7 @@ pub enum Refusal {
         /// How many.
         shards: u64,
     },
-    /// A transaction across shards grants, renews or ends leases, or attaches a key to one: leases
-    /// live on one shard. A time to live on a key is allowed.
+    /// A transaction across shards is about leases, which live on one shard. A time to live is allowed.
     LeaseAcrossShards,
     /// A transaction across shards gets a key after it wrote it.
     GetAfterWrite {
@@ -400,8 +399,7 @@ pub enum Refusal {
     TooManyUploads,
     /// Parts of the upload are missing, or are not what its hash says.
     UploadIncomplete,
-    /// A function across shards ran in a component that its caller's name does not mean any more.
-    /// Nothing was done; the node runs it again.
+    /// A function across shards ran in a component that is not meant any more. The node runs it again.
     ComponentChanged,
 }
 
@@ -411,7 +409,7 @@ impl Refusal {
         let of_session = matches!(self, Self::SessionUnknown | Self::SequenceForgotten);
         of_session
             || matches!(self, Self::Locked { .. } | Self::AttemptOver | Self::TooManyPrepared)
-            || matches!(self, Self::ComponentChanged)
+            || *self == Self::ComponentChanged
     }
 }
 
@@ -481,9 +479,7 @@ impl fmt::Display for Refusal {
             }
             Self::Locked { by } => write!(f, "transaction {by} is under way there"),
             Self::AttemptOver => write!(f, "the attempt was given up"),
-            Self::ComponentChanged => {
-                write!(f, "another version of the component became active meanwhile")
-            }
+            Self::ComponentChanged => write!(f, "another version became active meanwhile"),
             Self::TooManyPrepared => {
                 write!(f, "the shard has {PREPARED_MAX} transactions across shards under way")
             }

@@ -61,7 +61,7 @@ fn hash_is_pinned() {
     let hashed = hash_state(&model, model.resident(), &header, &|_| true);
     let hash = hashed.unwrap().unwrap();
     assert_eq!((hash.keys, hash.bytes), (1, 54));
-    let want = "34d52d8751d0f706eac2d7954e8df9c8edde82a491dc05ef6a68a42c045a64ef";
+    let want = "6101ea9f68f7816a8947559603ef3562bb29cc49d2b6c242d6fe2b22b1b93cb4";
     assert_eq!(hash.to_string(), want);
 }
 

@@ -114,6 +114,11 @@ fn short(bytes: &[u8]) -> String {
     }
 }
 
+/// What follows the byte of the codec's form, which says nothing about a function.
+fn body(encoded: &[u8]) -> &[u8] {
+    &encoded[1..]
+}
+
 /// The result of a call as its line has it.
 fn line(result: &CallResult) -> String {
     let mut line = match &result.end {
@@ -129,11 +134,11 @@ fn line(result: &CallResult) -> String {
     write!(line, ", fuel {}", result.fuel.get()).expect(text);
     if !result.writes.is_empty() {
         let writes = encode(&result.writes);
-        write!(line, ", {} writes {}", result.writes.len(), short(&writes)).expect(text);
+        write!(line, ", {} writes {}", result.writes.len(), short(body(&writes))).expect(text);
     }
     if !result.log.is_empty() {
         let log = encode(&result.log);
-        write!(line, ", {} lines {}", result.log.len(), short(&log)).expect(text);
+        write!(line, ", {} lines {}", result.log.len(), short(body(&log))).expect(text);
     }
     line
 }

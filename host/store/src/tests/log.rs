@@ -224,17 +224,17 @@ fn storage_log_forgets_all_but_what_it_promised() {
         assert_eq!((gone.purged(), gone.read_committed().await.unwrap()), (None, None));
         assert_eq!(gone.read_vote().await.unwrap(), Some(Vote::new(7, 1)));
         // On its way to where it was, and gone again: the first promise stays.
-        append(&mut gone, vec![entry(1, 1, 10), entry(1, 2, 10)]).await;
+        append(&mut gone, vec![entry(1, 1, 10), entry(1, 2, 10)]).await.await.unwrap().unwrap();
         assert_eq!(gone.promised(), Some(log_id(1, 9000)));
         gone.forget().await.unwrap();
         assert_eq!(gone.promised(), Some(log_id(1, 9000)));
-        append(&mut gone, vec![entry(1, 1, 10)]).await;
+        append(&mut gone, vec![entry(1, 1, 10)]).await.await.unwrap().unwrap();
         log.close().await.unwrap();
         let log = open_log(dir.path()).unwrap();
         let mut gone = log.shard(SHARD);
         assert_eq!((all(&mut gone).await.len(), gone.promised()), (1, Some(log_id(1, 9000))));
         // A later term is farther than any index.
-        append(&mut gone, vec![entry(8, 2, 10)]).await;
+        append(&mut gone, vec![entry(8, 2, 10)]).await.await.unwrap().unwrap();
         assert_eq!(gone.promised(), None);
         log.close().await.unwrap();
         let log = open_log(dir.path()).unwrap();
@@ -243,10 +243,10 @@ fn storage_log_forgets_all_but_what_it_promised() {
         // So is a snapshot that reaches as far.
         gone.forget().await.unwrap();
         gone.purge(log_id(8, 1)).await.unwrap();
-        append(&mut gone, vec![]).await;
+        append(&mut gone, vec![]).await.await.unwrap().unwrap();
         assert_eq!(gone.promised(), Some(log_id(8, 2)));
         gone.purge(log_id(8, 2)).await.unwrap();
-        append(&mut gone, vec![]).await;
+        append(&mut gone, vec![]).await.await.unwrap().unwrap();
         assert_eq!(gone.promised(), None);
         log.close().await.unwrap();
         let log = open_log(dir.path()).unwrap();
