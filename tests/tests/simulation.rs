@@ -19,8 +19,8 @@ const SIM: &str = env!("CARGO_BIN_EXE_aspen-sim");
 /// Seeds of the sweep: more are for `make sim`.
 const SEEDS: u64 = 150;
 
-/// Seeds that a planted defect may take to be found: three times what the slowest took, a replica that is
-/// deleted unasked. A stale read needs a client that stays with a leader that was cut off.
+/// Seeds that a planted defect may take to be found: many times what the slowest takes, a stale read, which
+/// needs a client that stays with a leader that was cut off.
 const DEFECT_SEEDS: u64 = 2_000;
 
 /// Components, built once per test, as the runs want them.
