@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Promises that the call happened at one moment, exactly once, as on one shard: its answer, also an
-//! error or a fault, is given only after its reads were found true together, and its component to be the
-//! one that is meant. It runs outside of apply, so it holds nobody up. Leaves out that a call never conflicts: it may, and is repeated.
+//! error or a fault, is given only after its reads were found true together, and its component to be
+//! the one that is meant. It runs outside of apply, so it holds nobody up. Leaves out that a call never
+//! conflicts: it may, and is repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
