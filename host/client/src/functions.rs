@@ -133,7 +133,8 @@ impl Client {
     ///
     /// It runs beside the log on what is there, and commits as a transaction across shards, repeated
     /// while what it read changes: exactly once and at one moment like any other call, but slower,
-    /// and under contention it may give up. A range that it scans must lie on one shard.
+    /// and under contention it may give up. A range that it scans is read on all shards, up to 16, unless
+    /// a whole `{tag}` keeps it on one.
     pub async fn call_across(
         &self,
         component: &str,

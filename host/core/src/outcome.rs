@@ -382,7 +382,7 @@ pub enum Refusal {
         /// The key.
         key: Key,
     },
-    /// A range read of a transaction across shards does not lie on one shard.
+    /// A range read lies on several shards and does not say which of them it is about.
     RangeAcrossShards,
     /// The shard has as many names of components as it can.
     TooManyNames,

@@ -36,7 +36,7 @@ impl Workload {
     }
 
     /// On keys of another prefix, which ends with a slash. If it has no tag, the keys live on all
-    /// shards: then there are no scans, which are of several moments.
+    /// shards: then there are no scans, for a plain one is of several moments.
     pub fn on(
         prefix: &'static str,
         client: Client,
