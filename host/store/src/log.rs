@@ -197,7 +197,9 @@ impl Log {
 
 impl Inner {
     async fn send(&self, job: Job) -> io::Result<()> {
-        if let Some(failed) = self.failed.get() {
+        // A writer that failed must end too.
+        let ends = matches!(job, Job::Close { .. });
+        if let Some(failed) = self.failed.get().filter(|_| !ends) {
             return Err(io::Error::other(failed.clone()));
         }
         self.jobs.send(job).await.map_err(|_| io::Error::other("the raft log is closed"))

@@ -1,7 +1,7 @@
 //! The disk of one node fills up, in the middle of an upload, while the others have room.
 //!
-//! The node must stop its replica and say why, the others go on without it, and with room again a
-//! restart lets it catch up: nothing that it promised before is lost.
+//! The node must stop its replica and say why, end when it is asked to, the others go on without it, and
+//! with room again a restart lets it catch up: nothing that it promised before is lost.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -62,7 +62,7 @@ async fn process_cluster_node_on_a_full_disk_halts_and_catches_up_with_room() {
     nodes.leader_among(&client, &others).await;
     load.acknowledged(4 * ACKNOWLEDGED).await;
     // A start without room may fail or halt; it must not do harm.
-    nodes.kill(&[VICTIM]);
+    nodes.interrupt(VICTIM);
     nodes.restart(VICTIM);
     load.acknowledged(ACKNOWLEDGED).await;
     nodes.end(VICTIM);

@@ -48,6 +48,12 @@ struct Process {
     ready: mpsc::Receiver<String>,
 }
 
+impl Process {
+    fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
 impl Nodes {
     /// Founds a cluster, lets the others join it, and waits until all vote.
     pub async fn start() -> Nodes {
@@ -126,13 +132,23 @@ impl Nodes {
         for node in nodes {
             let errors = self.errors(*node);
             let process = self.nodes[*node].process.as_mut().expect("it runs");
-            let ended = process.child.try_wait().unwrap();
-            assert!(ended.is_none(), "node {node} ended by itself, {ended:?}: {errors}");
+            assert!(process.runs(), "node {node} ended by itself: {errors}");
             process.child.kill().unwrap();
         }
         for node in nodes {
             self.nodes[*node].process = None;
         }
+    }
+
+    /// Asks a node to end, as Ctrl-C does, and waits until it has.
+    pub fn interrupt(&mut self, node: usize) {
+        self.signal(node, "INT");
+        let end = Instant::now() + PATIENCE;
+        while self.nodes[node].process.as_mut().is_some_and(Process::runs) {
+            assert!(Instant::now() < end, "node {node} does not end: {}", self.errors(node));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.nodes[node].process = None;
     }
 
     /// Ends a node that may have ended by itself.

@@ -181,7 +181,8 @@ fn storage_log_on_a_full_disk_refuses_and_recovers_when_there_is_room() {
         disk.lock().unwrap().budget = None;
         let error = shard.save_vote(&Vote::new(99, 1)).await.unwrap_err();
         assert_eq!(error.to_string(), failed, "a log that failed once takes nothing more");
-        drop((log, shard));
+        drop(shard);
+        assert_eq!(log.close().await.unwrap_err().to_string(), failed, "and can be closed");
         let mut shard = Log::with_backend(Power::on(&disk), ME).unwrap().shard(SHARD);
         let kept = shard.try_get_log_entries(0..=index).await.unwrap();
         assert_eq!(kept.len() as u64, index);
