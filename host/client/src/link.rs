@@ -3,9 +3,10 @@
 //! Knows the map of some epoch and the leader of each shard as last heard, follows redirects, goes
 //! round the nodes that have a replica with jittered backoff when one does not answer, and asks the
 //! node it falls back to for the present map. A node that has no replica of a shard (any more) says
-//! who has: whatever is known, a request ends up with whom it concerns. Repeats are safe: reads change nothing, and writes carry request ids.
+//! who has: whatever is known, a request ends up with whom it concerns. That one node denies the client
+//! ends nothing: others are asked. Repeats are safe: reads change nothing, and writes carry request ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -46,6 +47,12 @@ struct Map {
     current: PeerAddr,
     /// Whose turn it is when that one does not.
     turn: usize,
+}
+
+impl Map {
+    fn is_shunned(&self, node: &PeerAddr) -> bool {
+        self.failed.get(node).is_some_and(|failed| failed.elapsed() < SHUNNED)
+    }
 }
 
 /// Who can answer a request.
@@ -179,6 +186,18 @@ impl Link {
         }
     }
 
+    /// Lets another node say what any can, one that answers if there is one: who looks again at what
+    /// a single node says may never see it change, for that one may be cut off from the others, or
+    /// removed without having heard so.
+    pub fn turn_to_another(&self) {
+        let mut map = self.map();
+        let all = map.nodes.len();
+        let next = (1..=all).map(|ahead| map.turn.wrapping_add(ahead));
+        let answers = |turn: &usize| !map.is_shunned(&map.nodes[turn % all]);
+        map.turn = next.clone().find(answers).unwrap_or(map.turn.wrapping_add(1));
+        map.current = map.nodes[map.turn % all];
+    }
+
     async fn ask(
         &self,
         whom: Whom,
@@ -188,12 +207,20 @@ impl Link {
         let end = Instant::now() + self.limit.max(attempt);
         let mut backoff = BACKOFF_MIN;
         let (mut repeated, mut before) = (false, None);
+        let mut denied = BTreeSet::new();
         loop {
             let node = self.target(whom);
             let left = end.saturating_duration_since(Instant::now());
             let result = self.attempt(whom, &node, body(), left.min(attempt)).await;
             let (pause, why) = match result {
                 Attempt::Done(response) => return Ok(Answer { response, repeated }),
+                // It speaks for itself: it may be new, or no node of this cluster at all.
+                Attempt::Fail(RequestError::Denied { reason })
+                    if denied.insert(node) && denied.len() < self.nodes().len() =>
+                {
+                    self.forget(whom, &node);
+                    (false, reason)
+                }
                 Attempt::Fail(error) => return Err(error),
                 Attempt::Again { pause, why } => (pause, why),
                 Attempt::Unsure { why } => {
@@ -279,7 +306,7 @@ impl Link {
     fn redirected(&self, whom: Whom, node: &PeerAddr, leader: Option<(NodeId, String)>) -> Attempt {
         let why = Refused::NotLeader { leader: leader.clone() }.to_string();
         let address = leader.and_then(|(_, address)| address.parse::<PeerAddr>().ok());
-        let address = address.filter(|address| address != node && !self.is_shunned(address));
+        let address = address.filter(|address| address != node && !self.map().is_shunned(address));
         match (whom.shard(), address) {
             (Some(shard), Some(address)) => {
                 // The node named may be the one that just failed us: pause if nothing is new.
@@ -310,10 +337,6 @@ impl Link {
             map.replicas.insert(shard, replicas);
         }
         Attempt::Again { pause: !is_news, why }
-    }
-
-    fn is_shunned(&self, node: &PeerAddr) -> bool {
-        self.map().failed.get(node).is_some_and(|failed| failed.elapsed() < SHUNNED)
     }
 
     /// The node to ask: the shard's leader if known, else of those that have a replica the one whose

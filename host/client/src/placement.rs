@@ -76,8 +76,8 @@ impl Client {
         }
     }
 
-    /// Waits until the map, with every change that this client made, satisfies `is_there`. Has no
-    /// time limit of its own: a copy takes as long as the state is large.
+    /// Waits until the map, with every change that this client made, satisfies `is_there`; asks the
+    /// nodes in turn. Has no time limit of its own: a copy takes as long as the state is large.
     pub async fn settle(
         &self,
         is_there: impl Fn(&ClusterInfo) -> bool,
@@ -87,6 +87,7 @@ impl Client {
             if info.epoch >= self.link().known_epoch().max(1) && is_there(&info) {
                 return Ok(info);
             }
+            self.link().turn_to_another();
             sleep(LOOK_EVERY).await;
         }
     }

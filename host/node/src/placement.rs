@@ -306,6 +306,9 @@ async fn steer(node: &Arc<ShardedRaftNode>, known: &Known, shard: &Shard) -> Res
         let extra: BTreeSet<u64> = shard.members().keys().map(|id| id.get()).collect();
         let extra: BTreeSet<u64> = extra.into_iter().filter(|id| !has(id)).collect();
         if !extra.is_empty() {
+            if shard.id == ShardId::SYSTEM {
+                must_have_heard(known, shard, &extra).await?;
+            }
             let removed = shard.raft.change_membership(ChangeMembers::RemoveNodes(extra), false);
             removed.await.map_err(|error| text(&error))?;
         }
@@ -317,6 +320,24 @@ async fn steer(node: &Arc<ShardedRaftNode>, known: &Known, shard: &Shard) -> Res
         })
     };
     map::update(node, note).await.map(|_| ()).map_err(|error| text(&error))
+}
+
+/// As the leader of the system group: a node that is no member hears nothing any more, so those that
+/// answer shall have heard before that they leave.
+async fn must_have_heard(
+    known: &Known,
+    system: &Shard,
+    leave: &BTreeSet<u64>,
+) -> Result<(), String> {
+    let (members, heard) = (system.members(), system.heard_from());
+    for id in leave.iter().map(|id| NodeId::new(*id)).filter(|id| heard.contains(id)) {
+        let Some((address, _)) = members.get(&id) else { continue };
+        let map = system.net.replica(address).map().await;
+        if map.is_some_and(|map| map.epoch < known.epoch) {
+            return Err(format!("{id} has not heard that it leaves"));
+        }
+    }
+    Ok(())
 }
 
 /// Deletes the replica of `shard` if the map has none here and the group counts on none here.

@@ -192,6 +192,13 @@ async fn placement_node_is_drained_before_it_goes_and_a_new_one_is_filled() {
     let gone = tokio::time::timeout(PATIENCE, operator.settle(is_gone)).await;
     let info = gone.expect("it goes").unwrap();
     assert!(info.placement.shards.iter().all(|shard| shard.now.len() == 3), "{info:?}");
+    let leaver = cluster.servers[1].as_ref().unwrap().node().clone();
+    let heard = async {
+        while leaver.map().epoch < info.epoch {
+            pause().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.expect("who leaves hears so");
     cluster.stop_node(1).await;
     let any = ([127, 0, 0, 1], 0).into();
     let ticket: Ticket = cluster.ticket().parse().unwrap();
@@ -231,6 +238,29 @@ async fn placement_changes_that_would_lose_a_majority_are_refused() {
     let is_gone = |info: &ClusterInfo| !info.placement.nodes.contains_key(&id(3));
     tokio::time::timeout(PATIENCE, client.settle(is_gone)).await.expect("it goes").unwrap();
     client.put("k", "v").await.unwrap();
+    client.close().await;
+    cluster.stop().await;
+}
+
+/// A node that was away when it was removed says for ever what it knew before, and a client that knows
+/// no other begins with that.
+#[tokio::test(flavor = "multi_thread")]
+async fn placement_who_waits_for_the_map_believes_no_node_alone() {
+    let mut cluster = Cluster::start(4).await;
+    let client = cluster.client().await;
+    settled(&client).await;
+    cluster.stop_node(3).await;
+    client.remove_node(id(4)).await.unwrap();
+    let is_gone = |info: &ClusterInfo| !info.placement.nodes.contains_key(&id(4));
+    tokio::time::timeout(PATIENCE, client.settle(is_gone)).await.expect("it goes").unwrap();
+    cluster.start_node(3).await;
+    let ticket: Ticket = cluster.ticket().parse().unwrap();
+    let removed = cluster.servers[3].as_ref().unwrap().address();
+    let secret = ticket.secret().cloned();
+    let ticket = Ticket::new(ticket.cluster(), vec![removed], secret).unwrap();
+    let misled = Client::connect(&ticket.to_string()).await.unwrap();
+    tokio::time::timeout(PATIENCE, misled.settle(is_gone)).await.expect("others know").unwrap();
+    misled.close().await;
     client.close().await;
     cluster.stop().await;
 }
