@@ -103,7 +103,15 @@ async fn serve_until_stopped(server: Server, data: &std::path::Path) -> Result<(
     let path = data.join("ticket");
     let id = server.node().id();
     ready(&format!("ready {} (node {id} at {})", path.display(), server.address().addr));
-    stop_signal().await;
+    let removed = async {
+        server.node().removed().await;
+        eprintln!("node {id} is no longer a member of its cluster; it can be stopped");
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = removed => {}
+        () = stop_signal() => {}
+    }
     server.stop().await;
     Ok(())
 }

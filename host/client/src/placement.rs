@@ -40,7 +40,8 @@ impl Client {
         self.place(PlacementChange::Move { shard, from, to }).await.map(|_| ())
     }
 
-    /// Evens out how many replicas each node has.
+    /// Evens out how many replicas each node has. Shards of which some are on their way already are
+    /// left alone: ask again once they have arrived.
     pub async fn rebalance(&self) -> Result<(), RequestError> {
         self.place(PlacementChange::Rebalance).await.map(|_| ())
     }

@@ -106,6 +106,15 @@ impl ShardedRaftNode {
         }
     }
 
+    /// Waits until this node, which was a member, is none any more.
+    pub async fn removed(&self) {
+        let mut copies = self.map_copy().subscribe();
+        let is_member = |known: &Arc<Known>| known.placement.nodes.contains_key(&self.id());
+        // Neither fails while the node is there.
+        let _ = copies.wait_for(is_member).await;
+        let _ = copies.wait_for(|known| !is_member(known)).await;
+    }
+
     /// Waits until the copy is of `epoch` or later, at most so long.
     pub(crate) async fn map_of(&self, epoch: u64, limit: Duration) -> Arc<Known> {
         let mut copies = self.map_copy().subscribe();

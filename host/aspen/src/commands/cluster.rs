@@ -42,8 +42,12 @@ pub async fn run(client: &Client, command: &Cluster) -> Result<(), Failure> {
         }
         Cluster::Upgrade { profile } => upgrade(client, profile.map(ProfileId::new)).await,
         Cluster::Rebalance { no_wait } => {
+            let is_there = |info: &ClusterInfo| info.placement.is_settled();
             client.rebalance().await?;
-            wait(client, *no_wait, |info| info.placement.is_settled()).await?;
+            wait(client, *no_wait, is_there).await?;
+            // What was on its way already was left alone.
+            client.rebalance().await?;
+            wait(client, *no_wait, is_there).await?;
             members(client, false).await
         }
         Cluster::Move { shard, to, from, no_wait } => {

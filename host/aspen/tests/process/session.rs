@@ -1,77 +1,20 @@
-//! The `aspen` binary as a user meets it: commands, exit codes, killed processes, a full disk.
+//! The session of the README, bad input, a new function, killed processes, a full disk.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 
 use aspen_tests::small_disk::SmallDisk;
 
-const ASPEN: &str = env!("CARGO_BIN_EXE_aspen");
-
-/// A running server process, killed when it goes out of scope.
-struct Server(Child);
-
-impl Server {
-    /// Starts `aspen` with these arguments and waits for its line `ready`.
-    fn start(args: &[&str]) -> Server {
-        Self::try_start(args).expect("the server becomes ready")
-    }
-
-    fn try_start(args: &[&str]) -> Result<Server, String> {
-        let mut command = Command::new(ASPEN);
-        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut server = Server(command.spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        if line.starts_with("ready") {
-            return Ok(server);
-        }
-        let mut errors = String::new();
-        let stderr = server.0.stderr.take().unwrap();
-        std::io::Read::read_to_string(&mut BufReader::new(stderr), &mut errors).unwrap();
-        Err(errors)
-    }
-
-    /// SIGKILL: the process has no chance to finish anything.
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// SIGINT, as Ctrl-C sends it; the process must end well.
-    fn interrupt(mut self) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Ended already, as a rule.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs `aspen` against the cluster in `dir`.
-fn aspen(dir: &Path, args: &[&str]) -> Output {
-    Command::new(ASPEN).arg("--connect").arg(dir).args(args).output().unwrap()
-}
+use crate::server::{ASPEN, Server, aspen, path};
 
 /// Exit code, and what it printed: errors if there are any.
 fn run(dir: &Path, args: &[&str]) -> (i32, String) {
-    let output = aspen(dir, args);
-    let text = if output.stderr.is_empty() { output.stdout } else { output.stderr };
-    (output.status.code().unwrap(), String::from_utf8(text).unwrap().trim_end().to_string())
+    let (code, output, errors) = crate::server::run(dir, args);
+    (code, if errors.is_empty() { output } else { errors })
 }
 
 fn ok(text: &str) -> (i32, String) {
     (0, text.to_string())
-}
-
-fn path(dir: &Path) -> &str {
-    dir.to_str().unwrap()
 }
 
 #[test]
@@ -164,7 +107,7 @@ fn process_killed_under_load_loses_nothing_acknowledged() {
             // Ends when the node is gone: then an attempt is given up after a second.
             for n in start + 1.. {
                 let args = ["--timeout", "1", "put", "counter", &n.to_string()];
-                if aspen(&writer_dir, &args).status.code() != Some(0) {
+                if aspen(&writer_dir).args(args).output().unwrap().status.code() != Some(0) {
                     break;
                 }
                 done = n;

@@ -1,15 +1,15 @@
 //! Transactions, leases, times to live and scan tokens on the command line.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Stdio;
 
-const ASPEN: &str = env!("CARGO_BIN_EXE_aspen");
+use crate::server::{Server, aspen, path, run, told};
 
 /// A cluster of one node with one shard in a folder of its own; gone with it.
 struct Node {
-    child: Child,
     dir: PathBuf,
+    _server: Server,
     _folder: tempfile::TempDir,
 }
 
@@ -17,21 +17,13 @@ impl Node {
     fn start() -> Node {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("node");
-        let mut command = Command::new(ASPEN);
-        command
-            .args(["node", "--init", "--shards", "1", "--data"])
-            .arg(&dir)
-            .stdout(Stdio::piped());
-        let mut node = Node { child: command.spawn().unwrap(), dir, _folder: folder };
-        let mut line = String::new();
-        BufReader::new(node.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("ready"), "{line}");
-        node
+        let server = Server::start(&["node", "--init", "--shards", "1", "--data", path(&dir)]);
+        Node { dir, _server: server, _folder: folder }
     }
 
     /// Exit code, output, errors.
     fn run(&self, args: &[&str]) -> (i32, String, String) {
-        told(aspen(&self.dir).args(args).output().unwrap())
+        run(&self.dir, args)
     }
 
     /// What a command printed that must succeed without a word of error.
@@ -40,25 +32,6 @@ impl Node {
         assert_eq!((code, &errors[..]), (0, ""), "{args:?}");
         output
     }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // It has no more to do; what it leaves goes with the folder.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn aspen(dir: &Path) -> Command {
-    let mut command = Command::new(ASPEN);
-    command.arg("--connect").arg(dir);
-    command
-}
-
-fn told(output: Output) -> (i32, String, String) {
-    let text = |bytes| String::from_utf8(bytes).unwrap().trim_end().to_string();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 #[test]

@@ -1,53 +1,10 @@
 //! `aspen verify` as a user meets it: what it prints, and how it ends.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use serde_json::Value as Json;
 
-const ASPEN: &str = env!("CARGO_BIN_EXE_aspen");
-
-/// A running server process, killed when it goes out of scope.
-struct Server(Child);
-
-impl Server {
-    /// Starts `aspen` with these arguments and waits for its line `ready`.
-    fn start(args: &[&str]) -> Server {
-        let mut command = Command::new(ASPEN);
-        let mut server = Server(command.args(args).stdout(Stdio::piped()).spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("ready"), "{line}");
-        server
-    }
-
-    /// SIGINT, as Ctrl-C sends it; the process must end well.
-    fn interrupt(mut self) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Ended already, as a rule.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Exit code, output, errors.
-fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
-    let output = Command::new(ASPEN).arg("--connect").arg(dir).args(args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap().trim_end().to_string();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-fn path(dir: &Path) -> &str {
-    dir.to_str().unwrap()
-}
+use crate::server::{Server, path, run};
 
 /// Removes a key from the file of a stopped node's shard. The row has a checksum, that it is there none.
 fn lose(dir: &Path, node: u32, shard: u64, key: &str) {
