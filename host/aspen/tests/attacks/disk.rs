@@ -1,7 +1,7 @@
 //! The disk of one node fills up, in the middle of an upload, while the others have room.
 //!
-//! The node must stop its replica and say why, end when it is asked to, the others go on without it, and
-//! with room again a restart lets it catch up: nothing that it promised before is lost.
+//! The node must stop its replica, say why, and end when it is asked to; the others go on without it. With
+//! room again a restart lets it catch up: nothing that it promised before is lost.
 
 use std::cell::Cell;
 use std::io::Write;
