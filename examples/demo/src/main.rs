@@ -2,7 +2,7 @@
 //!
 //! Starts three `aspen node` processes on this machine, builds and uploads the function
 //! `examples/purchases`, replays 69,659 real purchases as calls of it, kills the leader's process
-//! in the middle and starts it again, and checks what the cluster holds against a plain sum over
+//! in the middle and starts it again, and compares the data of the cluster with a plain sum over
 //! the file, to the cent. Ends with an error if anything differs.
 
 mod check;
@@ -17,7 +17,7 @@ use aspen_client::Client;
 use clap::Parser;
 use tokio_real as tokio;
 
-/// Anything that stops the demonstration.
+/// An error that stops the demonstration.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The main job, shown on real input.
