@@ -3,8 +3,7 @@
 //! A component of more than 2 MiB is *large*: an interpreter of another language, with the program that
 //! the interpreter runs. Large components have limits, an engine and a pool of their own, and few of
 //! their calls run at once, so they take nothing from small ones. Promises that the class follows from
-//! the length alone, so that every replica finds the same class. The numbers are in `limits.rs`;
-//! docs/functions.md says how they were found.
+//! the length alone, so that every replica finds the same class. The numbers are in `limits.rs`.
 
 use aspen_core::limits::{
     CALL_FUEL_MAX, COMPONENT_BYTES_MAX, GUEST_MEMORY_BYTES_MAX, GUEST_STACK_SLOTS_MAX,
