@@ -10,7 +10,7 @@ use aspen_guest::{store, testing::Harness};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What a call does while it iterates.
+/// A step of a call while it iterates.
 #[derive(Clone, Debug)]
 enum Step {
     Next,

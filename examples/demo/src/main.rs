@@ -23,7 +23,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// The main job, shown on real input.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The aspen binary [default: beside this program]
+    /// The aspen binary [default: in the folder of this program]
     #[arg(long)]
     aspen: Option<PathBuf>,
     /// The function's crate.
@@ -52,8 +52,8 @@ fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Failure> {
     let Options { aspen, function, input, in_flight } = options;
-    let beside = || Ok::<_, Failure>(std::env::current_exe()?.with_file_name("aspen"));
-    let aspen = aspen.map_or_else(beside, Ok)?;
+    let next_to_this = || Ok::<_, Failure>(std::env::current_exe()?.with_file_name("aspen"));
+    let aspen = aspen.map_or_else(next_to_this, Ok)?;
     let purchases = purchases::read(&input)?;
     println!("input     {} purchases of {}", purchases.len(), input.display());
 
