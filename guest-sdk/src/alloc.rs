@@ -1,8 +1,8 @@
-//! The allocator of a program that lives for one call: bump a pointer, give everything back at the
+//! The allocator of a program that lives for one call: it moves a pointer, and frees nothing before the
 //! end.
 //!
-//! Promises no more than `GlobalAlloc` asks; only the block allocated last is ever freed or grown in
-//! place. Half the cost of a call with Rust's default allocator is its size and its pages.
+//! Promises no more than `GlobalAlloc` asks. Only the block allocated last is ever freed or grown in
+//! place. The size and the pages of Rust's default allocator are half the cost of a call with it.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32;
@@ -26,7 +26,7 @@ struct Bump {
 unsafe impl Sync for Bump {}
 
 impl Bump {
-    /// Makes `..end` usable; whether the host gave the memory.
+    /// Makes `..end` usable. Returns true if the host gave the memory.
     fn reach(&self, end: usize) -> bool {
         if end <= self.end.get() {
             return true;

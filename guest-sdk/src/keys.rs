@@ -3,12 +3,12 @@
 //! A key is `{TAG}` followed by its parts in the encoding of FoundationDB's tuple layer
 //! (<https://github.com/apple/foundationdb/blob/main/design/tuple.md>): byte strings (0x01), text
 //! (0x02), integers (0x0c to 0x1c), false and true (0x26, 0x27). Promises:
-//! - **One tag, one shard.** The store takes as tag what the first `{...}` of a key's bytes holds,
-//!   and here the key begins with it. A tag is at least one byte and has no `}`, so nothing in the
-//!   parts can move the key, braces included. `{cust-7}` routes a call to all of them.
+//! - **One tag, one shard.** The store takes the bytes inside the first `{...}` of a key as its tag, and
+//!   here the key begins with it. A tag is at least one byte and has no `}`, so no part can move the key,
+//!   braces included. `{cust-7}` routes a call to all keys of that tag.
 //! - **Order.** Keys of one tag sort by their parts from left to right: byte strings before text
 //!   before integers before booleans, each in its own order, and a key before those below it.
-//! - **One form.** Different parts have different bytes, and only that form is read back.
+//! - **One form.** Different parts have different bytes, and no other form of them can be read.
 //!
 //! Leaves out the other types of the tuple layer (nil, nested tuples, floats, UUIDs), and order
 //! between keys of different tags: those may be on different shards.
@@ -19,9 +19,9 @@
 //! let cart = Key::tagged("cust-7").part("cart");
 //! Harness::new().run(|| {
 //!     store::put(cart.clone().part(42u64), "a lamp");
-//!     for entry in store::below(&cart) {
-//!         let item: u64 = cart.parts_below(&entry.key).unwrap().only().unwrap();
-//!         assert_eq!(item, 42);
+//!     for item in store::below(&cart) {
+//!         let lamp: u64 = cart.parts_below(&item.key).unwrap().only().unwrap();
+//!         assert_eq!(lamp, 42);
 //!     }
 //! });
 //! ```
@@ -30,13 +30,13 @@ use core::fmt;
 
 const BYTES: u8 = 0x01;
 const TEXT: u8 = 0x02;
-/// The code of zero: `n` bytes more mean a positive number, `n` less a negative one.
+/// The code of zero: a code `n` higher is a positive number of `n` bytes, `n` lower a negative one.
 const ZERO: u8 = 0x14;
 const FALSE: u8 = 0x26;
 const TRUE: u8 = 0x27;
 /// Follows a zero byte inside a string; a zero byte without it ends the string.
 const ESCAPE: u8 = 0xff;
-/// Longest integer.
+/// The longest integer.
 const INTEGER_BYTES_MAX: u8 = 8;
 
 /// A key made of a tag and parts, or the start of such keys.
@@ -47,44 +47,44 @@ pub struct Key(Vec<u8>);
 #[derive(Clone, Debug)]
 pub struct Parts<'a>(&'a [u8]);
 
-/// Why bytes are not such a key, or not one with these parts.
+/// The reason why bytes are not such a key, or not one with these parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// A tag is empty or holds a `}`.
     Tag,
-    /// The key does not begin with the one that it should be below.
+    /// The key does not begin with the wanted key.
     NotBelow,
-    /// The key ends where a part was wanted.
+    /// The key ends before the wanted part.
     Missing,
-    /// There are more parts than were wanted.
+    /// The key has more parts than were wanted.
     Surplus,
     /// The next part has another type, or its number does not fit.
     Type,
-    /// The bytes are no part in its one form: cut off, an unknown code, a number with a zero in
-    /// front, or text that is not UTF-8.
+    /// The bytes are no part in its one form: they are cut off, or have an unknown code, a number with a
+    /// zero in front, or text that is not UTF-8.
     Malformed,
 }
 
-/// What can be a part of a key.
+/// A type that can be a part of a key.
 pub trait Part {
     /// Appends the part's code and bytes.
     fn append_to(&self, key: &mut Vec<u8>);
 }
 
-/// What a part can be read as. A number is read as any type that it fits.
+/// A type that a part can be read as. A number is read as any type that it fits.
 pub trait FromPart: Sized {
     /// Takes the first part off `rest`; leaves `rest` alone if it fails.
     fn take_from(rest: &mut &[u8]) -> Result<Self, KeyError>;
 }
 
 impl Key {
-    /// The key of a tag alone, to add parts to. Panics, which ends the call, if the tag is empty or
-    /// holds a `}`; for tags that come with the call there is [`Key::try_tagged`].
+    /// Returns the key of a tag alone, to add parts to. Panics, which ends the call, if the tag is empty or
+    /// holds a `}`; use [`Key::try_tagged`] for a tag that comes with the call.
     pub fn tagged(tag: impl AsRef<[u8]>) -> Self {
         Self::try_tagged(tag).expect("a tag is not empty and has no }")
     }
 
-    /// As [`Key::tagged`], with an error for a tag that cannot be one.
+    /// Returns a key as [`Key::tagged`] does, or an error for text that cannot be a tag.
     pub fn try_tagged(tag: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let tag = tag.as_ref();
         if tag.is_empty() || tag.contains(&b'}') {
@@ -93,27 +93,27 @@ impl Key {
         Ok(Self([b"{", tag, b"}"].concat()))
     }
 
-    /// The key with one more part. The store takes keys of up to 1,024 bytes: bound the strings
+    /// Returns the key with one more part. The store takes keys of up to 1,024 bytes: bound the strings
     /// that come with a call.
     pub fn part(mut self, part: impl Part) -> Self {
         part.append_to(&mut self.0);
         self
     }
 
-    /// The key's bytes.
+    /// Returns the bytes of the key.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Start (included) and end (excluded) of all keys that have these parts and at least one more.
+    /// Returns start (included) and end (excluded) of all keys that have these parts and at least one more.
     ///
-    /// They are not all keys that begin with these bytes: `"a"` and `"a\0"` begin alike, because a
+    /// Not every key that begins with these bytes is among them: `"a"` and `"a\0"` begin alike, because a
     /// zero byte ends a string unless 0xff follows. No part begins with 0xff.
     pub fn bounds_below(&self) -> (Vec<u8>, Vec<u8>) {
         ([&self.0[..], &[0x00]].concat(), [&self.0[..], &[ESCAPE]].concat())
     }
 
-    /// The parts that a key has beyond these.
+    /// Returns the parts that a key has beyond these.
     pub fn parts_below<'a>(&self, key: &'a [u8]) -> Result<Parts<'a>, KeyError> {
         let rest = key.strip_prefix(&self.0[..]).ok_or(KeyError::NotBelow)?;
         let is_inside_string = rest.first() == Some(&ESCAPE);
@@ -128,7 +128,7 @@ impl AsRef<[u8]> for Key {
 }
 
 impl<'a> Parts<'a> {
-    /// The tag of a key, and all its parts.
+    /// Returns the tag of a key, and all its parts.
     pub fn of(key: &'a [u8]) -> Result<(&'a [u8], Self), KeyError> {
         let inside = key.strip_prefix(b"{").ok_or(KeyError::Tag)?;
         let close = inside.iter().position(|byte| *byte == b'}').ok_or(KeyError::Tag)?;
@@ -136,12 +136,12 @@ impl<'a> Parts<'a> {
         if tag.is_empty() { Err(KeyError::Tag) } else { Ok((tag, Self(&rest[1..]))) }
     }
 
-    /// The next part. A part of another type is not passed over: it can be read as what it is.
+    /// Takes the next part. A part of another type stays: it can be read as its own type.
     pub fn take<T: FromPart>(&mut self) -> Result<T, KeyError> {
         T::take_from(&mut self.0)
     }
 
-    /// The one part that is left.
+    /// Returns the one part that is left.
     pub fn only<T: FromPart>(mut self) -> Result<T, KeyError> {
         let part = self.take()?;
         self.end()?;
@@ -180,7 +180,7 @@ fn append_string(key: &mut Vec<u8>, code: u8, bytes: &[u8]) {
     key.push(0);
 }
 
-/// A negative number is the complement of its amount, so that a greater amount sorts lower.
+/// Appends a number. A negative one is the complement of its amount, so that a greater amount sorts lower.
 fn append_integer(key: &mut Vec<u8>, is_negative: bool, amount: u64) {
     let bytes = (u64::BITS - amount.leading_zeros()).div_ceil(8) as usize;
     let shown = if is_negative { !amount } else { amount };
@@ -188,7 +188,7 @@ fn append_integer(key: &mut Vec<u8>, is_negative: bool, amount: u64) {
     key.extend_from_slice(&shown.to_be_bytes()[8 - bytes..]);
 }
 
-/// The code of the next part, and what follows it.
+/// Returns the code of the next part, and the bytes after the code.
 fn split_code(rest: &[u8]) -> Result<(u8, &[u8]), KeyError> {
     let (code, rest) = rest.split_first().ok_or(KeyError::Missing)?;
     let is_integer = code.abs_diff(ZERO) <= INTEGER_BYTES_MAX;
@@ -219,7 +219,7 @@ fn take_string(rest: &mut &[u8], wanted: u8) -> Result<Vec<u8>, KeyError> {
     }
 }
 
-/// Whether the next part is negative, its amount, and what follows.
+/// Returns true if the next part is negative, its amount, and the bytes after it.
 fn split_integer(rest: &[u8]) -> Result<(bool, u64, &[u8]), KeyError> {
     let (code, rest) = split_code(rest)?;
     let bytes = usize::from(code.abs_diff(ZERO));

@@ -1,8 +1,8 @@
 //! Write a function of Aspen: a WIT world with typed exports, and Rust that implements it.
 //!
 //! Promises that the same source runs as WebAssembly inside the state machine and natively in unit
-//! tests, where [`testing::Harness`] stands for the shard. Linking this crate into WebAssembly also
-//! sets a small allocator that fits a program living for one call.
+//! tests, where [`testing::Harness`] stands for the shard. In WebAssembly this crate also sets a small
+//! allocator that fits a program which lives for one call.
 //!
 //! Leaves out everything that replicas could see differently: no clock, randomness, files. Keep
 //! data in `BTreeMap`: the order of a `HashMap` changes between builds.
@@ -28,29 +28,40 @@
 //! aspen_guest::export!(Counter);
 //! ```
 //!
-//! An `Err` throws the call's writes away and goes to the caller; a panic does the same, and the
-//! caller learns no more than that there was one.
+//! An `Err` throws the call's writes away and goes to the caller. A panic throws them away too, and the
+//! caller learns no more than that the function panicked.
+//!
+//! Rooms, bottom to top; each uses only those above it in this list:
+//! - `value`, `record`, `keys`, `prefix`: the data: typed values, records, composite keys
+//! - `testing`: a shard in memory, for native tests
+//! - `imports`: the host functions: the node's, or those of `testing`
+//! - `range`, `store`, `context`: the functions that a function calls
+//! - `alloc`: the allocator in WebAssembly
 
-pub mod context;
+mod value;
+
+mod record;
+
 pub mod keys;
-pub mod range;
-pub mod store;
+
+mod prefix;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+
+mod imports;
+
+pub mod range;
+
+pub mod store;
+
+pub mod context;
 
 #[cfg(target_arch = "wasm32")]
 mod alloc;
 
 #[doc(hidden)]
 pub use wit_bindgen;
-
-/// The imports as wit-bindgen makes them; `store` and `context` are the public face.
-#[cfg(target_arch = "wasm32")]
-mod raw {
-    wit_bindgen::generate!({ world: "imports", path: "../wit" });
-    pub use aspen::function::{context, store};
-}
 
 /// Reads a WIT world and makes the trait `Guest` with one function per export.
 ///
@@ -75,8 +86,8 @@ macro_rules! function {
     };
 }
 
-/// Exports a type that implements `Guest`. In a native build it only checks that it does: there an
-/// export named `open` would replace the C library's.
+/// Exports a type that implements `Guest`. A native build only checks that the type does: there an export
+/// named `open` would replace that of the C library.
 #[macro_export]
 macro_rules! export {
     ($function:ident) => {

@@ -1,49 +1,50 @@
 //! An iterator over a range of keys that fetches pages as it goes.
 //!
-//! Promises that each key is given once and in order, from either end, as it is at that moment: a
-//! write of this call ahead of the iterator is seen, one behind it is not. So a loop may delete or
-//! change what it was given, or anything else.
-//! The first page is small and each next one twice as long, so that taking one entry costs little
-//! and reading all of them costs few host calls. Only a write to keys that were fetched and not yet
-//! given makes it fetch again.
-//! Leaves out a bound: whoever loops over data that grows takes `take(n)`, for fuel is limited.
+//! Promises to give each key once and in order, from either end, as the key is at that moment: it sees a
+//! write of this call ahead of it, and not one behind it. So a loop may delete or change the keys that it
+//! was given, or any others.
+//! The first page is small and each next one twice as long, so that taking one key costs little and
+//! reading all of them costs few host calls. Only a write to keys that were fetched and not yet given
+//! makes it fetch again.
+//! Leaves out a bound: a loop over data that grows needs `take(n)`, for fuel is limited.
 
 use std::cell::{Cell, RefCell};
 use std::vec::IntoIter;
 
-use crate::store::{Entry, scan, scan_reverse};
+use crate::imports;
+use crate::record::{Item, Page};
 
-/// Entries of the first page.
+/// Keys of the first page.
 const PAGE_FIRST: u32 = 4;
-/// Entries of the longest page: what the store gives at once.
+/// Keys of the longest page: the limit of a scan.
 const PAGE_MAX: u32 = 1000;
 
 /// The keys of a range, from its start, or with `rev()` from its end.
 #[derive(Debug)]
 pub struct Range {
-    /// First key not given from the front.
+    /// The first key not given from the front.
     start: Vec<u8>,
-    /// First key beyond; with `None` the range has no end.
+    /// The first key beyond; with `None` the range has no end.
     end: Option<Vec<u8>>,
     front: Ahead,
     back: Ahead,
-    /// How many of `WRITTEN` were looked at.
+    /// Keys of `WRITTEN` that the range has looked at.
     seen: usize,
 }
 
-/// What was fetched and not yet given, in the order in which it will be.
+/// The keys that were fetched and not yet given, in their order.
 #[derive(Debug)]
 struct Ahead {
-    entries: IntoIter<Entry>,
-    /// The entries reach to the other end of the range.
+    items: IntoIter<Item>,
+    /// The keys reach to the other end of the range.
     is_whole: bool,
-    /// Entries of the next page.
+    /// Keys of the next page.
     limit: u32,
 }
 
 thread_local! {
     static RANGES: Cell<usize> = const { Cell::new(0) };
-    /// Keys that the call wrote while there were ranges.
+    /// Keys that the call wrote while ranges existed.
     static WRITTEN: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -61,7 +62,7 @@ impl Range {
         Self { start, end, front: Ahead::new(), back: Ahead::new(), seen }
     }
 
-    /// Forgets what was fetched if the call has written there since.
+    /// Forgets the fetched keys if the call has written among them since.
     fn look_at_writes(&mut self) {
         WRITTEN.with_borrow(|written| {
             for key in &written[self.seen..] {
@@ -81,31 +82,31 @@ impl Range {
 }
 
 impl Iterator for Range {
-    type Item = Entry;
+    type Item = Item;
 
-    fn next(&mut self) -> Option<Entry> {
+    fn next(&mut self) -> Option<Item> {
         self.look_at_writes();
         let Self { start, end, front, .. } = self;
-        let entry = front.next(|limit| scan(&*start, end.as_deref(), limit))?;
-        // The back may have given it meanwhile.
-        let is_left = is_before(&entry.key, end.as_deref());
+        let item = front.next(|limit| imports::scan(start, end.as_deref(), false, limit))?;
+        // The other end may have given it meanwhile.
+        let is_left = is_before(&item.key, end.as_deref());
         is_left.then(|| {
-            start.clone_from(&entry.key);
+            start.clone_from(&item.key);
             start.push(0);
-            entry
+            item
         })
     }
 }
 
 impl DoubleEndedIterator for Range {
-    fn next_back(&mut self) -> Option<Entry> {
+    fn next_back(&mut self) -> Option<Item> {
         self.look_at_writes();
         let Self { start, end, back, .. } = self;
-        let entry = back.next(|limit| scan_reverse(&*start, end.as_deref(), limit))?;
-        let is_left = entry.key >= *start;
+        let item = back.next(|limit| imports::scan(start, end.as_deref(), true, limit))?;
+        let is_left = item.key >= *start;
         is_left.then(|| {
-            *end = Some(entry.key.clone());
-            entry
+            *end = Some(item.key.clone());
+            item
         })
     }
 }
@@ -121,21 +122,21 @@ impl Drop for Range {
 
 impl Ahead {
     fn new() -> Self {
-        Self { entries: Vec::new().into_iter(), is_whole: false, limit: PAGE_FIRST }
+        Self { items: Vec::new().into_iter(), is_whole: false, limit: PAGE_FIRST }
     }
 
     fn last(&self) -> Option<&Vec<u8>> {
-        self.entries.as_slice().last().map(|entry| &entry.key)
+        self.items.as_slice().last().map(|item| &item.key)
     }
 
-    fn next(&mut self, fetch: impl FnOnce(u32) -> crate::store::Page) -> Option<Entry> {
-        if self.entries.as_slice().is_empty() && !self.is_whole {
+    fn next(&mut self, fetch: impl FnOnce(u32) -> Page) -> Option<Item> {
+        if self.items.as_slice().is_empty() && !self.is_whole {
             let page = fetch(self.limit);
             self.limit = PAGE_MAX.min(self.limit * 2);
             self.is_whole = !page.more;
-            self.entries = page.entries.into_iter();
+            self.items = page.items.into_iter();
         }
-        self.entries.next()
+        self.items.next()
     }
 }
 

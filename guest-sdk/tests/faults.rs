@@ -67,7 +67,7 @@ fn call_that_the_shard_repeats_is_applied_once() {
     });
 }
 
-/// When it does not know whether it deposited, it deposits.
+/// Deposits again after a call with an unknown outcome.
 async fn careless(client: Client, _: u64) {
     while client.call(deposit).await == Err(CallError::Unknown) {}
 }

@@ -10,7 +10,7 @@ use aspen_guest::{store, testing::Harness};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What a call does while it iterates.
+/// A step of a call while it iterates.
 #[derive(Clone, Debug)]
 enum Step {
     Next,
@@ -63,7 +63,7 @@ proptest! {
                         continue;
                     }
                 };
-                let given = given.map(|entry| (entry.key[0], entry.item.value));
+                let given = given.map(|item| (item.key[0], item.record.value));
                 let wanted = wanted.map(|(key, value)| (*key, value.clone().into_bytes()));
                 prop_assert_eq!(&given, &wanted);
                 match (given, step) {
@@ -91,7 +91,7 @@ fn prefix_and_reverse_go_over_many_pages() {
         assert_eq!(store::range("", None).count(), 3002);
         assert_eq!(store::range("z", Some(b"a")).count(), 0);
         // Deleting what was given needs no second look at the rest.
-        store::prefix_iter("p/").take(1000).for_each(|entry| assert!(store::delete(entry.key)));
+        store::prefix_iter("p/").take(1000).for_each(|item| assert!(store::delete(item.key)));
         assert_eq!(store::prefix_iter("p/").next().unwrap().key, b"p/1000");
     });
 }
@@ -104,7 +104,7 @@ fn keys_below_are_no_longer_strings() {
         store::put(a.clone().part(1), "");
         store::put(zero.part(2), "");
         let keys: Vec<u8> = store::below(&a)
-            .map(|entry| a.parts_below(&entry.key).unwrap().only().unwrap())
+            .map(|item| a.parts_below(&item.key).unwrap().only().unwrap())
             .collect();
         assert_eq!(keys, [1]);
     });

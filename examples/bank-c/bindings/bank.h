@@ -23,7 +23,7 @@ typedef struct {
 typedef struct aspen_function_store_versioned_t {
   // The value.
   bank_list_u8_t   value;
-  // Writes to the key since it was created: 1, 2, 3, ...
+  // The number of writes to the key since it was created: 1, 2, 3, ...
   uint64_t   version;
   // The revision that created the key.
   uint64_t   create_revision;
@@ -35,7 +35,7 @@ typedef struct aspen_function_store_versioned_t {
 typedef struct aspen_function_store_entry_t {
   // The key.
   bank_list_u8_t   key;
-  // Its value.
+  // Its value and history.
   aspen_function_store_versioned_t   item;
 } aspen_function_store_entry_t;
 
@@ -102,32 +102,34 @@ typedef struct {
 } bank_result_u64_string_t;
 
 // Imported Functions from `aspen:function/store@0.1.0`
-// The value of a key, if there is one.
+// Returns the value of a key, if the key exists.
 extern bool aspen_function_store_get(bank_list_u8_t *key, aspen_function_store_versioned_t *ret);
-// The values of up to 1,024 keys, in the order asked.
+// Returns the values of up to 1,024 keys, in the order of `keys`.
 extern void aspen_function_store_get_many(bank_list_list_u8_t *keys, aspen_function_store_list_option_versioned_t *ret);
-// Whether a key exists: cheaper than reading its value.
+// Returns true if a key exists. This is cheaper than reading its value.
 extern bool aspen_function_store_exists(bank_list_u8_t *key);
-// The keys from `start` (included; empty: the first key) to `end` (excluded; none: the last
-// key), against their order when `reverse`. A page ends after `limit` keys, after 1,000 keys,
+// Returns the keys from `start` (included; empty: the first key) to `end` (excluded; none: the last
+// key), against their order if `reverse`. A page ends after `limit` keys, after 1,000 keys,
 // or after the key that brings it above 1 MiB. Only keys of this call's own shard are seen.
 extern void aspen_function_store_scan(bank_list_u8_t *start, bank_list_u8_t *maybe_end, bool reverse, uint32_t limit, aspen_function_store_page_t *ret);
 // Creates or replaces a key. A call writes at most 1,024 keys and 4 MiB of keys and values.
 extern void aspen_function_store_put(bank_list_u8_t *key, bank_list_u8_t *value);
-// Removes a key; whether there was one.
+// Removes a key. Returns true if the key existed.
 extern bool aspen_function_store_delete(bank_list_u8_t *key);
 
 // Imported Functions from `aspen:function/context@0.1.0`
-// The revision that this call's writes will have.
+// Returns the revision that this call's writes will have.
 extern uint64_t aspen_function_context_revision(void);
-// Entry time: milliseconds since 1970-01-01 UTC, stamped by the leader, never going back.
+// Returns the entry time: milliseconds since 1970-01-01 UTC, stamped by the leader, never going
+// back.
 extern uint64_t aspen_function_context_time_ms(void);
-// A random number that the leader drew for this entry. Derive all chance from it.
+// Returns a random number that the leader drew for this entry. Derive all chance from it.
 extern uint64_t aspen_function_context_seed(void);
-// Who asked: the 32 bytes of an ed25519 public key; all zero inside the node's own process.
+// Returns the caller: the 32 bytes of an ed25519 public key; all zero inside the node's own
+// process.
 extern void aspen_function_context_caller(bank_list_u8_t *ret);
-// A line for the operator of this node: the first 64 lines of a call, 256 bytes of each. It is
-// not replicated and not part of the result.
+// Logs a line for the operator of this node. A node keeps the first 64 lines of a call, 256 bytes
+// of each. They are not replicated and not part of the result.
 extern void aspen_function_context_log(bank_string_t *line);
 
 // Exported Functions from `bank`

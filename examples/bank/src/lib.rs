@@ -1,4 +1,4 @@
-//! A bank: the function that every database example has, and the one that the benchmarks call.
+//! A bank: the function of every database example, and the one that the benchmarks call.
 //!
 //! Promises that the sum of all balances changes only when an account is opened. An account is the
 //! key `account/NAME`; its value is the balance in cents, 8 bytes little endian.
@@ -116,7 +116,7 @@ mod tests {
             sim.call(|| Bank::open(name.into(), 100)).unwrap();
         }
         sim.invariant(|| {
-            let balances = store::prefix_iter("account/").map(|entry| entry.value_u64());
+            let balances = store::prefix_iter("account/").map(|item| item.value_u64());
             assert_eq!(balances.sum::<u64>(), 300, "the sum of all balances");
         });
         for _ in 0..3 {

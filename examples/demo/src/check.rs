@@ -1,4 +1,4 @@
-//! What the cluster holds, read back with scans and compared with a plain sum over the file.
+//! Reads the data of the cluster back with scans and compares it with a plain sum over the file.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ impl Sum {
         self.cents += other.cents;
     }
 
-    /// The function's own text form: `purchases cds cents`.
+    /// Reads the text form of the function: `purchases cds cents`.
     fn parse(text: &[u8]) -> Option<Sum> {
         let mut numbers = std::str::from_utf8(text).ok()?.split(' ').map(|word| word.parse().ok());
         let mut next = || numbers.next().flatten();
@@ -33,7 +33,7 @@ impl Sum {
 /// `{customer}/total` and `{customer}/YYYY-MM`, as the function keeps them.
 type Sums = BTreeMap<String, Sum>;
 
-/// Reads everything back, compares and prints. An error says what differs.
+/// Reads everything back, compares and prints. The error names the difference.
 pub async fn check(client: &Client, purchases: &[Purchase]) -> Result<(), Failure> {
     let mut expected = Sums::new();
     for Purchase { customer, date, cds, cents } in purchases {

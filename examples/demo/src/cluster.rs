@@ -36,12 +36,12 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The ticket of the first node.
+    /// Returns the ticket of the first node.
     pub fn ticket(&self) -> Result<String, Failure> {
         Ok(std::fs::read_to_string(self.folders[0].join("ticket"))?)
     }
 
-    /// Kills a node's process (SIGKILL): it has no chance to finish anything. `node` counts from 1.
+    /// Kills a node's process (SIGKILL), which has no chance to finish anything. `node` counts from 1.
     pub async fn kill(&mut self, node: u64) -> Result<(), Failure> {
         let child = self.nodes[node as usize - 1].take();
         child.ok_or("the node does not run")?.kill().await?;

@@ -2,7 +2,7 @@
 //!
 //! Starts three `aspen node` processes on this machine, builds and uploads the function
 //! `examples/purchases`, replays 69,659 real purchases as calls of it, kills the leader's process
-//! in the middle and starts it again, and checks what the cluster holds against a plain sum over
+//! in the middle and starts it again, and compares the data of the cluster with a plain sum over
 //! the file, to the cent. Ends with an error if anything differs.
 
 mod check;
@@ -17,13 +17,13 @@ use aspen_client::Client;
 use clap::Parser;
 use tokio_real as tokio;
 
-/// Anything that stops the demonstration.
+/// An error that stops the demonstration.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The main job, shown on real input.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The aspen binary [default: beside this program]
+    /// The aspen binary [default: in the folder of this program]
     #[arg(long)]
     aspen: Option<PathBuf>,
     /// The function's crate.
@@ -52,8 +52,8 @@ fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Failure> {
     let Options { aspen, function, input, in_flight } = options;
-    let beside = || Ok::<_, Failure>(std::env::current_exe()?.with_file_name("aspen"));
-    let aspen = aspen.map_or_else(beside, Ok)?;
+    let next_to_this = || Ok::<_, Failure>(std::env::current_exe()?.with_file_name("aspen"));
+    let aspen = aspen.map_or_else(next_to_this, Ok)?;
     let purchases = purchases::read(&input)?;
     println!("input     {} purchases of {}", purchases.len(), input.display());
 

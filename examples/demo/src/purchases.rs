@@ -14,7 +14,7 @@ pub struct Purchase {
     pub date: String,
     /// Number of CDs.
     pub cds: u32,
-    /// What they cost.
+    /// Their price.
     pub cents: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::Failure;
 use crate::cluster::Cluster;
 use crate::purchases::Purchase;
 
-/// What the replay measured.
+/// The measurements of the replay.
 pub struct Report {
     elapsed: Duration,
     in_flight: usize,

@@ -2,12 +2,12 @@
 //!
 //! Promises that `free + reserved + sold` is what was restocked, that nothing is sold twice, and
 //! that a reservation ends at its time by the clock of the log, the same on every replica: from then
-//! on it cannot be confirmed, and whoever reserves next gets its units.
+//! on it cannot be confirmed, and the next reservation gets its units.
 //! The item is the tag: all keys of an item live on one shard. Next to each reservation stands a key
 //! that begins with the end of its time, so that those which lapsed are the first of a range.
 //! Leaves out orders of several items: with `--across` a caller may reserve each of them.
 
-use aspen_guest::keys::Key;
+use aspen_guest::keys::{Key, KeyError};
 use aspen_guest::{context, store};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// Reservations that one call gives back: two keys each, far below the 1,024 that a call may write.
 const GIVEN_BACK_MAX: usize = 300;
 
-/// The value of `{ITEM} "levels"`: as kept, with what lapsed still reserved.
+/// The value of `{ITEM} "levels"`. Units that lapsed are still among the reserved ones.
 #[derive(Default, Serialize, Deserialize)]
 struct Kept {
     free: u64,
@@ -42,13 +42,13 @@ impl Guest for Inventory {
         all.and_then(|all| all.checked_add(units)).ok_or("more units than can be counted")?;
         kept.free += units;
         keep(&item, &kept);
-        Ok(levels(&item))
+        levels(&item)
     }
 
     fn reserve(item: String, order: String, units: u64, for_ms: u64) -> Result<u64, String> {
         let item = tag(&item)?;
         check_name(&order)?;
-        give_back_lapsed(&item);
+        give_back_lapsed(&item)?;
         match store::get_as(order_key(&item, &order)) {
             Some(Order::Reserved { units: before, until_ms }) if before == units => {
                 return Ok(until_ms);
@@ -85,7 +85,7 @@ impl Guest for Inventory {
                 store::delete(until_key(&item).part(until_ms).part(&order));
             }
         }
-        Ok(levels(&item))
+        levels(&item)
     }
 
     fn release(item: String, order: String) -> Result<bool, String> {
@@ -104,11 +104,11 @@ impl Guest for Inventory {
     }
 
     fn show(item: String) -> Result<Levels, String> {
-        Ok(levels(&tag(&item)?))
+        levels(&tag(&item)?)
     }
 
     fn give_back(item: String) -> Result<u32, String> {
-        Ok(give_back_lapsed(&tag(&item)?))
+        give_back_lapsed(&tag(&item)?)
     }
 }
 
@@ -116,7 +116,11 @@ aspen_guest::export!(Inventory);
 
 fn tag(item: &str) -> Result<Key, String> {
     check_name(item)?;
-    Key::try_tagged(item).map_err(|error| error.to_string())
+    Key::try_tagged(item).map_err(text_of)
+}
+
+fn text_of(error: KeyError) -> String {
+    error.to_string()
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -140,42 +144,52 @@ fn keep(item: &Key, kept: &Kept) {
     store::put_as(item.clone().part("levels"), kept);
 }
 
-/// What to tell: reservations that lapsed count as free, though only the next call takes them away.
-fn levels(item: &Key) -> Levels {
+/// Returns the levels for a caller. Reservations that lapsed count as free, though only the next call that
+/// writes takes them away.
+fn levels(item: &Key) -> Result<Levels, String> {
     let Kept { free, reserved, sold } = kept(item);
-    let lapsed: u64 = lapsed(item).map(|(_, _, units)| units).sum();
-    Levels { free: free + lapsed, reserved: reserved - lapsed, sold }
+    let lapsed: u64 = lapsed(item)?.iter().map(|lapsed| lapsed.units).sum();
+    Ok(Levels { free: free + lapsed, reserved: reserved - lapsed, sold })
 }
 
-/// The reservations whose time is over, the first to end first: order, end, units.
-fn lapsed(item: &Key) -> impl Iterator<Item = (String, u64, u64)> {
-    let (until, item) = (until_key(item), item.clone());
-    let ended = store::below(&until).map(move |entry| {
-        let mut parts = until.parts_below(&entry.key).expect("the range is below");
-        let until_ms: u64 = parts.take().expect("the end comes first");
-        (until_ms, parts.only::<String>().expect("the order comes last"))
-    });
-    let now = context::time_ms();
-    ended.take_while(move |(until_ms, _)| *until_ms <= now).take(GIVEN_BACK_MAX).map(
-        move |(until_ms, order)| match store::get_as(order_key(&item, &order)) {
-            Some(Order::Reserved { units, .. }) => (order, until_ms, units),
-            _ => unreachable!("only reservations have an end"),
-        },
-    )
+/// A reservation whose time is over.
+struct Lapsed {
+    order: String,
+    until_ms: u64,
+    units: u64,
 }
 
-/// Gives back reservations whose time is over; how many.
-fn give_back_lapsed(item: &Key) -> u32 {
+/// Returns the reservations whose time is over, the first to end first.
+fn lapsed(item: &Key) -> Result<Vec<Lapsed>, String> {
+    let (until, now) = (until_key(item), context::time_ms());
+    let mut all = vec![];
+    for key in store::below(&until).take(GIVEN_BACK_MAX).map(|item| item.key) {
+        let mut parts = until.parts_below(&key).map_err(text_of)?;
+        let until_ms: u64 = parts.take().map_err(text_of)?;
+        let order: String = parts.only().map_err(text_of)?;
+        if until_ms > now {
+            break;
+        }
+        let Some(Order::Reserved { units, .. }) = store::get_as(order_key(item, &order)) else {
+            return Err(format!("order {order} has an end and is not reserved"));
+        };
+        all.push(Lapsed { order, until_ms, units });
+    }
+    Ok(all)
+}
+
+/// Gives back reservations whose time is over. Returns their number.
+fn give_back_lapsed(item: &Key) -> Result<u32, String> {
+    let lapsed = lapsed(item)?;
+    if lapsed.is_empty() {
+        return Ok(0);
+    }
     let mut kept = kept(item);
-    let mut count = 0;
-    for (order, until_ms, units) in lapsed(item) {
-        give_back(item, &order, units, until_ms, &mut kept);
-        count += 1;
+    for Lapsed { order, until_ms, units } in &lapsed {
+        give_back(item, order, *units, *until_ms, &mut kept);
     }
-    if count > 0 {
-        keep(item, &kept);
-    }
-    count
+    keep(item, &kept);
+    Ok(lapsed.len() as u32)
 }
 
 fn give_back(item: &Key, order: &str, units: u64, until_ms: u64, kept: &mut Kept) {

@@ -1,14 +1,14 @@
 //! A job queue with leases: enqueue, take for a while, finish. A worker that dies loses the job.
 //!
 //! Promises that a job is with one worker at a time, that it is available again as soon as its lease
-//! ends by the clock of the log, and that only the worker who has it can finish it: who was too slow
-//! is told, because the number of attempts has gone on. Jobs begin in the order in which they came.
-//! A worker may see a job that another one began: what a job does outside must bear that.
+//! ends by the clock of the log, and that only the worker who has it can finish it. A worker that was too
+//! slow gets an error, because the number of attempts has gone on. Jobs begin in the order in which they
+//! came. A worker may get a job that another worker began: effects outside the store must bear that.
 //! The queue is the tag: its keys live on one shard, and every call writes at most three of them.
 //! Leaves out retries after a delay, priorities, and a place for jobs that fail again and again: the
 //! attempt says how often, and a worker may finish such a job and put it into another queue.
 
-use aspen_guest::keys::{Key, Parts};
+use aspen_guest::keys::{Key, KeyError};
 use aspen_guest::{context, store};
 use serde::{Deserialize, Serialize};
 
@@ -49,10 +49,10 @@ impl Guest for Jobs {
 
     fn take(queue: String, lease_ms: u64) -> Result<Option<Taken>, String> {
         let queue = Queue::new(&queue)?;
-        let Some(id) = queue.take_lapsed().or_else(|| queue.take_waiting()) else {
-            return Ok(None);
-        };
-        let mut job: Job = store::get_as(queue.job(id)).expect("a job that is listed exists");
+        let lapsed = queue.take_lapsed().map_err(text_of)?;
+        let next = lapsed.map_or_else(|| queue.take_waiting(), |id| Ok(Some(id)));
+        let Some(id) = next.map_err(text_of)? else { return Ok(None) };
+        let mut job = queue.find(id)?;
         job.attempts += 1;
         let until_ms = queue.lease(id, &mut job, lease_ms);
         Ok(Some(Taken { id, payload: job.payload, attempt: job.attempts, until_ms }))
@@ -81,7 +81,7 @@ impl Queue {
         if name.len() > NAME_BYTES_MAX {
             return Err(format!("a queue's name has at most {NAME_BYTES_MAX} bytes"));
         }
-        Key::try_tagged(name).map(Self).map_err(|error| error.to_string())
+        Key::try_tagged(name).map(Self).map_err(text_of)
     }
 
     fn last_id(&self) -> Key {
@@ -107,44 +107,49 @@ impl Queue {
     }
 
     /// Takes the job whose lease ended first off the list.
-    fn take_lapsed(&self) -> Option<u64> {
-        let first = store::below(&self.all_leased()).next()?;
-        let mut parts = self.parts(&self.all_leased(), &first.key);
-        let until_ms: u64 = parts.take().expect("the end comes first");
-        let has_lapsed = until_ms <= context::time_ms();
-        has_lapsed.then(|| {
-            store::delete(&first.key);
-            parts.only().expect("the id comes last")
-        })
+    fn take_lapsed(&self) -> Result<Option<u64>, KeyError> {
+        let leased = self.all_leased();
+        let Some(first) = store::below(&leased).next() else { return Ok(None) };
+        let mut parts = leased.parts_below(&first.key)?;
+        let (until_ms, id): (u64, u64) = (parts.take()?, parts.only()?);
+        if until_ms > context::time_ms() {
+            return Ok(None);
+        }
+        store::delete(&first.key);
+        Ok(Some(id))
     }
 
     /// Takes the oldest waiting job off the list.
-    fn take_waiting(&self) -> Option<u64> {
-        let first = store::below(&self.waiting()).next()?;
+    fn take_waiting(&self) -> Result<Option<u64>, KeyError> {
+        let waiting = self.waiting();
+        let Some(first) = store::below(&waiting).next() else { return Ok(None) };
         store::delete(&first.key);
-        Some(self.parts(&self.waiting(), &first.key).only().expect("only ids are waiting"))
+        waiting.parts_below(&first.key)?.only().map(Some)
     }
 
-    fn parts<'a>(&self, list: &Key, key: &'a [u8]) -> Parts<'a> {
-        list.parts_below(key).expect("the range is below the list")
+    fn find(&self, id: u64) -> Result<Job, String> {
+        store::get_as(self.job(id)).ok_or_else(|| format!("no job {id}"))
     }
 
-    /// The job, if it is still the one of this attempt. When its lease has ended and nobody took it
-    /// since, it is: no harm is done.
+    /// Returns the job, if this attempt is still its last one. A job whose lease has ended is still held if
+    /// no other worker took it since: that does no harm.
     fn held(&self, id: u64, attempt: u64) -> Result<Job, String> {
-        let job: Option<Job> = store::get_as(self.job(id));
-        let job = job.ok_or_else(|| format!("no job {id}"))?;
+        let job = self.find(id)?;
         let is_held = attempt > 0 && job.attempts == attempt;
         if is_held { Ok(job) } else { Err(format!("job {id} is at attempt {}", job.attempts)) }
     }
 
-    /// Writes the job with a new lease; its end.
+    /// Writes the job with a new lease. Returns the end of the lease.
     fn lease(&self, id: u64, job: &mut Job, lease_ms: u64) -> u64 {
         job.until_ms = context::time_ms().saturating_add(lease_ms);
         store::put_as(self.job(id), job);
         store::put(self.leased(job.until_ms, id), "");
         job.until_ms
     }
+}
+
+fn text_of(error: KeyError) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! A leaderboard: the first n players, and the rank of any player among millions.
 //!
 //! Promises that ranks are exact and that a call's work does not grow with the board. A rank is not
-//! counted player by player: for each start of a score, of one to four bytes, a counter says how
-//! many players have a score that begins so. Who is ahead of a score is then the sum of at most 255
-//! counters at each of the four lengths, and a score that changes moves four of them each way.
+//! counted player by player: for each start of a score, of one to four bytes, a counter has the number of
+//! players whose score begins so. The number of players ahead of a score is then the sum of at most 255
+//! counters at each of the four lengths. A score that changes moves four counters each way.
 //! The board is the tag: its keys live on one shard.
-//! Leaves out who had a score first (equal scores are listed by name), and boards per week: give
+//! Leaves out the order of equal scores in time (they are listed by name), and boards per week: give
 //! each a name.
 
-use aspen_guest::keys::Key;
+use aspen_guest::keys::{Key, KeyError};
 use aspen_guest::store;
 
 aspen_guest::function!({ world: "leaderboard", path: "wit" });
@@ -48,10 +48,10 @@ impl Guest for Leaderboard {
         let board = Board::new(&board)?;
         let by_score = board.by_score();
         let mut top: Vec<Standing> = vec![];
-        for entry in store::below(&by_score).take(limit.min(TOP_MAX) as usize) {
-            let mut parts = by_score.parts_below(&entry.key).expect("the range is below");
-            let score = u32::MAX - parts.take::<u32>().expect("the score comes first");
-            let player = parts.only().expect("the player comes last");
+        for item in store::below(&by_score).take(limit.min(TOP_MAX) as usize) {
+            let mut parts = by_score.parts_below(&item.key).map_err(text_of)?;
+            let score = u32::MAX - parts.take::<u32>().map_err(text_of)?;
+            let player = parts.only().map_err(text_of)?;
             let rank = match top.last() {
                 Some(last) if last.score == score => last.rank,
                 _ => top.len() as u64 + 1,
@@ -70,6 +70,10 @@ impl Guest for Leaderboard {
 
 aspen_guest::export!(Leaderboard);
 
+fn text_of(error: KeyError) -> String {
+    error.to_string()
+}
+
 fn check_name(name: &str) -> Result<(), String> {
     let is_good = (1..=NAME_BYTES_MAX).contains(&name.len());
     if is_good { Ok(()) } else { Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes")) }
@@ -78,7 +82,7 @@ fn check_name(name: &str) -> Result<(), String> {
 impl Board {
     fn new(name: &str) -> Result<Self, String> {
         check_name(name)?;
-        Key::try_tagged(name).map(Self).map_err(|error| error.to_string())
+        Key::try_tagged(name).map(Self).map_err(text_of)
     }
 
     /// The value is the score.
@@ -128,15 +132,15 @@ impl Board {
         Standing { player, score, rank: 1 + self.players_ahead(score) }
     }
 
-    /// How many players have more. At each length: those that begin as the score does and go on
-    /// with a greater byte.
+    /// Returns the number of players with a higher score. At each length they are those whose score begins
+    /// alike and goes on with a greater byte.
     fn players_ahead(&self, score: u32) -> u64 {
         let bytes = score.to_be_bytes();
         let ahead_at = |(at, next): (usize, &u8)| {
             let counters = self.counters(&bytes[..at]);
             let after = counters.clone().part(u16::from(*next) + 1);
             let greater = store::range(after, Some(&counters.bounds_below().1));
-            greater.map(|entry| entry.value_u64()).sum::<u64>()
+            greater.map(|item| item.value_u64()).sum::<u64>()
         };
         bytes.iter().enumerate().map(ahead_at).sum()
     }

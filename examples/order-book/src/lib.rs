@@ -2,13 +2,13 @@
 //!
 //! Promises that the book is never crossed (each buyer offers less than each seller wants), that an
 //! order trades with the best price first and among equal prices with the oldest order, at the price
-//! of the order that was there, and that what is bought is what is sold. The log decides who was
-//! first, the same on every replica.
+//! of the older order, and that as much is bought as is sold. The log decides which order was first, the
+//! same on every replica.
 //! The market is the tag. Orders stand below `{MARKET} "buy"` and `{MARKET} "sell"` by rank and id,
 //! where the lowest rank is the best price, so the best order is the first key of a range.
 //! Leaves out who can pay, other kinds of orders, and traders who trade with themselves.
 
-use aspen_guest::keys::Key;
+use aspen_guest::keys::{Key, KeyError};
 use aspen_guest::store;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ impl Guest for OrderBook {
             return Err("an order is of at least one".into());
         }
         let id = market.next_id();
-        let (trades, left) = market.trade(side, price, quantity);
+        let (trades, left) = market.trade(side, price, quantity).map_err(text_of)?;
         let is_stopped = trades.len() == TRADES_MAX;
         let (resting, refused) = if is_stopped { (0, left) } else { (left, 0) };
         if resting > 0 {
@@ -63,7 +63,8 @@ impl Guest for OrderBook {
         let place: Option<(bool, u64)> = store::get_as(market.place(id));
         let (is_buy, price) = place.ok_or_else(|| format!("order {id} is not in the book"))?;
         let key = market.order(if is_buy { Side::Buy } else { Side::Sell }, price, id);
-        let order: Order = store::get_as(&key).expect("an order is where its place says");
+        let order: Option<Order> = store::get_as(&key);
+        let order = order.ok_or_else(|| format!("order {id} is not at its place"))?;
         if order.trader != trader {
             return Err(format!("order {id} is not of {trader}"));
         }
@@ -74,17 +75,16 @@ impl Guest for OrderBook {
 
     fn show(market: String, limit: u32) -> Result<Book, String> {
         let market = Market::new(&market)?;
-        let best = |side| {
+        let best = |side| -> Result<Vec<Resting>, KeyError> {
             let orders = market.orders(side).take(limit.min(SHOWN_MAX) as usize);
-            let shown = orders.map(|(id, Order { trader, price, open })| Resting {
-                id,
-                trader,
-                price,
-                open,
+            let shown = orders.map(|order| {
+                let (id, Order { trader, price, open }) = order?;
+                Ok(Resting { id, trader, price, open })
             });
             shown.collect()
         };
-        Ok(Book { buy: best(Side::Buy), sell: best(Side::Sell) })
+        let (buy, sell) = (best(Side::Buy).map_err(text_of)?, best(Side::Sell).map_err(text_of)?);
+        Ok(Book { buy, sell })
     }
 }
 
@@ -93,6 +93,10 @@ aspen_guest::export!(OrderBook);
 fn check_name(name: &str) -> Result<(), String> {
     let is_good = (1..=NAME_BYTES_MAX).contains(&name.len());
     if is_good { Ok(()) } else { Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes")) }
+}
+
+fn text_of(error: KeyError) -> String {
+    error.to_string()
 }
 
 fn other(side: Side) -> Side {
@@ -105,7 +109,7 @@ fn other(side: Side) -> Side {
 impl Market {
     fn new(name: &str) -> Result<Self, String> {
         check_name(name)?;
-        Key::try_tagged(name).map(Self).map_err(|error| error.to_string())
+        Key::try_tagged(name).map(Self).map_err(text_of)
     }
 
     fn next_id(&self) -> u64 {
@@ -119,32 +123,32 @@ impl Market {
         self.0.clone().part(if side == Side::Buy { "buy" } else { "sell" })
     }
 
-    /// The highest price is the best to sell at: there the rank is turned round.
+    /// The rank of a buyer is turned round, because the highest price is the best to sell at.
     fn order(&self, side: Side, price: u64, id: u64) -> Key {
         let rank = if side == Side::Buy { u64::MAX - price } else { price };
         self.side(side).part(rank).part(id)
     }
 
-    /// Where an order is: its value is side and price.
+    /// The place of an order: the value is side and price.
     fn place(&self, id: u64) -> Key {
         self.0.clone().part("place").part(id)
     }
 
-    /// The orders of one side with their ids, the best first.
-    fn orders(&self, side: Side) -> impl Iterator<Item = (u64, Order)> + use<> {
+    /// Returns the orders of one side with their ids, the best first.
+    fn orders(&self, side: Side) -> impl Iterator<Item = Result<(u64, Order), KeyError>> + use<> {
         let side = self.side(side);
-        store::below(&side).map(move |entry| {
-            let mut parts = side.parts_below(&entry.key).expect("the range is below the side");
-            parts.take::<u64>().expect("the rank comes first");
-            let id = parts.only().expect("the id comes last");
-            (id, entry.value_as())
+        store::below(&side).map(move |item| {
+            let mut parts = side.parts_below(&item.key)?;
+            parts.take::<u64>()?;
+            Ok((parts.only()?, item.value_as()))
         })
     }
 
-    /// Trades an order of `side` with the other side; the trades, and what is left of it.
-    fn trade(&self, side: Side, limit: u64, quantity: u64) -> (Vec<Trade>, u64) {
+    /// Trades an order of `side` with the other side. Returns the trades, and the quantity that is left.
+    fn trade(&self, side: Side, limit: u64, quantity: u64) -> Result<(Vec<Trade>, u64), KeyError> {
         let (mut trades, mut left) = (vec![], quantity);
-        for (maker, mut order) in self.orders(other(side)).take(TRADES_MAX) {
+        for order in self.orders(other(side)).take(TRADES_MAX) {
+            let (maker, mut order) = order?;
             let is_good = match side {
                 Side::Buy => order.price <= limit,
                 Side::Sell => order.price >= limit,
@@ -164,7 +168,7 @@ impl Market {
             }
             trades.push(Trade { maker, price: order.price, quantity });
         }
-        (trades, left)
+        Ok((trades, left))
     }
 }
 

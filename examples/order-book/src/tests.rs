@@ -80,7 +80,7 @@ fn bad_input_is_refused() {
     refuse("m", &"a".repeat(65), 1);
 }
 
-/// What the book holds and what was ever traded must be what was ever placed.
+/// Places an order, and adds to the sums of all quantities placed and traded.
 fn place_and_count(side: Side, price: u64, quantity: u64) -> Result<(), String> {
     let placed = OrderBook::place("m".into(), "ada".into(), side, price, quantity)?;
     let traded: u64 = placed.trades.iter().map(|trade| trade.quantity).sum();

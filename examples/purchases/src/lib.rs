@@ -39,9 +39,9 @@ impl Guest for Purchases {
 
     fn totals_of_all(numbers_begin: String) -> Result<Totals, String> {
         let mut all = NOTHING;
-        for entry in store::prefix_iter(format!("{{{numbers_begin}")) {
-            if entry.key.ends_with(b"}/total") {
-                all = sum(&entry.key, &all, &stored(&entry.key, &entry.item.value)?)?;
+        for item in store::prefix_iter(format!("{{{numbers_begin}")) {
+            if item.key.ends_with(b"}/total") {
+                all = sum(&item.key, &all, &stored(&item.key, &item.record.value)?)?;
             }
         }
         Ok(all)
@@ -68,7 +68,7 @@ fn check_date(date: &str) -> Result<(), String> {
     if is_date { Ok(()) } else { Err(format!("date {date:?} is no date like 1997-01-31")) }
 }
 
-/// Days of a month; 0 if there is no such month.
+/// Returns the days of a month; 0 if the month does not exist.
 fn days(year: u32, month: u32) -> u32 {
     let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
@@ -79,14 +79,14 @@ fn days(year: u32, month: u32) -> u32 {
     }
 }
 
-/// Adds to the totals under `key`; what they are then.
+/// Adds to the totals under `key`. Returns the new totals.
 fn add(key: &str, bought: &Totals) -> Result<Totals, String> {
     let totals = sum(key.as_bytes(), &read(key)?, bought)?;
     store::put(key, format!("{} {} {}", totals.purchases, totals.cds, totals.cents));
     Ok(totals)
 }
 
-/// Both together, of which the last came to `key`.
+/// Returns the sum of both, where an error names `key`.
 fn sum(key: &[u8], before: &Totals, bought: &Totals) -> Result<Totals, String> {
     let overflow = || format!("{} would overflow", key.escape_ascii());
     let sum = |a: u64, b: u64| a.checked_add(b).ok_or_else(overflow);
@@ -97,7 +97,7 @@ fn sum(key: &[u8], before: &Totals, bought: &Totals) -> Result<Totals, String> {
     })
 }
 
-/// The totals under `key`, zero if there are none.
+/// Returns the totals under `key`, zero if the key does not exist.
 fn read(key: &str) -> Result<Totals, String> {
     store::get(key).map_or(Ok(NOTHING), |value| stored(key.as_bytes(), &value))
 }

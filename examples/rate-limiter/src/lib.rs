@@ -1,10 +1,10 @@
 //! A rate limiter: token buckets that fill with the time of the log.
 //!
-//! Promises that in any time `t` a bucket gives at most `capacity + per_second * t` tokens, whoever
-//! asks and however often, and that it computes exactly: it counts thousandths of a token, for one
-//! token per second is a thousandth per millisecond. A refused request writes nothing.
-//! The bucket's name is the tag of its one key. Entry time never goes back, so a bucket never loses.
-//! Leaves out buckets that nobody uses any more: they stay until somebody deletes them.
+//! Promises that in any time `t` a bucket gives at most `capacity + per_second * t` tokens, to all callers
+//! together, and that it computes exactly: it counts thousandths of a token, for one token per second is a
+//! thousandth per millisecond. A refused request writes nothing.
+//! The bucket's name is the tag of its one key. Entry time never goes back, so a bucket never loses tokens.
+//! Leaves out buckets that are no longer used: they stay until somebody deletes them.
 
 use aspen_guest::keys::Key;
 use aspen_guest::{context, store};
@@ -21,7 +21,7 @@ const TOKEN: u64 = 1000;
 struct Bucket {
     capacity: u32,
     per_second: u32,
-    /// Thousandths of a token that it had at `at_ms`.
+    /// Thousandths of a token at `at_ms`.
     level: u64,
     at_ms: u64,
 }
@@ -74,14 +74,14 @@ fn find(key: &Key) -> Result<Bucket, String> {
 }
 
 impl Bucket {
-    /// What it has got by now, in thousandths of a token. Nothing overflows: a rate of 2^32 fills
-    /// any bucket long before a u64 of it is full, so the sum is cut at the capacity either way.
+    /// Returns the present level, in thousandths of a token. Nothing overflows: a rate of 2^32 fills any
+    /// bucket long before a u64 is full, so the sum is cut at the capacity either way.
     fn level_now(&self) -> u64 {
         let gained = (context::time_ms() - self.at_ms).saturating_mul(self.per_second.into());
         self.level.saturating_add(gained).min(u64::from(self.capacity) * TOKEN)
     }
 
-    /// Takes tokens if it has them.
+    /// Takes tokens if the bucket has them.
     fn take(&mut self, tokens: u32) -> Result<Verdict, String> {
         if tokens > self.capacity {
             return Err(format!("{tokens} tokens wanted, the bucket holds {}", self.capacity));
@@ -112,7 +112,7 @@ mod tests {
         shard
     }
 
-    /// Whether it was allowed, what is left, and when to come back.
+    /// Returns the verdict: allowed or not, tokens left, time until a retry.
     fn take(shard: &mut Harness, tokens: u32) -> (bool, u64, u64) {
         let verdict = shard.call(|| RateLimiter::take("api".into(), tokens)).unwrap();
         (verdict.allowed, verdict.left, verdict.retry_after_ms)

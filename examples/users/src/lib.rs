@@ -1,14 +1,14 @@
 //! Users with a unique index and a secondary index, kept by the call that changes a user.
 //!
-//! Promises that no two users of a directory have one e-mail address, and that both indexes say what
-//! the users say, always: one call writes all three, and nothing of it if it fails. With no
-//! transaction to repeat, two who want one address at the same time cost no more than two calls.
+//! Promises that no two users of a directory have one e-mail address, and that both indexes always agree
+//! with the users: one call writes all three, and nothing if it fails. No transaction is repeated: two
+//! clients that want one address at the same time cost two calls.
 //! The directory is the tag: all its keys live on one shard. Several directories, such as one for
 //! each customer of a service, spread over all shards.
 //! Leaves out addresses that are unique over all directories: that is an index with a tag of its
 //! own, and a call `--across`.
 
-use aspen_guest::keys::Key;
+use aspen_guest::keys::{Key, KeyError};
 use aspen_guest::store;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ impl Guest for Users {
         let directory = Directory::new(&directory)?;
         let email = check_field("e-mail", email)?.to_ascii_lowercase();
         let id = store::get_u64(directory.email(&email));
-        Ok(id.map(|id| directory.found(id)))
+        id.map(|id| directory.found(id)).transpose()
     }
 
     fn in_city(directory: String, city: String, after: u64) -> Result<Vec<Found>, String> {
@@ -70,11 +70,9 @@ impl Guest for Users {
         let city = directory.city(&check_field("city", city)?);
         let Some(first) = after.checked_add(1) else { return Ok(vec![]) };
         let start = city.clone().part(first);
-        let ids = store::range(start, Some(&city.bounds_below().1)).take(FOUND_MAX).map(|entry| {
-            let parts = city.parts_below(&entry.key).expect("the range is below the city");
-            parts.only::<u64>().expect("only ids are below a city")
-        });
-        Ok(ids.map(|id| directory.found(id)).collect())
+        let items = store::range(start, Some(&city.bounds_below().1)).take(FOUND_MAX);
+        let ids = items.map(|item| city.parts_below(&item.key)?.only::<u64>());
+        ids.map(|id| directory.found(id.map_err(text_of)?)).collect()
     }
 }
 
@@ -85,7 +83,7 @@ impl Directory {
         if name.len() > FIELD_BYTES_MAX {
             return Err(format!("a directory's name has at most {FIELD_BYTES_MAX} bytes"));
         }
-        Key::try_tagged(name).map(Self).map_err(|error| error.to_string())
+        Key::try_tagged(name).map(Self).map_err(text_of)
     }
 
     fn last_id(&self) -> Key {
@@ -110,10 +108,11 @@ impl Directory {
         store::get_as(self.user(id))
     }
 
-    /// A user that an index names.
-    fn found(&self, id: u64) -> Found {
-        let record = self.get(id).expect("an index names users that exist");
-        Found { id, user: user(record) }
+    /// Returns a user that an index names.
+    fn found(&self, id: u64) -> Result<Found, String> {
+        let record =
+            self.get(id).ok_or_else(|| format!("an index names user {id}, who is gone"))?;
+        Ok(Found { id, user: user(record) })
     }
 
     fn insert(&self, id: u64, record: &Record) -> Result<(), String> {
@@ -134,6 +133,10 @@ impl Directory {
         store::delete(self.city(&record.city).part(id));
         true
     }
+}
+
+fn text_of(error: KeyError) -> String {
+    error.to_string()
 }
 
 fn check_field(name: &str, text: String) -> Result<String, String> {
@@ -240,8 +243,8 @@ mod tests {
         let directory = Directory::new("d").unwrap();
         let mut expected = 0;
         let users = directory.0.clone().part("user");
-        for entry in store::below(&users) {
-            let id: u64 = users.parts_below(&entry.key).unwrap().only().unwrap();
+        for item in store::below(&users) {
+            let id: u64 = users.parts_below(&item.key).unwrap().only().unwrap();
             let record = directory.get(id).unwrap();
             assert_eq!(store::get_u64(directory.email(&record.email)), Some(id));
             assert!(store::exists(directory.city(&record.city).part(id)));

@@ -13,11 +13,35 @@ const SDK: &[(&str, &str)] = &[
     ("guest-sdk/src/lib.rs", include_str!("../../../guest-sdk/src/lib.rs")),
     ("guest-sdk/src/alloc.rs", include_str!("../../../guest-sdk/src/alloc.rs")),
     ("guest-sdk/src/context.rs", include_str!("../../../guest-sdk/src/context.rs")),
-    ("guest-sdk/src/store.rs", include_str!("../../../guest-sdk/src/store.rs")),
+    ("guest-sdk/src/imports.rs", include_str!("../../../guest-sdk/src/imports.rs")),
     ("guest-sdk/src/keys.rs", include_str!("../../../guest-sdk/src/keys.rs")),
+    ("guest-sdk/src/prefix.rs", include_str!("../../../guest-sdk/src/prefix.rs")),
     ("guest-sdk/src/range.rs", include_str!("../../../guest-sdk/src/range.rs")),
+    ("guest-sdk/src/record.rs", include_str!("../../../guest-sdk/src/record.rs")),
+    ("guest-sdk/src/store.rs", include_str!("../../../guest-sdk/src/store.rs")),
     ("guest-sdk/src/testing.rs", include_str!("../../../guest-sdk/src/testing.rs")),
     ("guest-sdk/src/testing/faults.rs", include_str!("../../../guest-sdk/src/testing/faults.rs")),
+    (
+        "guest-sdk/src/testing/faults/client.rs",
+        include_str!("../../../guest-sdk/src/testing/faults/client.rs"),
+    ),
+    (
+        "guest-sdk/src/testing/faults/random.rs",
+        include_str!("../../../guest-sdk/src/testing/faults/random.rs"),
+    ),
+    (
+        "guest-sdk/src/testing/faults/sim.rs",
+        include_str!("../../../guest-sdk/src/testing/faults/sim.rs"),
+    ),
+    (
+        "guest-sdk/src/testing/faults/world.rs",
+        include_str!("../../../guest-sdk/src/testing/faults/world.rs"),
+    ),
+    ("guest-sdk/src/testing/harness.rs", include_str!("../../../guest-sdk/src/testing/harness.rs")),
+    ("guest-sdk/src/testing/host.rs", include_str!("../../../guest-sdk/src/testing/host.rs")),
+    ("guest-sdk/src/testing/limits.rs", include_str!("../../../guest-sdk/src/testing/limits.rs")),
+    ("guest-sdk/src/testing/world.rs", include_str!("../../../guest-sdk/src/testing/world.rs")),
+    ("guest-sdk/src/value.rs", include_str!("../../../guest-sdk/src/value.rs")),
     ("guest-sdk/Cargo.toml", SDK_MANIFEST),
 ];
 

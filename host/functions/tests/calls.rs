@@ -1,4 +1,4 @@
-//! What a call sees and what it gives: own writes, arguments, refusals, compiled code on disk.
+//! The view and the results of a call: own writes, arguments, refusals, compiled code on disk.
 
 mod guest;
 
@@ -300,7 +300,7 @@ fn functions_upload_check_names_the_thing() {
     has(&wasm(resource), &["\"run\"", "resource"]);
 }
 
-/// What `use shapes.{point}` in a world makes: an import of the interface and one of the type.
+/// Returns a component as `use shapes.{point}` in a world makes it: it imports the interface and the type.
 fn uses(interface: &str, more: &str) -> Bytes {
     wasm(&format!(
         r#"(component
@@ -415,7 +415,7 @@ proptest! {
         let _either_way = check(&component);
     }
 
-    /// Whatever a damaged component is, checking, compiling and calling it harms nobody.
+    /// Checks, compiles and calls a damaged component: none of it does harm.
     #[test]
     fn functions_damaged_component_is_refused_or_runs(at in 0usize..1000, byte: u8) {
         let bytes = with_store(r#"(func (export "run") (result i64) (i64.const 1))"#);

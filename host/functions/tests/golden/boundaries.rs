@@ -15,7 +15,7 @@ const BURN: &str = r#"(func $burn (param $fuel i32)
             (br 1))))
     (memory.fill (i32.const 0) (i32.const 0) (local.get $fuel)))"#;
 
-/// What comes after the fuel is burnt.
+/// The code after the fuel is burnt.
 const AFTER: &[(&str, &str)] = &[
     ("nothing", ""),
     ("straight code", "(drop (i32.add (i32.const 1) (i32.const 1)))"),

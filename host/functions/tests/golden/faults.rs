@@ -120,7 +120,7 @@ fn garbage(ty: &str, data: &str) -> Bytes {
     typed(&body, &format!("(result {ty})"), r#"(memory (core memory $i "m"))"#)
 }
 
-/// What a component may not be, though it passes as one.
+/// Components that pass the check and break the interface.
 fn interfaces(cases: &mut Vec<Case>) {
     let mut add = |name: &str, component| cases.push(Case::new(format!("fault {name}"), component));
     add("text that is no UTF-8", garbage("string", r"\10\00\00\00\02\00\00\00........\ff\ff"));

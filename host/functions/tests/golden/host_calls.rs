@@ -1,5 +1,5 @@
 //! Every function of `aspen:function`, found and not found, small and large, before and after the
-//! call's own writes. What comes back is hashed from the guest's memory.
+//! call's own writes. The results are hashed from the guest's memory.
 
 use aspen_core::Val;
 use bytes::Bytes;
@@ -35,22 +35,19 @@ fn scan(start: &str, end: &str, reverse: u32, limit: u32) -> String {
     )
 }
 
+/// Keys, each as its address and its length.
+const A: &str = "(i32.const 0) (i32.const 1)";
+const ABSENT: &str = "(i32.const 8) (i32.const 6)";
+const V0: &str = "(i32.const 32) (i32.const 3)";
+
 fn bodies() -> Vec<(String, String)> {
-    let n = "(i32.const 16) (i32.const 2)";
-    let to = |at: u32| format!("(i32.const 1) (i32.const {at}) (i32.const 2)");
-    let open = "(i32.const 0) (i32.const 0) (i32.const 0)";
-    let all = "(i32.const 0) (i32.const 0)";
     let get = |key: &str| {
         format!(
             "(call $get {key} (i32.const 128))
             (i64.add (call $hash (i32.const 128) (i32.const 48)) (call $hash (i32.const 4096) (i32.const 64)))"
         )
     };
-    let (a, absent, v0) = (
-        "(i32.const 0) (i32.const 1)",
-        "(i32.const 8) (i32.const 6)",
-        "(i32.const 32) (i32.const 3)",
-    );
+    let (a, absent, v0) = (A, ABSENT, V0);
     let many = |count: u32| {
         format!(
             "(call $get-many (i32.const 64) (i32.const {count}) (i32.const 128))
@@ -84,6 +81,18 @@ fn bodies() -> Vec<(String, String)> {
         ("put 1 MiB", format!("(call $put {a} (i32.const 0) (i32.const 1048576)) (i64.const 1)")),
         ("put long key", format!("(call $put (i32.const 0) (i32.const 1024) {a}) (i64.const 1)")),
         ("put twice", format!("(call $put-a) (call $put {a} {a}) (i64.const 1)")),
+    ];
+    let named = |(name, body): (&str, String)| (name.to_string(), body);
+    list.into_iter().chain(scans()).map(named).collect()
+}
+
+fn scans() -> Vec<(&'static str, String)> {
+    let n = "(i32.const 16) (i32.const 2)";
+    let to = |at: u32| format!("(i32.const 1) (i32.const {at}) (i32.const 2)");
+    let open = "(i32.const 0) (i32.const 0) (i32.const 0)";
+    let all = "(i32.const 0) (i32.const 0)";
+    let (a, absent, v0) = (A, ABSENT, V0);
+    vec![
         ("scan", scan(n, &to(24), 0, 5)),
         ("scan reverse", scan(n, &to(24), 1, 5)),
         ("scan without end", scan(all, open, 0, 7)),
@@ -106,8 +115,7 @@ fn bodies() -> Vec<(String, String)> {
                 scan(all, open, 1, 4)
             ),
         ),
-    ];
-    list.into_iter().map(|(name, body)| (name.to_string(), body)).collect()
+    ]
 }
 
 /// A component with all of `context`; `run` has this body.

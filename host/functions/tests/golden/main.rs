@@ -45,13 +45,13 @@ pub struct Case {
     pub component: Bytes,
     /// The exported function.
     pub function: String,
-    /// What is asked.
+    /// The question.
     pub ask: Ask,
     /// Shards of the cluster: with more than one, some keys live elsewhere.
     pub shards: u16,
 }
 
-/// What is asked of a case.
+/// The question of a case.
 pub enum Ask {
     /// One call with these arguments.
     Call(Vec<Val>),
@@ -114,7 +114,7 @@ fn short(bytes: &[u8]) -> String {
     }
 }
 
-/// What follows the byte of the codec's form, which says nothing about a function.
+/// Returns the bytes after that of the codec's form, which does not depend on a function.
 fn body(encoded: &[u8]) -> &[u8] {
     &encoded[1..]
 }
@@ -198,7 +198,7 @@ fn expected() -> (u32, BTreeMap<String, String>) {
     (version.unwrap_or(0), lines.map(split).collect())
 }
 
-/// What differs, at most ten lines of it.
+/// Returns the differences, at most ten lines of them.
 fn differences(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> String {
     let differs = |name: &&String| new.get(*name) != old.get(*name);
     let names: Vec<_> = old.keys().filter(differs).collect();

@@ -1,4 +1,5 @@
-//! What memory costs beside the instructions that use it, and what making an instance of a large component costs.
+//! The price of memory, besides that of the instructions that use it, and the price of making an instance of a
+//! large component.
 
 use crate::Case;
 use crate::guest::{padded, plain, typed};

@@ -20,7 +20,7 @@ pub fn plain(body: &str) -> Bytes {
     typed(body, "", "")
 }
 
-/// The same with parameters and a result, and the memory for them: `(param "a" string)`.
+/// Returns the same with parameters and a result, and the memory for them: `(param "a" string)`.
 pub fn typed(body: &str, ty: &str, options: &str) -> Bytes {
     wasm(&format!(
         r#"(component
@@ -36,12 +36,12 @@ pub fn with_store(body: &str) -> Bytes {
     with_store_and(body, "")
 }
 
-/// The same with parameters: `(param "n" u32)`.
+/// Returns the same with parameters: `(param "n" u32)`.
 pub fn with_store_and(body: &str, params: &str) -> Bytes {
     wasm(&format!(include_str!("store.wat"), body = body, params = params))
 }
 
-/// The same component, made large by a custom section of zeros.
+/// Returns the component, made large by a custom section of zeros.
 pub fn padded(component: &Bytes) -> Bytes {
     let mut bytes = component.to_vec();
     let mut size = COMPONENT_BYTES_MAX as u32 + 2;
@@ -141,7 +141,7 @@ impl Shard {
     }
 }
 
-/// The call failed so, was charged everything, and wrote nothing.
+/// Asserts that the call failed with this fault, paid all its fuel, and wrote nothing.
 pub fn assert_fault(result: &CallResult, fault: GuestFault) {
     assert_eq!(result.end, CallEnd::Faulted(fault));
     assert_eq!(result.fuel.get(), CALL_FUEL_MAX);

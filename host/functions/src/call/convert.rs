@@ -1,8 +1,7 @@
-//! Values between the log's form and wasmtime's.
+//! Converts values between the form of the log and that of wasmtime.
 //!
-//! Promises that arguments are checked against the function's type before the guest starts, and
-//! that a float's NaN is always the same one. Leaves out values of types that the upload check
-//! refuses.
+//! Promises that a value of another type than the function's is refused, and that the NaN of a float is
+//! always the same one. Leaves out values of types that the upload check refuses.
 
 use aspen_core::{Type, Val};
 use bytes::Bytes;
@@ -11,8 +10,8 @@ use wasmtime::component::Val as GuestVal;
 const NAN_32: u32 = 0x7fc0_0000;
 const NAN_64: u64 = 0x7ff8_0000_0000_0000;
 
-/// The value as the guest gets it; `None` if it is not of the type.
-pub(crate) fn lower(val: &Val, ty: &Type) -> Option<GuestVal> {
+/// Returns the value as the guest gets it; `None` if it is not of the type.
+pub(super) fn lower(val: &Val, ty: &Type) -> Option<GuestVal> {
     let boxed = |val: &Val, ty: &Type| lower(val, ty).map(Box::new);
     Some(match (val, ty) {
         (Val::Bool(truth), Type::Bool) => GuestVal::Bool(*truth),
@@ -71,7 +70,7 @@ pub(crate) fn lower(val: &Val, ty: &Type) -> Option<GuestVal> {
     })
 }
 
-/// A payload that is there exactly when its type is.
+/// Returns a payload, which exists exactly if its type does.
 fn maybe(val: &Option<Box<Val>>, ty: Option<&Type>) -> Option<Option<Box<GuestVal>>> {
     match (val, ty) {
         (None, None) => Some(None),
@@ -80,8 +79,8 @@ fn maybe(val: &Option<Box<Val>>, ty: Option<&Type>) -> Option<Option<Box<GuestVa
     }
 }
 
-/// The value as the log holds it; `None` if it is of no type that functions may have.
-pub(crate) fn lift(val: GuestVal, ty: &Type) -> Option<Val> {
+/// Returns the value as the log holds it; `None` if it is of no type that functions may have.
+pub(super) fn lift(val: GuestVal, ty: &Type) -> Option<Val> {
     let boxed = |val: Option<Box<GuestVal>>, ty: Option<&Type>| match (val, ty) {
         (None, None) => Some(None),
         (Some(val), Some(ty)) => Some(Some(Box::new(lift(*val, ty)?))),
@@ -157,7 +156,7 @@ mod tests {
         text.into()
     }
 
-    /// Each value with its type, and one that is near and wrong.
+    /// Each value with its type, and with a similar value of another type.
     fn samples() -> Vec<(Val, Type, Val)> {
         let list = |ty| Type::List(Box::new(ty));
         let some = |val| Some(Box::new(val));

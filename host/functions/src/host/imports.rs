@@ -1,7 +1,7 @@
 //! The functions of `aspen:function`, as the guest calls them.
 //!
 //! Promises that fuel is charged before work is done: a base for the call, then every byte that
-//! comes in or goes out. Must stay in step with `wit/aspen.wit`, which says what each function means.
+//! comes in or goes out. Must stay in step with `wit/aspen.wit`, which defines each function.
 
 use aspen_core::limits::SCAN_ENTRIES_MAX;
 use aspen_core::{GuestFault, Key, KeyRange, Record, Value};
@@ -9,49 +9,15 @@ use bytes::Bytes;
 use wasmtime::component::{ComponentType, Linker, Lower, WasmList, WasmStr};
 use wasmtime::{Engine, StoreContextMut};
 
-use crate::host::{Host, Stop};
-use crate::profile::{BYTE_FUEL, HOST_CALL_FUEL, KEYS_ASKED_MAX, SCAN_ENTRY_FUEL, SCAN_FUEL};
+use super::call_data::CallData;
+use super::call_stop::CallStop;
+use super::scan;
+use crate::interface::{CONTEXT, STORE, TYPES};
+use crate::profile::limits::KEYS_ASKED_MAX;
+use crate::profile::prices::{BYTE_FUEL, HOST_CALL_FUEL, SCAN_ENTRY_FUEL, SCAN_FUEL};
 
-const STORE: &str = "aspen:function/store@0.1.0";
-const CONTEXT: &str = "aspen:function/context@0.1.0";
-const TYPES: &str = "aspen:function/types@0.1.0";
-
-macro_rules! versioned {
-    () => {
-        "record { value: list<u8>, version: u64, create-revision: u64, mod-revision: u64 }"
-    };
-}
-
-/// The functions of an interface as the upload check compares them; `None` if there is no such one.
-pub(crate) fn offered(interface: &str) -> Option<&'static [&'static str]> {
-    Some(match interface {
-        STORE => &[
-            concat!("get: func(key: list<u8>) -> option<", versioned!(), ">"),
-            concat!("get-many: func(keys: list<list<u8>>) -> list<option<", versioned!(), ">>"),
-            "exists: func(key: list<u8>) -> bool",
-            concat!(
-                "scan: func(start: list<u8>, end: option<list<u8>>, reverse: bool, limit: u32)",
-                " -> record { entries: list<record { key: list<u8>, item: ",
-                versioned!(),
-                " }>, more: bool }"
-            ),
-            "put: func(key: list<u8>, value: list<u8>)",
-            "delete: func(key: list<u8>) -> bool",
-        ],
-        CONTEXT => &[
-            "revision: func() -> u64",
-            "time-ms: func() -> u64",
-            "seed: func() -> u64",
-            "caller: func() -> list<u8>",
-            "log: func(line: string)",
-        ],
-        TYPES => &[],
-        _ => return None,
-    })
-}
-
-/// A linker that has them all.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
+/// Returns a linker with all of these functions.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallData>> {
     let mut linker = Linker::new(engine);
     let mut store = linker.instance(STORE)?;
     store.func_wrap("get", get)?;
@@ -82,7 +48,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     Ok(linker)
 }
 
-type Ctx<'a> = StoreContextMut<'a, Host>;
+type Ctx<'a> = StoreContextMut<'a, CallData>;
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -97,7 +63,7 @@ struct Versioned {
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-struct Entry {
+struct Item {
     key: Vec<u8>,
     item: Versioned,
 }
@@ -105,7 +71,7 @@ struct Entry {
 #[derive(ComponentType, Lower)]
 #[component(record)]
 struct Page {
-    entries: Vec<Entry>,
+    entries: Vec<Item>,
     more: bool,
 }
 
@@ -120,16 +86,16 @@ impl From<Record> for Versioned {
     }
 }
 
-/// Takes `fuel`, and fuel for `bytes`, from what the call has left.
-pub(crate) fn charge(ctx: &mut Ctx<'_>, fuel: u64, bytes: usize) -> wasmtime::Result<()> {
+/// Takes `fuel`, and the price of `bytes`, from the fuel of the call.
+fn charge(ctx: &mut Ctx<'_>, fuel: u64, bytes: usize) -> wasmtime::Result<()> {
     let price = fuel + BYTE_FUEL * bytes as u64;
     match ctx.get_fuel()?.checked_sub(price) {
         Some(left) => ctx.set_fuel(left),
-        None => Err(Stop::from(GuestFault::OutOfFuel).into()),
+        None => Err(CallStop::from(GuestFault::OutOfFuel).into()),
     }
 }
 
-/// Charges for a call with this key and checks it.
+/// Charges for a call with this key, and returns the key if the call may use it.
 fn key(ctx: &mut Ctx<'_>, key: &WasmList<u8>) -> wasmtime::Result<Key> {
     charge(ctx, HOST_CALL_FUEL, key.len())?;
     Ok(ctx.data().key(key.as_le_slice(&*ctx))?)
@@ -137,7 +103,7 @@ fn key(ctx: &mut Ctx<'_>, key: &WasmList<u8>) -> wasmtime::Result<Key> {
 
 fn read(ctx: &mut Ctx<'_>, key: &Key) -> wasmtime::Result<Option<Versioned>> {
     let host = ctx.data();
-    let found = host.overlay.get(host.view(), key).map_err(Stop::from)?;
+    let found = host.overlay.get(host.view(), key).map_err(CallStop::from)?;
     charge(ctx, 0, found.as_ref().map_or(0, |record| record.value.as_bytes().len()))?;
     Ok(found.map(Versioned::from))
 }
@@ -151,10 +117,10 @@ fn get_many(
     mut ctx: Ctx<'_>,
     (names,): (WasmList<WasmList<u8>>,),
 ) -> wasmtime::Result<(Vec<Option<Versioned>>,)> {
-    // The call itself; each key then costs as much as if it were asked for alone.
+    // This is the price of the call itself. Each key then costs as much as a `get` of it.
     charge(&mut ctx, HOST_CALL_FUEL, 0)?;
     if names.len() > KEYS_ASKED_MAX {
-        return Err(Stop::from(GuestFault::KeyOrValueLength).into());
+        return Err(CallStop::from(GuestFault::KeyOrValueLength).into());
     }
     let mut found = Vec::with_capacity(names.len());
     for at in 0..names.len() {
@@ -168,7 +134,7 @@ fn get_many(
 fn exists(mut ctx: Ctx<'_>, (name,): (WasmList<u8>,)) -> wasmtime::Result<(bool,)> {
     let key = key(&mut ctx, &name)?;
     let host = ctx.data();
-    let found = host.overlay.get(host.view(), &key).map_err(Stop::from)?;
+    let found = host.overlay.get(host.view(), &key).map_err(CallStop::from)?;
     Ok((found.is_some(),))
 }
 
@@ -188,17 +154,17 @@ fn scan(mut ctx: Ctx<'_>, args: ScanArgs) -> wasmtime::Result<(Page,)> {
         Ok(())
     };
     let host = ctx.data();
-    let found = host.overlay.scan(host.view(), &range, reverse, limit, &mut pay)?;
+    let page = scan::scan(&host.overlay, host.view(), &range, reverse, limit, &mut pay)?;
     ctx.set_fuel(left)?;
-    let entry = |(key, record): (Vec<u8>, Record)| Entry { key, item: record.into() };
-    Ok((Page { entries: found.entries.into_iter().map(entry).collect(), more: found.more },))
+    let item = |(key, record): (Vec<u8>, Record)| Item { key, item: record.into() };
+    Ok((Page { entries: page.items.into_iter().map(item).collect(), more: page.more },))
 }
 
 fn put(mut ctx: Ctx<'_>, (name, value): (WasmList<u8>, WasmList<u8>)) -> wasmtime::Result<()> {
     charge(&mut ctx, 0, value.len())?;
     let key = key(&mut ctx, &name)?;
     let value = Value::new(value.as_le_slice(&ctx).to_vec());
-    let value = value.map_err(|_| Stop::from(GuestFault::KeyOrValueLength))?;
+    let value = value.map_err(|_| CallStop::from(GuestFault::KeyOrValueLength))?;
     Ok(ctx.data_mut().overlay.put(key, value)?)
 }
 
@@ -210,7 +176,7 @@ fn delete(mut ctx: Ctx<'_>, (name,): (WasmList<u8>,)) -> wasmtime::Result<(bool,
 
 fn log(mut ctx: Ctx<'_>, (line,): (WasmStr,)) -> wasmtime::Result<()> {
     charge(&mut ctx, HOST_CALL_FUEL, 0)?;
-    // The length is known only with the text: the one price that follows its work.
+    // The length is known only with the text: this one price is charged after its work.
     let line = line.to_str(&ctx)?.into_owned();
     charge(&mut ctx, 0, line.len())?;
     ctx.data_mut().log(&line);

@@ -1,6 +1,6 @@
 //! Reads the types of functions from a validated component, without compiling it.
 //!
-//! Promises a bounded description: a type of few bytes can name itself twice at every level and
+//! Promises a bounded description. A type of few bytes can name itself twice at every level and
 //! unfold without end, so levels and parts are counted.
 
 use aspen_core::limits::VAL_DEPTH_MAX;
@@ -11,14 +11,14 @@ use wasmparser::component_types::{
 };
 use wasmparser::types::TypesRef;
 
-/// Parts of all types of one function: far above what people write.
+/// Parts of all types of one function: far above those of real functions.
 const PARTS_MAX: usize = 1000;
 
-/// Why a function's type is not supported.
-pub(crate) type Unsupported = &'static str;
+/// The reason why a function's type is not supported.
+pub(super) type Unsupported = &'static str;
 
-/// The signature of a function.
-pub(crate) fn signature(
+/// Returns the signature of a function.
+pub(super) fn signature(
     types: TypesRef<'_>,
     name: &str,
     function: ComponentFuncTypeId,
@@ -49,7 +49,7 @@ impl Reader<'_> {
         if self.parts > PARTS_MAX {
             return Err("its types have more than 1000 parts");
         }
-        // A result is unwrapped before it is encoded; one level below the limit is safe for both.
+        // A result is unwrapped before it is encoded. One level below the limit is safe for both.
         if depth + 1 >= VAL_DEPTH_MAX {
             return Err("its types are nested too deep");
         }

@@ -1,8 +1,8 @@
 //! Compiled components in memory, and the thread that compiles ahead.
 //!
-//! Promises that a component is compiled once, however many ask for it at once, and that at most
-//! [`COMPONENTS_READY_MAX`] are kept; the one not used for longest goes first.
-//! In the simulation, which has no threads, everything compiles in place.
+//! Promises that a component is compiled once, however many calls ask for it at once, and that at most
+//! [`COMPONENTS_READY_MAX`] are kept; the least recently used one goes first.
+//! The simulation has no threads: there every component is compiled in place.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,21 +12,22 @@ use std::thread::{self, JoinHandle};
 use aspen_core::{ComponentHash, Fault};
 use bytes::Bytes;
 
-use crate::class::Class;
-use crate::compile::{Compilers, Prepared};
+use super::compiler::{Compilers, ReadyComponent};
+use crate::profile::class::Class;
 
 /// Components kept ready: 256 of 1 MiB of code each are more than a node's usual set. The next call
-/// of one that went out loads it from disk in 0.1 ms.
+/// of a component that left the cache loads it from disk in 0.1 ms.
 pub const COMPONENTS_READY_MAX: usize = 256;
 
-/// A large component counts as so many: its code takes 50 MiB, and 8 of them fit beside no others.
+/// The weight of a large component, where a small one has 1: its code takes 50 MiB, and 8 of them fill
+/// the cache.
 const LARGE_WEIGHT: usize = 32;
 
-/// Components that wait to be compiled ahead; one more is compiled when it is first called.
+/// Components that wait to be compiled ahead; one more is compiled at its first call.
 const WAITING_MAX: usize = 64;
 
-/// A component that was looked at: ready, or none that can run.
-pub(crate) type Looked = Option<Arc<Prepared>>;
+/// The result of compiling a component: ready, or `None` if it cannot run.
+pub(crate) type CompileResult = Option<Arc<ReadyComponent>>;
 
 /// All components of this process.
 pub(crate) struct Cache {
@@ -48,17 +49,17 @@ struct Shared {
 #[derive(Default)]
 struct Slots {
     slots: BTreeMap<ComponentHash, Slot>,
-    /// Counts uses, to know which was used last.
+    /// The number of uses so far: it tells which component was used last.
     uses: u64,
 }
 
 enum Slot {
     Compiling,
-    Looked { looked: Looked, used: u64 },
+    Done { compiled: CompileResult, used: u64 },
 }
 
 impl Cache {
-    /// An empty cache.
+    /// An empty cache, and the thread that compiles ahead.
     pub(crate) fn new(compilers: Compilers) -> Result<Self, std::io::Error> {
         let slots = Mutex::new(Slots::default());
         let shared = Arc::new(Shared { compilers, slots, changed: Condvar::new() });
@@ -69,40 +70,32 @@ impl Cache {
     /// Compiles ahead, on another thread.
     pub(crate) fn prepare(&self, hash: &ComponentHash, bytes: &Bytes) {
         let Some(worker) = &self.worker else {
-            // A failure shows again, and is answered, at the first call.
-            let _shown_at_the_call = self.get(hash, || Ok(Some(bytes.clone())));
+            // The first call meets the same failure, and answers it.
+            let _met_at_the_call = self.get(hash, || Ok(Some(bytes.clone())));
             return;
         };
-        // Full, or ended: the first call compiles.
+        // The queue is full, or the thread has ended: the first call compiles.
         let _compiled_at_the_call = worker.jobs.try_send((*hash, bytes.clone()));
     }
 
-    /// The component, compiled here if need be; `None` if it is unknown or cannot run.
+    /// Returns the component, and compiles it if nobody has; `None` if it is unknown or cannot run.
     pub(crate) fn get(
         &self,
         hash: &ComponentHash,
         bytes: impl FnOnce() -> Result<Option<Bytes>, Fault>,
-    ) -> Result<Looked, Fault> {
+    ) -> Result<CompileResult, Fault> {
         self.shared.get(hash, bytes)
     }
 
-    /// Whether the component was compiled in this process, if that is known already.
-    pub(crate) fn known(&self, hash: &ComponentHash) -> Option<bool> {
+    /// Returns the result of compiling the component, if this process has compiled it.
+    pub(crate) fn peek(&self, hash: &ComponentHash) -> Option<CompileResult> {
         match self.shared.lock().slots.get(hash) {
-            Some(Slot::Looked { looked, .. }) => Some(looked.is_some()),
+            Some(Slot::Done { compiled, .. }) => Some(compiled.clone()),
             Some(Slot::Compiling) | None => None,
         }
     }
 
-    /// The component, if it is compiled and can run.
-    pub(crate) fn ready(&self, hash: &ComponentHash) -> Looked {
-        match self.shared.lock().slots.get(hash) {
-            Some(Slot::Looked { looked, .. }) => looked.clone(),
-            Some(Slot::Compiling) | None => None,
-        }
-    }
-
-    /// The engines and the host functions.
+    /// Returns the compilers of both classes.
     pub(crate) fn compilers(&self) -> &Compilers {
         &self.shared.compilers
     }
@@ -112,7 +105,7 @@ impl Drop for Cache {
     fn drop(&mut self) {
         if let Some(Worker { jobs, thread }) = self.worker.take() {
             drop(jobs);
-            // It panicked: the compilation was done again, and answered, at the first call.
+            // If the thread panicked, the first call compiled again, and answered.
             let _answered_at_the_call = thread.join();
         }
     }
@@ -141,25 +134,25 @@ impl Shared {
         &self,
         hash: &ComponentHash,
         bytes: impl FnOnce() -> Result<Option<Bytes>, Fault>,
-    ) -> Result<Looked, Fault> {
-        if let Some(looked) = self.look(hash) {
-            return Ok(looked);
+    ) -> Result<CompileResult, Fault> {
+        if let Some(compiled) = self.wait(hash) {
+            return Ok(compiled);
         }
-        let claim = Claim { shared: self, hash, looked: None };
+        let claim = Claim { shared: self, hash, compiled: None };
         claim.fill(bytes)
     }
 
-    /// What is known, after waiting for a compilation under way; `None` if the caller must compile,
-    /// for which the place is now reserved.
-    fn look(&self, hash: &ComponentHash) -> Option<Looked> {
+    /// Waits for a compilation under way and returns its result; `None` if the caller must compile: then
+    /// the slot is reserved for the caller.
+    fn wait(&self, hash: &ComponentHash) -> Option<CompileResult> {
         let mut guard = self.lock();
         loop {
             let slots = &mut *guard;
             slots.uses += 1;
             match slots.slots.get_mut(hash) {
-                Some(Slot::Looked { looked, used }) => {
+                Some(Slot::Done { compiled, used }) => {
                     *used = slots.uses;
-                    return Some(looked.clone());
+                    return Some(compiled.clone());
                 }
                 Some(Slot::Compiling) => {
                     guard = self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
@@ -172,30 +165,29 @@ impl Shared {
         }
     }
 
-    /// The slots are whole between any two statements, so a panic elsewhere does not matter.
+    /// Locks the slots. They are whole between any two statements, so a panic elsewhere does no harm.
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A reserved place. Whatever happens, those who wait for it go on when it is dropped.
+/// A reserved slot. When the claim is dropped, those who wait for the slot go on, also after a panic.
 struct Claim<'a> {
     shared: &'a Shared,
     hash: &'a ComponentHash,
-    looked: Option<Looked>,
+    compiled: Option<CompileResult>,
 }
 
 impl Claim<'_> {
     fn fill(
         mut self,
         bytes: impl FnOnce() -> Result<Option<Bytes>, Fault>,
-    ) -> Result<Looked, Fault> {
+    ) -> Result<CompileResult, Fault> {
         let Some(bytes) = bytes()? else { return Ok(None) };
         let compiler = self.shared.compilers.of(Class::of(bytes.len()));
-        let prepared = compiler.prepare(self.hash, &bytes)?;
-        let looked = prepared.map(Arc::new);
-        self.looked = Some(looked.clone());
-        Ok(looked)
+        let compiled = compiler.make_ready(self.hash, &bytes)?.map(Arc::new);
+        self.compiled = Some(compiled.clone());
+        Ok(compiled)
     }
 }
 
@@ -203,9 +195,9 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut slots = self.shared.lock();
         slots.slots.remove(self.hash);
-        if let Some(looked) = self.looked.take() {
+        if let Some(compiled) = self.compiled.take() {
             let used = slots.uses;
-            slots.slots.insert(*self.hash, Slot::Looked { looked, used });
+            slots.slots.insert(*self.hash, Slot::Done { compiled, used });
             slots.shrink();
         }
         self.shared.changed.notify_all();
@@ -215,21 +207,19 @@ impl Drop for Claim<'_> {
 impl Slot {
     fn weight(&self) -> usize {
         match self {
-            Slot::Looked { looked: Some(prepared), .. } if prepared.class == Class::Large => {
-                LARGE_WEIGHT
-            }
+            Slot::Done { compiled: Some(ready), .. } if ready.class == Class::Large => LARGE_WEIGHT,
             _ => 1,
         }
     }
 }
 
 impl Slots {
-    /// Forgets what was not used for longest.
+    /// Forgets the least recently used components until the rest fits.
     fn shrink(&mut self) {
         while self.slots.values().map(Slot::weight).sum::<usize>() > COMPONENTS_READY_MAX {
             let used = |(hash, slot): (&ComponentHash, &Slot)| match slot {
                 Slot::Compiling => None,
-                Slot::Looked { used, .. } => Some((*used, *hash)),
+                Slot::Done { used, .. } => Some((*used, *hash)),
             };
             let Some((_, oldest)) = self.slots.iter().filter_map(used).min() else { return };
             self.slots.remove(&oldest);
@@ -247,7 +237,7 @@ mod tests {
         let hash = |number: usize| ComponentHash::of(&number.to_le_bytes());
         for number in 0..=COMPONENTS_READY_MAX {
             let used = if number == 0 { u64::MAX } else { number as u64 };
-            slots.slots.insert(hash(number), Slot::Looked { looked: None, used });
+            slots.slots.insert(hash(number), Slot::Done { compiled: None, used });
         }
         slots.shrink();
         assert_eq!(slots.slots.len(), COMPONENTS_READY_MAX);
