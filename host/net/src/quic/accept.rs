@@ -1,6 +1,6 @@
 //! Letting peers in: handshake, hello, admission, and then `serve`.
 //!
-//! A peer is unknown until it is admitted: until then it gets one small window, one hello and a few
+//! Promises a peer that is not admitted yet no more than one small window, one hello and a few
 //! seconds. Connections of nodes and of clients are counted apart, so that neither can use up the
 //! places of the other.
 
@@ -19,15 +19,16 @@ use tokio_real::{
 };
 use tracing::debug;
 
-use super::{HandlerSlot, close::CloseCode, serve};
-use crate::{
-    Frame, FrameDecoder, FrameError, FrameKind, Handler, PeerId, Purpose, encode_frames,
-    frame::{OutOfPlaceSnafu, PurposeSnafu},
-    limits::{
-        CLIENT_CONNECTIONS_MAX, FRAME_BYTES_MAX, HANDSHAKES_MAX, HELLO_BYTES_MAX, HELLO_TIMEOUT,
-        NODE_CONNECTIONS_MAX, REASON_BYTES_MAX, RECEIVE_WINDOW_BYTES,
-    },
+use super::{close::CloseCode, handler_slot::HandlerSlot, serve};
+use crate::frame::{
+    Frame, FrameDecoder, FrameError, FrameKind, OutOfPlaceSnafu, PurposeSnafu, encode_frames,
 };
+use crate::limits::{
+    CLIENT_CONNECTIONS_MAX, FRAME_BYTES_MAX, HANDSHAKES_MAX, HELLO_BYTES_MAX, HELLO_TIMEOUT,
+    NODE_CONNECTIONS_MAX, REASON_BYTES_MAX, RECEIVE_WINDOW_BYTES,
+};
+use crate::peer::PeerId;
+use crate::transport::{Handler, Purpose};
 
 /// Free places.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ struct Places {
     clients: Arc<Semaphore>,
 }
 
-/// A connection we turn away, and how.
+/// A connection that is turned away: code and reason.
 struct TurnedAway(CloseCode, String);
 
 /// Accepts until the endpoint closes or the task is aborted; connections end with it.
@@ -94,7 +95,7 @@ async fn connection(
 }
 
 /// Reads the hello, asks the handler, finds a place and welcomes the peer. The streams stay with the
-/// caller, whatever comes of it.
+/// caller for every result.
 async fn admit(
     connection: &Connection,
     streams: &mut Option<(SendStream, RecvStream)>,
@@ -134,7 +135,7 @@ async fn read_hello(
     }
 }
 
-/// The purpose named by a hello, if the negotiated protocol carries it.
+/// Returns the purpose named by a hello, if the negotiated protocol carries it.
 fn purpose_of(frame: &Frame, alpn: &[u8]) -> Result<Purpose, FrameError> {
     let kind = frame.kind;
     ensure!(kind == FrameKind::Hello, OutOfPlaceSnafu { kind });
@@ -142,7 +143,7 @@ fn purpose_of(frame: &Frame, alpn: &[u8]) -> Result<Purpose, FrameError> {
     named.filter(|purpose| purpose.alpn() == alpn).context(PurposeSnafu)
 }
 
-/// Cuts a reason to what fits into one packet, at a character's edge.
+/// Cuts a reason to the bytes that fit into one packet, at a character's edge.
 fn shorten(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
 }

@@ -1,7 +1,7 @@
-//! The links a process has, one per peer, address and purpose.
+//! The links of a process, one per peer, address and purpose.
 //!
-//! Whoever needs a link that is not there begins it; everybody who comes meanwhile waits for the
-//! same attempt and shares its outcome. An entry leaves the map when its link ends, so the next
+//! Promises one attempt per link: the first request begins it, and requests that come meanwhile wait
+//! for the same attempt and share its outcome. An entry leaves the map when its link ends, so the next
 //! request dials afresh and never gets an old failure.
 
 use std::{
@@ -11,8 +11,10 @@ use std::{
 
 use tokio_real::sync::watch;
 
-use super::{link::Link, lock};
-use crate::{NetError, PeerAddr, Purpose};
+use super::{link::Link, lock::lock};
+use crate::error::NetError;
+use crate::peer::PeerAddr;
+use crate::transport::Purpose;
 
 type Outcome = Option<Result<Arc<Link>, NetError>>;
 type Key = (PeerAddr, Purpose);
@@ -21,11 +23,12 @@ type Key = (PeerAddr, Purpose);
 #[derive(Debug, Default)]
 pub(super) struct Links(Mutex<BTreeMap<Key, watch::Receiver<Outcome>>>);
 
-/// A link that is dialling or live, as seen by who wants to use it.
+/// A link that is dialling or live, as seen by a request.
 #[derive(Debug)]
 pub(super) struct Pending(watch::Receiver<Outcome>);
 
-/// A link that is dialling or live, as held by the task that runs it. Its end frees the entry.
+/// A link that is dialling or live, as held by the task that runs it. The end of the task frees the
+/// entry.
 #[derive(Debug)]
 pub(super) struct Begun {
     links: Arc<Links>,
@@ -73,7 +76,7 @@ impl Pending {
 }
 
 impl Begun {
-    /// Tells everybody who waits.
+    /// Tells the outcome to all requests that wait.
     pub fn tell(&self, outcome: Result<Arc<Link>, NetError>) {
         self.outcome.send_replace(Some(outcome));
     }

@@ -1,7 +1,7 @@
 //! Frames on their way out of one stream.
 //!
-//! Whoever has a frame pushes it; one writer takes everything that waits and writes it in one go,
-//! so that batches grow by themselves under load and a lone frame leaves at once.
+//! Tasks push frames. One writer takes all frames that wait and writes them at once, so that batches
+//! grow by themselves under load and a lone frame leaves immediately.
 //!
 //! Invariant: the queue holds at most `STREAM_BYTES_MAX` body bytes, for each frame carries its
 //! share of that budget and gives it back when it is written or dropped.
@@ -18,11 +18,9 @@ use tokio_real::{
     time::timeout,
 };
 
-use super::lock;
-use crate::{
-    Frame, encode_frames,
-    limits::{STREAM_BYTES_MAX, WRITE_STALL_MAX},
-};
+use super::lock::lock;
+use crate::frame::{Frame, encode_frames};
+use crate::limits::{STREAM_BYTES_MAX, WRITE_STALL_MAX};
 
 /// A frame and its share of the byte budget.
 #[derive(Debug)]
@@ -42,7 +40,7 @@ pub(super) struct Outbox {
 /// Why a writer stopped.
 #[derive(Debug)]
 pub(super) enum WriteEnd {
-    /// The connection is gone; it knows why.
+    /// The connection is gone; the connection has the reason.
     Lost,
     /// The peer takes nothing.
     Stalled,
@@ -70,7 +68,7 @@ impl Outbox {
         }
     }
 
-    /// Gives up what waits and lets nobody wait for room any more.
+    /// Drops the frames that wait; from now on no caller waits for room.
     pub fn close(&self) {
         self.room.close();
         lock(&self.queue).clear();
@@ -84,8 +82,8 @@ impl Outbox {
                 return batch;
             }
             self.filled.notified().await;
-            // The scheduler runs who was woken last first: without a step back the writer would
-            // leave with one frame while a hundred tasks are about to push theirs.
+            // The scheduler runs the task that was woken last first: without a step back the writer
+            // would leave with one frame while a hundred tasks are about to push theirs.
             yield_now().await;
         }
     }
@@ -117,7 +115,7 @@ impl Outbox {
     }
 }
 
-/// Permits a body of `bytes` takes of a byte budget.
+/// Returns the permits that a body of `bytes` takes of a byte budget.
 pub(super) fn share(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("bodies are checked against BODY_BYTES_MAX")
 }
