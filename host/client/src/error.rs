@@ -1,7 +1,7 @@
-//! What can go wrong for somebody who uses a [`crate::Client`].
+//! The errors of a [`crate::Client`].
 //!
-//! Each kind of operation has its narrow enum, made from [`RequestError`] where the cause is the
-//! same for all.
+//! Promises one narrow enum for each kind of operation, made from [`RequestError`] where the cause is the
+//! same for all kinds. Leaves out the errors of typed calls (`typed/error.rs`).
 
 use std::time::Duration;
 
@@ -16,25 +16,25 @@ use snafu::Snafu;
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum ConnectError {
-    /// The ticket is not one.
+    /// The text is no ticket.
     #[snafu(display("the ticket cannot be used"))]
     BadTicket {
-        /// What is wrong with it.
+        /// The reason.
         source: TicketError,
     },
-    /// The ticket has no secret, and none was given: nodes would not know us.
+    /// The ticket has no secret: nodes would not know this client.
     #[snafu(display("the ticket carries no secret key, so no node would let this client in"))]
     NoSecret,
     /// The socket could not be opened.
     #[snafu(display("cannot open a socket"))]
     Bind {
-        /// Why.
+        /// The reason.
         source: NetError,
     },
-    /// No node answered as it should.
+    /// No node gave a good answer.
     #[snafu(display("cannot reach the cluster"))]
     Request {
-        /// Why.
+        /// The reason.
         source: RequestError,
     },
     /// The nodes belong to another cluster than the ticket.
@@ -56,32 +56,32 @@ pub enum RequestError {
     Unreachable {
         /// The time limit.
         waited: Duration,
-        /// What the last attempt came to.
+        /// The failure of the last attempt.
         last: String,
     },
     /// The nodes do not know this client's key.
     #[snafu(display("access denied: {reason}"))]
     Denied {
-        /// In the node's words.
+        /// The node's own words.
         reason: String,
     },
     /// A node refused the request.
     #[snafu(display("{refused}"))]
     Refused {
-        /// Why.
+        /// The reason.
         refused: Refused,
     },
-    /// The session ended while a request was under way: whether it was applied is not known.
+    /// The session ended while a request was under way. The request may have been applied.
     #[snafu(display("the session expired during the request; its outcome is lost"))]
     OutcomeLost,
     /// The request does not fit its limits, and was not sent.
     #[snafu(display("{source}"), context(false))]
     Invalid {
-        /// Which limit.
+        /// The limit.
         source: Invalid,
     },
-    /// A consistent scan cannot go on: the node that held its view has stopped, or nobody read for
-    /// a minute. Start the scan again; a token of it goes on, at another moment.
+    /// A consistent scan cannot go on: the node that held its view has stopped, or the program did not
+    /// read for a minute. Start the scan again; a token of it continues, at another moment.
     #[snafu(display(
         "the view of {shard} is lost, for its node stopped or it was not read for long: start the scan again"
     ))]
@@ -101,25 +101,25 @@ pub enum Invalid {
     /// The key.
     #[snafu(display("{source}"), context(false))]
     Key {
-        /// Which limit.
+        /// The limit.
         source: KeyError,
     },
     /// The value.
     #[snafu(display("{source}"), context(false))]
     Value {
-        /// Which limit.
+        /// The limit.
         source: ValueError,
     },
     /// The name.
     #[snafu(display("{source}"), context(false))]
     Name {
-        /// Which limit.
+        /// The limit.
         source: NameError,
     },
     /// The arguments.
     #[snafu(display("{source}"), context(false))]
     Arguments {
-        /// Which limit.
+        /// The limit.
         source: ValError,
     },
     /// The component.
@@ -136,16 +136,16 @@ pub enum Invalid {
     /// A transaction that breaks a limit.
     #[snafu(display("{source}"), context(false))]
     Transaction {
-        /// Which.
+        /// The limit.
         source: BuildError,
     },
-    /// A token that this cluster did not give, or that is damaged.
+    /// A token of another cluster, or a damaged one.
     #[snafu(display("{source}"), context(false))]
     Token {
-        /// What is wrong with it.
+        /// The reason.
         source: ScanTokenError,
     },
-    /// A scan that is to be both consistent and stale.
+    /// A scan that asks to be both consistent and stale.
     #[snafu(display("a consistent scan cannot be stale"))]
     StaleView,
     /// Nothing to do: no keys to read, or a transaction without reads and operations.
@@ -160,21 +160,21 @@ pub enum WriteError {
     /// A read of the transaction no longer holds.
     #[snafu(display("conflict on {} keys, the first: {}", conflicts.len(), conflicts[0]))]
     Conflict {
-        /// The shard's revision: what the conflicts say is true of it.
+        /// The shard's revision, at which the conflicts are true.
         revision: Revision,
         /// Every read that failed.
         conflicts: Vec<ConflictError>,
     },
-    /// The shard refused it.
+    /// The shard refused.
     #[snafu(display("{refusal}"))]
     Refusal {
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
-    /// It got no good answer.
+    /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
     Request {
-        /// Why.
+        /// The reason.
         source: RequestError,
     },
 }
@@ -194,7 +194,7 @@ pub enum CallError {
     /// The function failed; it wrote nothing.
     #[snafu(display("the function failed: {fault}"))]
     Faulted {
-        /// How.
+        /// The kind of failure.
         fault: GuestFault,
         /// Fuel charged.
         fuel: Fuel,
@@ -208,52 +208,53 @@ pub enum CallError {
     /// The call was not started.
     #[snafu(display("{refusal}"))]
     CallRefusal {
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
-    /// It got no good answer.
+    /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
     CallRequest {
-        /// Why.
+        /// The reason.
         source: RequestError,
     },
 }
 
-/// A transaction in closure form did not commit. Nothing was written, unless it says otherwise.
+/// A transaction in closure form did not commit. Nothing was written, unless the variant says otherwise.
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum TransactionError {
-    /// What it read has changed. Inside the closure: pass it on, the closure is run again.
+    /// A record that was read has changed. Inside the closure: pass this error on, and the closure runs
+    /// again.
     #[snafu(display("what the transaction read has changed"))]
     Changed,
-    /// It conflicted with others every time.
+    /// Every attempt conflicted with other transactions.
     #[snafu(display("conflict in each of {attempts} attempts"))]
     Contended {
-        /// How often it was tried.
+        /// Attempts made.
         attempts: u32,
     },
     /// The closure gave up.
     #[snafu(display("{reason}"))]
     GaveUp {
-        /// In its words.
+        /// The closure's own words.
         reason: String,
     },
     /// A key, value or the whole is outside its limits.
     #[snafu(display("{source}"), context(false))]
     BadTransaction {
-        /// Which limit.
+        /// The limit.
         source: BuildError,
     },
-    /// The shard refused it.
+    /// The shard refused.
     #[snafu(display("{refusal}"))]
     TransactionRefusal {
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
-    /// It got no good answer.
+    /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
     TransactionRequest {
-        /// Why.
+        /// The reason.
         source: RequestError,
     },
 }
