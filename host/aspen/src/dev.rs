@@ -1,4 +1,4 @@
-//! `aspen dev`: a cluster of several nodes in one process, for development and demonstration.
+//! A cluster of several nodes in one process, for development and demonstration.
 //!
 //! ```text
 //! DIR/ticket       how to connect; written when the cluster is made
@@ -30,8 +30,8 @@ pub struct DevCluster {
 }
 
 impl DevCluster {
-    /// Starts the cluster in `dir`, making it first if there is none. `nodes`, `shards` and
-    /// `factor` must be those it was made with, if given.
+    /// Starts the cluster in `dir`; makes it first if it does not exist. `nodes`, `shards` and `factor`, if
+    /// given, must be those that it was made with.
     pub async fn start(
         dir: &Path,
         nodes: Option<u16>,
@@ -53,7 +53,7 @@ impl DevCluster {
         }
         let member = |server: &Server| (server.node().id(), server.address());
         let members: Vec<(NodeId, PeerAddr)> = servers.iter().map(member).collect();
-        // The first start may have ended before this; later ones find it done.
+        // The first start may have ended before this step; later starts find it done.
         if let Some(first) = servers.first() {
             first.node().initialize(&members).await?;
         }
@@ -63,17 +63,17 @@ impl DevCluster {
         Ok(DevCluster { servers, ticket })
     }
 
-    /// The file that holds the ticket.
+    /// Returns the file with the ticket.
     pub fn ticket(&self) -> &Path {
         &self.ticket
     }
 
-    /// The nodes.
+    /// Returns the nodes.
     pub fn servers(&self) -> &[Server] {
         &self.servers
     }
 
-    /// The nodes, to be stopped one by one.
+    /// Returns the nodes, to be stopped one by one.
     pub fn into_servers(self) -> Vec<Server> {
         self.servers
     }

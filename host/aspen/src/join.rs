@@ -1,4 +1,4 @@
-//! `aspen node`: one node per process, founding a cluster, joining one, or starting again.
+//! One node per process: it founds a cluster, joins one, or starts again.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use snafu::ResultExt;
 
 use crate::server::{Bound, JoinSnafu, Server, ServerError, found, same_shards, write_ticket};
 
-/// How long somebody who waits for a joining node puts up with a cluster that does not answer.
+/// The time for which the wait for a joining node bears a cluster that does not answer.
 const JOIN_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Founds a cluster with this one node and serves it.
@@ -64,7 +64,7 @@ async fn enter(bound: &Bound, client: &Client, ticket: &Ticket) -> Result<(), Se
     Ok(())
 }
 
-/// Starts the node of a folder again. `shards` must be those of its cluster, if given.
+/// Starts the node of a folder again. `shards`, if given, must be the number of its cluster.
 pub async fn restart(dir: &Path, shards: Option<u16>) -> Result<Server, ServerError> {
     let unused = SocketAddr::from(([127, 0, 0, 1], 0));
     let bound = Bound::open(dir, unused).await?;
@@ -82,14 +82,14 @@ async fn serve(bound: Bound) -> Result<Server, ServerError> {
     let identity = bound.folder().identity()?;
     let founder = identity.node == NodeId::new(1);
     let server = bound.serve(Timing::default()).await?;
-    // The first start may have ended before this; later ones find it done.
+    // The first start may have ended before this step; later starts find it done.
     if founder {
         server.node().initialize(&[(identity.node, identity.address)]).await?;
     }
     Ok(server)
 }
 
-/// Waits until the node has the replicas that it shall have. It needs nobody to wait.
+/// Waits until the node has the replicas of its target. The replicas arrive without this wait too.
 pub async fn wait_for_replicas(ticket: &Ticket, node: NodeId) -> Result<(), RequestError> {
     let options = Options { limit: JOIN_LIMIT, ..Options::default() };
     let Ok(client) = Client::connect_with(ticket, options).await else { return Ok(()) };
