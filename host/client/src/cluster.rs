@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::error::*;
 
 pub use profile::Profiles;
-pub use verify::{NotVerified, Verified, VerifiedReplica, VerifyProgress};
+pub use verify::{ReplicaVerification, ShardVerification, VerificationError, VerifyProgress};
 
 impl Client {
     /// Returns the nodes of the cluster, the placement map and the leaders.

@@ -69,7 +69,9 @@ pub use aspen_core::{
 };
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
 pub use client::{Client, Options};
-pub use cluster::{NotVerified, Profiles, Verified, VerifiedReplica, VerifyProgress};
+pub use cluster::{
+    Profiles, ReplicaVerification, ShardVerification, VerificationError, VerifyProgress,
+};
 pub use error::{CallError, ConnectError, Invalid, RequestError, TransactionError, WriteError};
 pub use functions::{
     CallReply, DryRunReply, LogPosition, QueryReply, ScheduledCall, UploadProgress,
@@ -78,5 +80,5 @@ pub use leases::{Lease, after};
 pub use reads::{Records, stale};
 pub use scan::{SCAN_BUFFER_BYTES, Scan, ScanOptions, ScanPage};
 pub use store::KeyValueStore;
-pub use transaction::{ClientTransaction, Transacted, Transaction, TransactionOutcome};
-pub use writes::{Committed, Written};
+pub use transaction::{ClientTransaction, Transaction, TransactionOutcome, TransactionReply};
+pub use writes::{Commit, WriteReply};

@@ -14,7 +14,7 @@
 //! - **page by page** (the default): each page of one shard is of one revision, linearizable when it is
 //!   read. Pages of one shard follow each other in time. Pages of several shards are read at the same
 //!   time: a transaction that commits meanwhile may be seen in part.
-//! - **consistent** (`consistent`): the whole scan is of one moment in the strict serial order, not before
+//! - **consistent** (`one_moment`): the whole scan is of one moment in the strict serial order, not before
 //!   the scan was asked for. Opening costs three round trips between the nodes; for about one of them
 //!   nothing is applied. A node that stops takes its part of the view with it.
 //!
@@ -23,7 +23,7 @@
 //! ```no_run
 //! # async fn example(client: aspen_client::Client) -> Result<(), aspen_client::RequestError> {
 //! use aspen_client::{KeyRange, ScanOptions};
-//! let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+//! let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
 //! let mut scan = client.scan_stream(KeyRange::prefix("account/"), options).await?;
 //! while let Some(items) = scan.next_page().await? {
 //!     for item in items {
@@ -165,14 +165,14 @@ impl Scan {
         options: ScanOptions,
         reads_ahead: bool,
     ) -> Result<Scan, RequestError> {
-        let ScanOptions { reverse, limit, consistent, consistency, .. } = options;
-        ensure!(!consistent || consistency == Consistency::Linearizable, StaleViewSnafu);
+        let ScanOptions { reverse, limit, one_moment, consistency, .. } = options;
+        ensure!(!one_moment || consistency == Consistency::Linearizable, StaleViewSnafu);
         let shards: Vec<ShardId> = match client.router().range_shard(&range) {
             _ if range.is_empty() => vec![],
             Some(shard) => vec![shard],
             None => client.router().all().collect(),
         };
-        let view = match consistent && !shards.is_empty() {
+        let view = match one_moment && !shards.is_empty() {
             true => Some(OpenView::open(client, &range, &shards).await?),
             false => None,
         };

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::error::{CallError, RequestError, WriteError};
 use crate::functions::CallReply;
 use crate::scan::ScanOptions;
-use crate::writes::{Committed, Written};
+use crate::writes::{Commit, WriteReply};
 
 /// A strictly serializable key-value store with functions.
 pub trait KeyValueStore: Send + Sync {
@@ -32,16 +32,13 @@ pub trait KeyValueStore: Send + Sync {
         &self,
         key: &[u8],
         value: &[u8],
-    ) -> impl Future<Output = Result<Written, WriteError>> + Send;
+    ) -> impl Future<Output = Result<WriteReply, WriteError>> + Send;
 
     /// Removes one key; it need not exist.
-    fn delete(&self, key: &[u8]) -> impl Future<Output = Result<Written, WriteError>> + Send;
+    fn delete(&self, key: &[u8]) -> impl Future<Output = Result<WriteReply, WriteError>> + Send;
 
     /// Does a transaction, on one shard or across shards.
-    fn write(
-        &self,
-        transact: Transact,
-    ) -> impl Future<Output = Result<Committed, WriteError>> + Send;
+    fn write(&self, transact: Transact) -> impl Future<Output = Result<Commit, WriteError>> + Send;
 
     /// Calls a function on the shard of `key`.
     fn call(
@@ -62,15 +59,15 @@ impl KeyValueStore for Client {
         Client::scan(self, range, options).await
     }
 
-    async fn put(&self, key: &[u8], value: &[u8]) -> Result<Written, WriteError> {
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<WriteReply, WriteError> {
         Client::put(self, key, value).await
     }
 
-    async fn delete(&self, key: &[u8]) -> Result<Written, WriteError> {
+    async fn delete(&self, key: &[u8]) -> Result<WriteReply, WriteError> {
         Client::delete(self, key).await
     }
 
-    async fn write(&self, transact: Transact) -> Result<Committed, WriteError> {
+    async fn write(&self, transact: Transact) -> Result<Commit, WriteError> {
         Client::write(self, transact).await
     }
 

@@ -27,4 +27,4 @@ mod closure;
 
 pub use attempt::Transaction;
 pub use chain::{ClientTransaction, TransactionOutcome};
-pub use closure::Transacted;
+pub use closure::TransactionReply;

@@ -22,7 +22,7 @@ mod error;
 mod call;
 mod wit;
 
-pub use call::{Call, Component, KeyedCall, Reply, TypedDryRun};
+pub use call::{Call, Component, KeyedCall, TypedDryRun, TypedReply};
 pub use convert::{FromPayload, FromVal, IntoPayload, IntoVal, Mismatch};
 pub use error::{Change, CheckError, TypedCallError};
 #[doc(hidden)]

@@ -22,7 +22,7 @@ enum Home {
 
 /// A committed write of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct WriteReply {
     /// The shard's revision after it.
     pub revision: Revision,
     /// After a put the key's version; after a delete the version that was removed, 0 if none was.
@@ -31,7 +31,7 @@ pub struct Written {
 
 /// A committed transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
+pub struct Commit {
     /// The shard's revision after it.
     pub revision: Revision,
     /// Entry time of the commit.
@@ -48,13 +48,13 @@ impl Client {
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-    ) -> Result<Written, WriteError> {
+    ) -> Result<WriteReply, WriteError> {
         let value = to_value(value)?;
         self.write_one(WriteOp::set(to_key(key)?, value)).await
     }
 
     /// Removes one key; it need not exist.
-    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Written, WriteError> {
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<WriteReply, WriteError> {
         self.write_one(WriteOp::Delete { key: to_key(key)? }).await
     }
 
@@ -64,16 +64,16 @@ impl Client {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
         expiry: Expiry,
-    ) -> Result<Written, WriteError> {
+    ) -> Result<WriteReply, WriteError> {
         let (key, value) = (to_key(key)?, to_value(value)?);
         self.write_one(WriteOp::Set { key, value, expiry }).await
     }
 
-    async fn write_one(&self, write: WriteOp) -> Result<Written, WriteError> {
-        let Committed { revision, results, .. } = self.write(Transact::writes([write])).await?;
+    async fn write_one(&self, write: WriteOp) -> Result<WriteReply, WriteError> {
+        let Commit { revision, results, .. } = self.write(Transact::writes([write])).await?;
         match results[..] {
             [OperationResult::Written { version } | OperationResult::Deleted { version }] => {
-                Ok(Written { revision, version })
+                Ok(WriteReply { revision, version })
             }
             _ => Err(RequestError::Protocol.into()),
         }
@@ -85,7 +85,7 @@ impl Client {
     /// If its keys live on several shards it is committed on all of them or on none: that takes two
     /// round trips through logs instead of one. A conflict is an error here; `transaction()` returns a
     /// conflict as an outcome.
-    pub async fn write(&self, command: impl Into<Transact>) -> Result<Committed, WriteError> {
+    pub async fn write(&self, command: impl Into<Transact>) -> Result<Commit, WriteError> {
         let transact: Transact = command.into();
         let home = self.home(&transact)?;
         self.write_at(home, transact).await
@@ -96,11 +96,11 @@ impl Client {
         &self,
         shard: ShardId,
         transact: Transact,
-    ) -> Result<Committed, WriteError> {
+    ) -> Result<Commit, WriteError> {
         self.write_at(Home::One(shard), transact).await
     }
 
-    async fn write_at(&self, home: Home, transact: Transact) -> Result<Committed, WriteError> {
+    async fn write_at(&self, home: Home, transact: Transact) -> Result<Commit, WriteError> {
         transact.check().map_err(|refusal| RefusalSnafu { refusal }.build())?;
         let outcome = match home {
             Home::One(shard) => self.propose(shard, &Command::Transact(transact)).await?,
@@ -112,7 +112,7 @@ impl Client {
         };
         match outcome {
             Outcome::Committed { revision, time, succeeded, results } => {
-                Ok(Committed { revision, time, succeeded, results })
+                Ok(Commit { revision, time, succeeded, results })
             }
             Outcome::Conflict { revision, conflicts } => {
                 ConflictSnafu { revision, conflicts }.fail()

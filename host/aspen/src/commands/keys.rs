@@ -131,9 +131,9 @@ pub async fn delete(client: &Client, options: &Delete) -> Result<(), Failure> {
 
 /// Prints entries while it reads, until the limit, the end of the range, or the end of the output's reader.
 pub async fn scan(client: &Client, options: &Scan) -> Result<(), Failure> {
-    let Scan { limit, reverse, keys_only, consistent, .. } = *options;
+    let Scan { limit, reverse, keys_only, consistent: one_moment, .. } = *options;
     let consistency = options.stale.map_or(Consistency::Linearizable, stale);
-    let scan = ScanOptions { reverse, keys_only, limit, consistency, consistent };
+    let scan = ScanOptions { reverse, keys_only, limit, consistency, one_moment };
     let mut scan = match options.token.as_deref().map(read_token).transpose()? {
         Some(token) => client.scan_stream_on(&token, scan).await?,
         None => client.scan_stream(range(options), scan).await?,

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use aspen_client::{
-    Client, Committed, ConflictError, Operation, OperationResult, Revision, Transact, WriteError,
+    Client, Commit, ConflictError, Operation, OperationResult, Revision, Transact, WriteError,
     WriteOp,
 };
 use aspen_core::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
@@ -87,8 +87,8 @@ fn read(options: &Txn) -> Result<String, Failure> {
     Err(Failure::Usage { message })
 }
 
-fn print_done(transact: &Transact, committed: &Committed, as_json: bool) -> Result<(), Failure> {
-    let Committed { revision, time, succeeded, results } = committed;
+fn print_done(transact: &Transact, committed: &Commit, as_json: bool) -> Result<(), Failure> {
+    let Commit { revision, time, succeeded, results } = committed;
     if !as_json {
         print_results(transact, *succeeded, results).try_for_each(|line| say(&line))?;
         return say(&print_committed(transact, *succeeded, revision.get()));

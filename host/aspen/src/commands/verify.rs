@@ -10,7 +10,7 @@
 //! A line for each hash that replicas of a shard have. Problems and their remedies follow on standard
 //! error. A difference or a damaged replica counts more than a replica that could not be asked.
 
-use aspen_client::{Client, NotVerified, Verified, VerifiedReplica};
+use aspen_client::{Client, ReplicaVerification, ShardVerification, VerificationError};
 use aspen_core::{NodeId, ShardId, ShardRouter};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -76,7 +76,7 @@ pub async fn run(client: &Client, options: &Verify) -> Result<(), Failure> {
 }
 
 /// Returns a failure if a replica differs, is damaged, or could not be asked.
-fn judge(all: &[Verified]) -> Result<(), Failure> {
+fn judge(all: &[ShardVerification]) -> Result<(), Failure> {
     let mut bad: Vec<String> = all.iter().filter_map(difference).collect();
     let mut unasked = vec![];
     let replicas = all.iter().flat_map(|it| it.replicas.iter().map(move |replica| (it, replica)));
@@ -84,7 +84,7 @@ fn judge(all: &[Verified]) -> Result<(), Failure> {
         let Err(error) = &replica.found else { continue };
         let line = format!("{} on {} is not verified: {error}", verified.shard, replica.node);
         match error {
-            NotVerified::ReplicaFailed { .. } => {
+            VerificationError::ReplicaFailed { .. } => {
                 bad.push(format!("{line}\nrestart {}: what is damaged is rebuilt", replica.node));
             }
             _ => unasked.push(line),
@@ -101,7 +101,7 @@ fn judge(all: &[Verified]) -> Result<(), Failure> {
 }
 
 /// Returns the nodes that differ in a shard, and the remedy.
-fn difference(verified: &Verified) -> Option<String> {
+fn difference(verified: &ShardVerification) -> Option<String> {
     let (differing, shard) = (verified.differing(), verified.shard);
     if differing.is_empty() {
         return None;
@@ -125,11 +125,12 @@ fn names(nodes: &[NodeId]) -> String {
 }
 
 /// Returns a line for each hash.
-fn lines(verified: &Verified) -> Vec<String> {
+fn lines(verified: &ShardVerification) -> Vec<String> {
     let (differing, mut lines) = (verified.differing(), vec![]);
-    let mut left: Vec<&VerifiedReplica> = verified.replicas.iter().collect();
+    let mut left: Vec<&ReplicaVerification> = verified.replicas.iter().collect();
     while let Some(hash) = left.iter().find_map(|replica| replica.found.as_ref().ok()) {
-        let same = |replica: &&VerifiedReplica| replica.found.as_ref().is_ok_and(|it| it == hash);
+        let same =
+            |replica: &&ReplicaVerification| replica.found.as_ref().is_ok_and(|it| it == hash);
         let (group, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(same);
         let nodes: Vec<NodeId> = group.iter().map(|replica| replica.node).collect();
         let differs = if nodes.iter().any(|it| differing.contains(it)) { " DIFFERS" } else { "" };
@@ -147,9 +148,9 @@ fn lines(verified: &Verified) -> Vec<String> {
     lines
 }
 
-fn to_json(verified: &Verified) -> Json {
+fn to_json(verified: &ShardVerification) -> Json {
     let differing = verified.differing();
-    let replica = |replica: &VerifiedReplica| {
+    let replica = |replica: &ReplicaVerification| {
         let found = replica.found.as_ref();
         json!({
             "node": replica.node.get(), "address": replica.address,

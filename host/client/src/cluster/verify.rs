@@ -25,29 +25,29 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// The hashes of all replicas of a shard, as of one entry.
 #[derive(Debug)]
-pub struct Verified {
+pub struct ShardVerification {
     /// The shard.
     pub shard: ShardId,
     /// The entry.
     pub index: LogIndex,
     /// One per replica, by node.
-    pub replicas: Vec<VerifiedReplica>,
+    pub replicas: Vec<ReplicaVerification>,
 }
 
 /// The hash of one replica.
 #[derive(Debug)]
-pub struct VerifiedReplica {
+pub struct ReplicaVerification {
     /// The node that has the replica.
     pub node: NodeId,
     /// Its address, `hex@ip:port`.
     pub address: String,
     /// The hash of its whole state.
-    pub found: Result<StateHash, NotVerified>,
+    pub found: Result<StateHash, VerificationError>,
 }
 
 /// Why a replica has no hash.
 #[derive(Debug, Snafu)]
-pub enum NotVerified {
+pub enum VerificationError {
     /// The node does not answer.
     #[snafu(display("it does not answer: {last}"))]
     NotReached {
@@ -88,7 +88,7 @@ pub struct VerifyProgress {
     pub of: u64,
 }
 
-impl Verified {
+impl ShardVerification {
     /// Returns the hash that a majority of the replicas has; replicas without a hash count too.
     pub fn majority(&self) -> Option<&StateHash> {
         let hashes = || self.replicas.iter().filter_map(|replica| replica.found.as_ref().ok());
@@ -101,7 +101,7 @@ impl Verified {
     pub fn differing(&self) -> Vec<NodeId> {
         let hashes = || {
             let hash =
-                |replica: &VerifiedReplica| Some((replica.node, *replica.found.as_ref().ok()?));
+                |replica: &ReplicaVerification| Some((replica.node, *replica.found.as_ref().ok()?));
             self.replicas.iter().filter_map(hash)
         };
         let majority = self.majority();
@@ -112,14 +112,14 @@ impl Verified {
 
     /// Returns true if every replica has a hash, and all hashes are equal.
     pub fn is_equal(&self) -> bool {
-        let has_hash = |replica: &VerifiedReplica| replica.found.is_ok();
+        let has_hash = |replica: &ReplicaVerification| replica.found.is_ok();
         self.replicas.iter().all(has_hash) && self.differing().is_empty()
     }
 }
 
 impl Client {
     /// Compares the replicas of every shard, one shard after the other.
-    pub async fn verify(&self) -> Result<Vec<Verified>, RequestError> {
+    pub async fn verify(&self) -> Result<Vec<ShardVerification>, RequestError> {
         self.on_each_shard(|shard| self.verify_shard(shard, |_| {})).await
     }
 
@@ -129,7 +129,7 @@ impl Client {
         &self,
         shard: ShardId,
         tell: impl Fn(VerifyProgress),
-    ) -> Result<Verified, RequestError> {
+    ) -> Result<ShardVerification, RequestError> {
         let index = match self.ask(shard, &Request::Verify { shard }).await? {
             Response::Verifying { index } => index,
             _ => return ProtocolSnafu.fail(),
@@ -149,9 +149,9 @@ impl Client {
                 Ok(at) => self.verified(shard, index, &at, |keys, of| told(node, keys, of)).await,
                 Err(_) => NotReachedSnafu { last: "its address cannot be read" }.fail(),
             };
-            VerifiedReplica { node, address: address.to_string(), found }
+            ReplicaVerification { node, address: address.to_string(), found }
         });
-        Ok(Verified { shard, index, replicas: join_all(asked).await })
+        Ok(ShardVerification { shard, index, replicas: join_all(asked).await })
     }
 
     /// Asks one replica until it has the hash. A node that does not answer is asked once more.
@@ -161,7 +161,7 @@ impl Client {
         index: LogIndex,
         address: &PeerAddr,
         tell: impl Fn(u64, u64),
-    ) -> Result<StateHash, NotVerified> {
+    ) -> Result<StateHash, VerificationError> {
         let (request, limit) = (Request::Verified { shard, index }, self.link().limit());
         let (mut before, mut since) = (None, Instant::now());
         let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
@@ -200,12 +200,12 @@ impl Client {
     }
 }
 
-fn not_reached(error: RequestError) -> NotVerified {
+fn not_reached(error: RequestError) -> VerificationError {
     let last = match error {
         RequestError::Unreachable { last, .. } => last,
         error => error.to_string(),
     };
-    NotVerified::NotReached { last }
+    VerificationError::NotReached { last }
 }
 
 #[cfg(test)]
@@ -215,7 +215,7 @@ mod tests {
     /// Replicas by the first byte of their hashes, `None` for one that was not reached; then the hash of
     /// the majority, the nodes that differ, and the verdict.
     fn check(found: &[Option<u8>], majority: Option<u8>, differing: &[u64], is_equal: bool) {
-        let replica = |(at, first): (usize, &Option<u8>)| VerifiedReplica {
+        let replica = |(at, first): (usize, &Option<u8>)| ReplicaVerification {
             node: NodeId::new(at as u64 + 1),
             address: String::new(),
             found: match first {
@@ -224,7 +224,8 @@ mod tests {
             },
         };
         let replicas = found.iter().enumerate().map(replica).collect();
-        let verified = Verified { shard: ShardId::new(0), index: LogIndex::new(1), replicas };
+        let verified =
+            ShardVerification { shard: ShardId::new(0), index: LogIndex::new(1), replicas };
         assert_eq!(verified.majority().map(|hash| hash.hash[0]), majority, "{found:?}");
         let ids: Vec<u64> = verified.differing().iter().map(|node| node.get()).collect();
         assert_eq!(ids, differing, "{found:?}");

@@ -18,5 +18,5 @@ pub struct ScanOptions {
     /// The greatest age of the answer.
     pub consistency: Consistency,
     /// The whole scan is of one moment, on all shards. Linearizable, so it cannot be stale too.
-    pub consistent: bool,
+    pub one_moment: bool,
 }

@@ -9,13 +9,13 @@ use aspen_core::{
 
 use crate::client::Client;
 use crate::error::*;
-use crate::writes::Committed;
+use crate::writes::Commit;
 
 /// The outcome of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransactionOutcome {
     /// It committed.
-    Committed(Committed),
+    Committed(Commit),
     /// An expectation does not hold; nothing was written.
     Conflict {
         /// The shard's revision.

@@ -25,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// The result of a closure whose transaction committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transacted<T> {
+pub struct TransactionReply<T> {
     /// The value that the closure returned.
     pub value: T,
     /// The revision of the commit; of a transaction that only read, a revision at which all reads hold.
@@ -50,7 +50,7 @@ impl Client {
     /// println!("now {}", done.await?.value);
     /// # Ok(()) }
     /// ```
-    pub async fn transact<T, F, W>(&self, work: W) -> Result<Transacted<T>, TransactionError>
+    pub async fn transact<T, F, W>(&self, work: W) -> Result<TransactionReply<T>, TransactionError>
     where
         W: Fn(Transaction) -> F,
         F: Future<Output = Result<T, TransactionError>>,
@@ -67,7 +67,7 @@ impl Client {
                 (None, Ok(value)) => transaction.commit().await?.map(|revision| (value, revision)),
             };
             match ended {
-                Ok((value, revision)) => return Ok(Transacted { value, revision, attempts }),
+                Ok((value, revision)) => return Ok(TransactionReply { value, revision, attempts }),
                 Err(now) => known = now,
             }
             let pause = backoff.pause();

@@ -74,7 +74,7 @@ pub struct KeyedCall<T, E = Infallible> {
 
 /// The result of a call, and its cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply<T> {
+pub struct TypedReply<T> {
     /// The value returned; of a `result` the payload of `ok`.
     pub value: T,
     /// The shard's revision after the call; of a query the revision that it saw.
@@ -89,14 +89,14 @@ pub struct Reply<T> {
 #[derive(Debug)]
 pub struct TypedDryRun<T, E: Debug + 'static> {
     /// The reply. Its revision is the one that the writes would have had.
-    pub reply: Result<Reply<T>, TypedCallError<E>>,
+    pub reply: Result<TypedReply<T>, TypedCallError<E>>,
     /// The keys that the function read, its writes, and its log lines.
     pub did: DryRun,
 }
 
 impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
     /// Runs the call; returns the result with revision, fuel and writes.
-    pub async fn reply(self) -> Result<Reply<T>, TypedCallError<E>> {
+    pub async fn reply(self) -> Result<TypedReply<T>, TypedCallError<E>> {
         let Call { component, function, args, .. } = &self.call;
         let done = component.client.call(&component.name, function, &self.key, args).await;
         self.typed(done, true)
@@ -104,7 +104,7 @@ impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
 
     /// Runs the call if every one of `reads` still holds: see [`Client::call_if`]. The reads are of keys
     /// of its shard. If a read does not hold, a conflict names it, and the function does not run.
-    pub async fn call_if(self, reads: Vec<Read>) -> Result<Reply<T>, TypedCallError<E>> {
+    pub async fn call_if(self, reads: Vec<Read>) -> Result<TypedReply<T>, TypedCallError<E>> {
         let Call { component: Component { client, name }, function, args, .. } = &self.call;
         let done = match to_component(name) {
             Ok(component) => client.call_if(component, function, &self.key, args, reads).await,
@@ -114,14 +114,14 @@ impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
     }
 
     /// Runs the call as a function that may touch keys of any shard: see [`Client::call_across`].
-    pub async fn across(self) -> Result<Reply<T>, TypedCallError<E>> {
+    pub async fn across(self) -> Result<TypedReply<T>, TypedCallError<E>> {
         let Call { component, function, args, .. } = &self.call;
         let done = component.client.call_across(&component.name, function, &self.key, args).await;
         self.typed(done, true)
     }
 
     /// Runs a function that only reads, without the log: see [`Client::query`].
-    pub async fn query(self, consistency: Consistency) -> Result<Reply<T>, TypedCallError<E>> {
+    pub async fn query(self, consistency: Consistency) -> Result<TypedReply<T>, TypedCallError<E>> {
         let Call { component: Component { client, name }, function, args, .. } = &self.call;
         let done = client.query(name, function, &self.key, args, consistency).await;
         let reply = |QueryReply { value, revision, fuel }| {
@@ -145,12 +145,12 @@ impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
         &self,
         done: Result<CallReply, CallError>,
         is_applied: bool,
-    ) -> Result<Reply<T>, TypedCallError<E>> {
+    ) -> Result<TypedReply<T>, TypedCallError<E>> {
         let CallReply { value, revision, fuel, writes } = done.map_err(|e| self.failed(e))?;
         let applied = is_applied.then_some(revision);
         let changed = |source| self.changed(Change::Result { source, applied });
         let value = T::from_payload(value).map_err(changed)?;
-        Ok(Reply { value, revision, fuel, writes })
+        Ok(TypedReply { value, revision, fuel, writes })
     }
 
     fn failed(&self, error: CallError) -> TypedCallError<E> {
