@@ -53,38 +53,21 @@ pub enum BuildError {
     NoToolchain,
     /// A program could not be started.
     #[snafu(display("cannot run {program}"))]
-    Run {
-        /// The program.
-        program: String,
-        /// The error of the system.
-        source: io::Error,
-    },
+    Run { program: String, source: io::Error },
     /// Cargo ended with an error, which it printed.
     #[snafu(display("cargo could not build {}", dir.display()))]
-    Cargo {
-        /// The crate.
-        dir: PathBuf,
-    },
+    Cargo { dir: PathBuf },
     /// Cargo succeeded without making a library of this crate.
     #[snafu(display("{} has no library to build", dir.display()))]
-    NoLibrary {
-        /// The crate.
-        dir: PathBuf,
-    },
+    NoLibrary { dir: PathBuf },
     /// A file could not be read or written.
     #[snafu(display("cannot use {}", path.display()))]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The core module does not fit its world.
     #[snafu(display("{} cannot become a component: {source}", path.display()))]
     Component {
         /// The core module.
         path: PathBuf,
-        /// The error of wit-component.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

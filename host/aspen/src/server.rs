@@ -39,59 +39,32 @@ const PROBE_WAIT: Duration = Duration::from_secs(2);
 pub enum ServerError {
     /// The folder cannot be used.
     #[snafu(display("{source}"), context(false))]
-    Folder {
-        /// The reason.
-        source: FolderError,
-    },
+    Folder { source: FolderError },
     /// The socket cannot be bound. A node keeps its address for life: the port must be free at every
     /// start.
     #[snafu(display("{source}"), context(false))]
-    Net {
-        /// The reason.
-        source: NetError,
-    },
+    Net { source: NetError },
     /// The node does not start.
     #[snafu(display("{source}"), context(false))]
-    Node {
-        /// The reason.
-        source: NodeError,
-    },
+    Node { source: NodeError },
     /// The storage does not open.
     #[snafu(display("{source}"), context(false))]
-    Store {
-        /// The reason.
-        source: aspen_store::StoreError,
-    },
+    Store { source: aspen_store::StoreError },
     /// The engine of functions does not start.
     #[snafu(display("the function engine does not start"))]
-    Engine {
-        /// The reason.
-        source: aspen_functions::EngineError,
-    },
+    Engine { source: aspen_functions::EngineError },
     /// The ticket cannot be used.
     #[snafu(display("the ticket cannot be used: {source}"), context(false))]
-    Ticket {
-        /// The reason.
-        source: aspen_net::TicketError,
-    },
+    Ticket { source: aspen_net::TicketError },
     /// The cluster to join cannot be reached.
     #[snafu(display("cannot join: {source}"), context(false))]
-    Connect {
-        /// The reason.
-        source: aspen_client::ConnectError,
-    },
+    Connect { source: aspen_client::ConnectError },
     /// The cluster to join refused, once connected.
     #[snafu(display("cannot join: {source}"))]
-    Join {
-        /// The reason.
-        source: aspen_client::RequestError,
-    },
+    Join { source: aspen_client::RequestError },
     /// The folder does not fit the options.
     #[snafu(display("{reason}"))]
-    Mismatch {
-        /// The reason.
-        reason: String,
-    },
+    Mismatch { reason: String },
 }
 
 /// A socket that a node will serve on, bound before the node exists: the cluster agrees on its address.

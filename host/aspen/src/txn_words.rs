@@ -34,16 +34,10 @@ pub enum Problem {
     },
     /// A key outside its limits.
     #[snafu(display("{source}"), context(false))]
-    Key {
-        /// The limit.
-        source: KeyError,
-    },
+    Key { source: KeyError },
     /// A value outside its limits.
     #[snafu(display("{source}"), context(false))]
-    Value {
-        /// The limit.
-        source: ValueError,
-    },
+    Value { source: ValueError },
 }
 
 /// Returns the words of a line, up to a comment.

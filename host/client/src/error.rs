@@ -18,25 +18,16 @@ use snafu::Snafu;
 pub enum ConnectError {
     /// The text is no ticket.
     #[snafu(display("the ticket cannot be used"))]
-    BadTicket {
-        /// The reason.
-        source: TicketError,
-    },
+    BadTicket { source: TicketError },
     /// The ticket has no secret: nodes would not know this client.
     #[snafu(display("the ticket carries no secret key, so no node would let this client in"))]
     NoSecret,
     /// The socket could not be opened.
     #[snafu(display("cannot open a socket"))]
-    Bind {
-        /// The reason.
-        source: NetError,
-    },
+    Bind { source: NetError },
     /// No node gave a good answer.
     #[snafu(display("cannot reach the cluster"))]
-    Request {
-        /// The reason.
-        source: RequestError,
-    },
+    Request { source: RequestError },
     /// The nodes belong to another cluster than the ticket.
     #[snafu(display("the nodes belong to cluster {found:032x}, the ticket to {expected:032x}"))]
     OtherCluster {
@@ -67,28 +58,19 @@ pub enum RequestError {
     },
     /// A node refused the request.
     #[snafu(display("{refused}"))]
-    Refused {
-        /// The reason.
-        refused: Refused,
-    },
+    Refused { refused: Refused },
     /// The session ended while a request was under way. The request may have been applied.
     #[snafu(display("the session expired during the request; its outcome is lost"))]
     OutcomeLost,
     /// The request does not fit its limits, and was not sent.
     #[snafu(display("{source}"), context(false))]
-    Invalid {
-        /// The limit.
-        source: Invalid,
-    },
+    Invalid { source: Invalid },
     /// A consistent scan cannot go on: the node that held its view has stopped, or the program did not
     /// read for a minute. Start the scan again; a token of it continues, at another moment.
     #[snafu(display(
         "the view of {shard} is lost, for its node stopped or it was not read for long: start the scan again"
     ))]
-    ViewLost {
-        /// The shard.
-        shard: ShardId,
-    },
+    ViewLost { shard: ShardId },
     /// The answer makes no sense: a bug, or a node of another version.
     #[snafu(display("the node's answer was not understood"))]
     Protocol,
@@ -98,34 +80,21 @@ pub enum RequestError {
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum Invalid {
-    /// The key.
+    /// A key outside its limits.
     #[snafu(display("{source}"), context(false))]
-    Key {
-        /// The limit.
-        source: KeyError,
-    },
-    /// The value.
+    Key { source: KeyError },
+    /// A value outside its limits.
     #[snafu(display("{source}"), context(false))]
-    Value {
-        /// The limit.
-        source: ValueError,
-    },
-    /// The name.
+    Value { source: ValueError },
+    /// A text that is no name.
     #[snafu(display("{source}"), context(false))]
-    Name {
-        /// The limit.
-        source: NameError,
-    },
-    /// The arguments.
+    Name { source: NameError },
+    /// Arguments outside their limits.
     #[snafu(display("{source}"), context(false))]
-    Arguments {
-        /// The limit.
-        source: ValError,
-    },
-    /// The component.
+    Arguments { source: ValError },
+    /// A component that is too large.
     #[snafu(display("component is {bytes} bytes, limit is {limit}"))]
     Component {
-        /// Its size.
         bytes: usize,
         /// [`aspen_core::limits::LARGE_COMPONENT_BYTES_MAX`].
         limit: usize,
@@ -135,16 +104,10 @@ pub enum Invalid {
     ManyShards,
     /// A transaction that breaks a limit.
     #[snafu(display("{source}"), context(false))]
-    Transaction {
-        /// The limit.
-        source: BuildError,
-    },
+    Transaction { source: BuildError },
     /// A token of another cluster, or a damaged one.
     #[snafu(display("{source}"), context(false))]
-    Token {
-        /// The reason.
-        source: ScanTokenError,
-    },
+    Token { source: ScanTokenError },
     /// A scan that asks to be both consistent and stale.
     #[snafu(display("a consistent scan cannot be stale"))]
     StaleView,
@@ -167,16 +130,10 @@ pub enum WriteError {
     },
     /// The shard refused.
     #[snafu(display("{refusal}"))]
-    Refusal {
-        /// The reason.
-        refusal: Refusal,
-    },
+    Refusal { refusal: Refusal },
     /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
-    Request {
-        /// The reason.
-        source: RequestError,
-    },
+    Request { source: RequestError },
 }
 
 /// A call did not return.
@@ -207,16 +164,10 @@ pub enum CallError {
     },
     /// The call was not started.
     #[snafu(display("{refusal}"))]
-    CallRefusal {
-        /// The reason.
-        refusal: Refusal,
-    },
+    CallRefusal { refusal: Refusal },
     /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
-    CallRequest {
-        /// The reason.
-        source: RequestError,
-    },
+    CallRequest { source: RequestError },
 }
 
 /// A transaction in closure form did not commit. Nothing was written, unless the variant says otherwise.
@@ -241,22 +192,13 @@ pub enum TransactionError {
     },
     /// A key, value or the whole is outside its limits.
     #[snafu(display("{source}"), context(false))]
-    BadTransaction {
-        /// The limit.
-        source: BuildError,
-    },
+    BadTransaction { source: BuildError },
     /// The shard refused.
     #[snafu(display("{refusal}"))]
-    TransactionRefusal {
-        /// The reason.
-        refusal: Refusal,
-    },
+    TransactionRefusal { refusal: Refusal },
     /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
-    TransactionRequest {
-        /// The reason.
-        source: RequestError,
-    },
+    TransactionRequest { source: RequestError },
 }
 
 fn show(error: &Option<Val>) -> String {

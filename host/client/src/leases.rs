@@ -25,7 +25,6 @@ use crate::error::*;
 /// A lease on one shard. Only keys that live there can be attached to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The shard.
     pub shard: ShardId,
     /// Its id on the shard.
     pub id: LeaseId,

@@ -20,13 +20,11 @@ pub enum WaveError {
     /// The function takes more or fewer arguments.
     #[snafu(display("{function} takes {expected} arguments, {found} were given: {signature}"))]
     Count {
-        /// The function.
         function: String,
         /// Arguments that it takes.
         expected: usize,
         /// Arguments given.
         found: usize,
-        /// Its signature.
         signature: String,
     },
     /// An argument does not have its type.
@@ -38,7 +36,6 @@ pub enum WaveError {
         ty: Type,
         /// The text given.
         text: String,
-        /// The error of the parser.
         #[snafu(source(from(wasm_wave::parser::ParserError, Box::new)))]
         source: Box<wasm_wave::parser::ParserError>,
     },

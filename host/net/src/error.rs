@@ -23,21 +23,14 @@ pub enum NetError {
     Bind {
         /// Address asked for.
         addr: SocketAddr,
-        /// The error of the system.
         source: Cause,
     },
     /// There is no connection to the peer: it is down, elsewhere, busy, or does not serve yet.
     #[snafu(display("peer {peer} is unreachable"))]
-    Unreachable {
-        /// The peer.
-        peer: PeerAddr,
-        /// The reason.
-        source: Cause,
-    },
+    Unreachable { peer: PeerAddr, source: Cause },
     /// The peer answers and does not admit this process for this purpose.
     #[snafu(display("peer {peer} refused: {reason}"))]
     Refused {
-        /// The peer.
         peer: PeerAddr,
         /// The peer's own words.
         reason: String,
@@ -45,7 +38,6 @@ pub enum NetError {
     /// No reply within the deadline.
     #[snafu(display("no reply from {peer} after {after:?}"))]
     Deadline {
-        /// The peer.
         peer: PeerAddr,
         /// The deadline.
         after: Duration,
@@ -55,17 +47,14 @@ pub enum NetError {
     /// The connection ended before the reply came.
     #[snafu(display("connection to {peer} was lost"))]
     ConnectionLost {
-        /// The peer.
         peer: PeerAddr,
         /// True if the request had left this process.
         sent: bool,
-        /// The reason.
         source: Cause,
     },
     /// The peer's bytes are no frames; the connection was closed.
     #[snafu(display("peer {peer} does not keep to the protocol"))]
     Malformed {
-        /// The peer.
         peer: PeerAddr,
         /// True if the request had left this process.
         sent: bool,
@@ -74,12 +63,7 @@ pub enum NetError {
     },
     /// The peer took the request and says that no reply will come.
     #[snafu(display("peer {peer} gave no reply: {cause}"))]
-    Unanswered {
-        /// The peer.
-        peer: PeerAddr,
-        /// The reason.
-        cause: Unanswered,
-    },
+    Unanswered { peer: PeerAddr, cause: Unanswered },
     /// The request is larger than a frame may be.
     #[snafu(display("request is {bytes} bytes, limit is {limit}"))]
     TooLarge {

@@ -38,7 +38,6 @@ pub enum FrameKind {
     Hello = 1,
     /// First frame of the answering peer; no body. Requests may follow.
     Welcome = 2,
-    /// A request.
     Request = 3,
     /// The reply to it.
     Response = 4,

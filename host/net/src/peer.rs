@@ -43,10 +43,7 @@ pub enum PeerParseError {
     Separator,
     /// The part behind `@` is no `ip:port`.
     #[snafu(display("behind the @ is no ip:port"))]
-    Addr {
-        /// The reason.
-        source: AddrParseError,
-    },
+    Addr { source: AddrParseError },
 }
 
 impl PeerId {

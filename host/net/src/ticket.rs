@@ -59,16 +59,10 @@ pub enum TicketError {
     Checksum,
     /// It was written by a version of Aspen that this one does not know.
     #[snafu(display("ticket has version {version}, this program reads {VERSION}"))]
-    Version {
-        /// Its version.
-        version: u8,
-    },
+    Version { version: u8 },
     /// The checksum is right and the content is not: the program that wrote it has a defect.
     #[snafu(display("ticket has no valid content"))]
-    Content {
-        /// The reason.
-        source: postcard::Error,
-    },
+    Content { source: postcard::Error },
     /// It names no node or too many.
     #[snafu(display("ticket names {count} nodes, allowed are 1 to {TICKET_NODES_MAX}"))]
     Nodes {

@@ -14,20 +14,10 @@ use crate::failure::Failure;
 pub enum ClientGenError {
     /// A file could not be read.
     #[snafu(display("cannot read {}: {source}", path.display()))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// The file is no component that could be uploaded.
     #[snafu(display("{}: {source}", path.display()))]
-    Component {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: ComponentError,
-    },
+    Component { path: PathBuf, source: ComponentError },
     /// The WIT does not parse, or has no such world, or several and none was named.
     #[snafu(display("{message}"))]
     Wit {
@@ -36,10 +26,7 @@ pub enum ClientGenError {
     },
     /// A component has one world.
     #[snafu(display("--world is for WIT: {} is a component, which has one world", path.display()))]
-    WorldOfComponent {
-        /// The file.
-        path: PathBuf,
-    },
+    WorldOfComponent { path: PathBuf },
     /// The world exports an interface.
     #[snafu(display(
         "the world exports interface {interface}: export functions from the world itself"
@@ -50,24 +37,14 @@ pub enum ClientGenError {
     },
     /// The world exports no function.
     #[snafu(display("world {world} exports no function"))]
-    NoFunction {
-        /// The world.
-        world: String,
-    },
+    NoFunction { world: String },
     /// A function has a type that Aspen has no values for.
     #[snafu(display("function {function:?} cannot be called: {why}"))]
-    Unsupported {
-        /// The function.
-        function: String,
-        /// The reason.
-        why: &'static str,
-    },
+    Unsupported { function: String, why: &'static str },
     /// Two names of WIT become one name in Rust.
     #[snafu(display("{first} and {second} would both be {rust} in Rust{remedy}"))]
     SameName {
-        /// The first.
         first: String,
-        /// The second.
         second: String,
         /// The name in Rust.
         rust: String,
@@ -78,10 +55,7 @@ pub enum ClientGenError {
     #[snafu(display(
         "{name:?} cannot name a client: give it a name of a-z, 0-9 and '-' with --name"
     ))]
-    BadName {
-        /// The name.
-        name: String,
-    },
+    BadName { name: String },
 }
 
 impl From<ClientGenError> for Failure {

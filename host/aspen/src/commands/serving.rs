@@ -38,7 +38,7 @@ pub fn refused(error: ServerError) -> Failure {
 /// line.
 pub fn ready(line: &str) {
     let mut out = std::io::stdout().lock();
-    // A closed output is no failure: nobody need listen.
+    // A closed output is no failure.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 

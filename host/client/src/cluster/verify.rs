@@ -26,7 +26,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// The hashes of all replicas of a shard, as of one entry.
 #[derive(Debug)]
 pub struct ShardVerification {
-    /// The shard.
     pub shard: ShardId,
     /// The entry.
     pub index: LogIndex,
@@ -80,7 +79,6 @@ pub enum VerificationError {
 /// The progress of all replicas of a shard together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyProgress {
-    /// The shard.
     pub shard: ShardId,
     /// Keys read.
     pub keys: u64,

@@ -18,7 +18,6 @@ const SHUNNED: Duration = Duration::from_secs(1);
 /// The nodes that can answer a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// Any node.
     AnyNode,
     /// Any node with a replica of the shard.
     Replica(ShardId),

@@ -20,7 +20,7 @@ use crate::error::*;
 /// Pause before a node that does not answer is asked once more: a connection may have broken.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A view that is open.
+/// A view of all shards of a scan.
 pub struct OpenView {
     view: ViewId,
     holders: BTreeMap<ShardId, PeerAddr>,

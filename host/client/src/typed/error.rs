@@ -18,7 +18,6 @@ pub enum TypedCallError<E: Debug + 'static> {
     /// The function returned its error case; it wrote nothing.
     #[snafu(display("the function returned an error: {error:?}"))]
     Returned {
-        /// The error.
         error: E,
         /// Fuel used.
         fuel: Fuel,
@@ -39,7 +38,6 @@ pub enum TypedCallError<E: Debug + 'static> {
     Changed {
         /// Its name.
         component: String,
-        /// The function.
         function: String,
         /// The difference.
         change: Change,
@@ -53,16 +51,10 @@ pub enum TypedCallError<E: Debug + 'static> {
     },
     /// The call was not started.
     #[snafu(display("{refusal}"))]
-    Refused {
-        /// The reason.
-        refusal: Refusal,
-    },
+    Refused { refusal: Refusal },
     /// The call got no good answer. It may be applied if no node answered.
     #[snafu(display("{source}"), context(false))]
-    Request {
-        /// The reason.
-        source: RequestError,
-    },
+    Request { source: RequestError },
 }
 
 /// The difference between an uploaded function and the one that a client was made for.
@@ -113,8 +105,5 @@ pub enum CheckError {
     },
     /// The cluster did not describe the component.
     #[snafu(display("{source}"), context(false))]
-    Describe {
-        /// The reason.
-        source: RequestError,
-    },
+    Describe { source: RequestError },
 }

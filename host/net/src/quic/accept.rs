@@ -166,7 +166,7 @@ impl Places {
 }
 
 impl TurnedAway {
-    /// The peer went by itself; the code reaches nobody.
+    /// Returns the code for a peer that went by itself; the code reaches no peer.
     fn gone() -> Self {
         Self(CloseCode::Closing, "gone".to_owned())
     }
