@@ -33,7 +33,7 @@ pub struct BuildOptions {
 
 /// A component, ready to upload.
 #[derive(Clone, Debug)]
-pub struct Built {
+pub struct BuiltComponent {
     /// The component.
     pub component: Vec<u8>,
     /// Its file: beside the core module, as `NAME.component.wasm`.
@@ -73,7 +73,7 @@ pub enum BuildError {
 }
 
 /// Builds the crate in `dir`. Cargo's messages go to this process's error output.
-pub fn build(dir: &Path, options: &BuildOptions) -> Result<Built, BuildError> {
+pub fn build(dir: &Path, options: &BuildOptions) -> Result<BuiltComponent, BuildError> {
     let dir = dir.canonicalize().context(FileSnafu { path: dir })?;
     let toolchain = Toolchain::find(&dir)?;
     let root = toolchain.workspace(&dir)?;
@@ -83,7 +83,7 @@ pub fn build(dir: &Path, options: &BuildOptions) -> Result<Built, BuildError> {
     let component = encode(&module).context(ComponentSnafu { path: &core })?;
     let path = core.with_extension("component.wasm");
     fs::write(&path, &component).context(FileSnafu { path: &path })?;
-    Ok(Built { component, path, core_bytes: module.len() })
+    Ok(BuiltComponent { component, path, core_bytes: module.len() })
 }
 
 /// Makes a component of the core module in a file. Its world must be in a section of it, where

@@ -47,7 +47,7 @@ pub use close::CloseCode;
 pub use endpoint::IrohConfig;
 use handler_slot::HandlerSlot;
 use link::Link;
-use links::{Begun, Links};
+use links::{LinkEntry, Links};
 use lock::lock;
 
 use crate::error::{NetError, TooLargeSnafu};
@@ -67,12 +67,12 @@ pub struct IrohTransport {
 #[derive(Debug)]
 struct Core {
     links: Arc<Links>,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<LiveSocket>>,
 }
 
 /// The parts that `close` takes away.
 #[derive(Debug)]
-struct Running {
+struct LiveSocket {
     endpoint: Endpoint,
     tasks: JoinSet<()>,
     runtime: Handle,
@@ -89,7 +89,7 @@ impl IrohTransport {
         let handler = Arc::<HandlerSlot>::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(accept::run(endpoint.clone(), handler.clone()));
-        let running = Mutex::new(Some(Running { endpoint, tasks, runtime: Handle::current() }));
+        let running = Mutex::new(Some(LiveSocket { endpoint, tasks, runtime: Handle::current() }));
         Ok(Arc::new(Self {
             local,
             handler,
@@ -113,7 +113,7 @@ impl IrohTransport {
     pub async fn close(&self) {
         let running = lock(&self.core.running).take();
         self.handler.empty();
-        let Some(Running { endpoint, mut tasks, .. }) = running else {
+        let Some(LiveSocket { endpoint, mut tasks, .. }) = running else {
             return;
         };
         // Ends every connection, and with it the tasks that wait for it.
@@ -155,16 +155,16 @@ impl Transport for IrohTransport {
 impl Core {
     /// Returns the link to `to`. If none exists, one task dials for all callers that wait.
     async fn link(&self, to: PeerAddr, purpose: Purpose) -> Result<Arc<Link>, NetError> {
-        let outcome = self.links.find_or_begin(to, purpose, |begun| self.dial(to, purpose, begun));
+        let outcome = self.links.find_or_begin(to, purpose, |entry| self.dial(to, purpose, entry));
         outcome?.wait().await
     }
 
     /// Starts the task that dials and then runs the link.
-    fn dial(&self, to: PeerAddr, purpose: Purpose, begun: Begun) -> Result<(), NetError> {
+    fn dial(&self, to: PeerAddr, purpose: Purpose, entry: LinkEntry) -> Result<(), NetError> {
         let mut running = lock(&self.running);
         let running = running.as_mut().ok_or(NetError::Closed)?;
         while running.tasks.try_join_next().is_some() {}
-        let task = dial::run(running.endpoint.clone(), to, purpose, begun);
+        let task = dial::run(running.endpoint.clone(), to, purpose, entry);
         running.tasks.spawn_on(task, &running.runtime);
         Ok(())
     }

@@ -22,7 +22,7 @@ pub(super) struct Module {
     /// The component that the module is made from; `None` for WIT.
     pub(super) hash: Option<ComponentHash>,
     /// Types that functions use, each after its parts.
-    pub(super) types: Vec<Named>,
+    pub(super) types: Vec<NamedType>,
     /// The functions in declared order.
     pub(super) functions: Vec<Function>,
     /// The WIT name of each Rust name.
@@ -30,7 +30,7 @@ pub(super) struct Module {
 }
 
 /// A type that has a name.
-pub(super) struct Named {
+pub(super) struct NamedType {
     pub(super) wit: String,
     pub(super) rust: String,
     pub(super) docs: Option<String>,
@@ -128,7 +128,7 @@ impl Module {
             let remedy = ": give the client another name with --name, or rename a type";
             return SameNameSnafu { first, second, rust, remedy }.fail();
         }
-        self.types.push(Named { wit: wit.into(), rust, docs, form });
+        self.types.push(NamedType { wit: wit.into(), rust, docs, form });
         Ok(Shape::Named(self.types.len() - 1))
     }
 

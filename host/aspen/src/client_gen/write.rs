@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use aspen_core::Type;
 
-use crate::client_gen::model::{Form, Function, Module, Named, Part, Shape};
+use crate::client_gen::model::{Form, Function, Module, NamedType, Part, Shape};
 
 /// The longest line of rustfmt, which breaks longer signatures.
 const COLUMNS: usize = 100;
@@ -169,8 +169,8 @@ impl Writer<'_> {
         err.map_or_else(|| format!("typed::Call<{ok}>"), |err| format!("typed::Call<{ok}, {err}>"))
     }
 
-    fn named(&mut self, named: &Named) {
-        let Named { wit, rust, docs, form } = named;
+    fn named(&mut self, named: &NamedType) {
+        let NamedType { wit, rust, docs, form } = named;
         self.text.push('\n');
         self.docs(0, docs.as_ref());
         let start = self.text.len();

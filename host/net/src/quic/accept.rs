@@ -39,7 +39,7 @@ struct Places {
 }
 
 /// A connection that is turned away: code and reason.
-struct TurnedAway(CloseCode, String);
+struct Rejection(CloseCode, String);
 
 /// Accepts until the endpoint closes or the task is aborted; connections end with it.
 pub(super) async fn run(endpoint: Endpoint, handler: Arc<HandlerSlot>) {
@@ -83,9 +83,9 @@ async fn connection(
             serve::run(connection, stream, from, handler).await;
         }
         (admission, streams) => {
-            let no_hello = || TurnedAway(CloseCode::Busy, "no hello".to_owned());
+            let no_hello = || Rejection(CloseCode::Busy, "no hello".to_owned());
             let turned = admission.ok().and_then(Result::err).unwrap_or_else(no_hello);
-            let TurnedAway(code, reason) = turned;
+            let Rejection(code, reason) = turned;
             debug!(%from, ?code, reason, "connection turned away");
             connection.close(code.to_varint(), shorten(&reason).as_bytes());
             // Only now: a stream that ends before its connection does not say why.
@@ -102,20 +102,19 @@ async fn admit(
     from: PeerId,
     handler: &dyn Handler,
     places: &Places,
-) -> Result<(Purpose, FrameDecoder, OwnedSemaphorePermit), TurnedAway> {
-    let accepted = connection.accept_bi().await.map_err(|_| TurnedAway::gone())?;
+) -> Result<(Purpose, FrameDecoder, OwnedSemaphorePermit), Rejection> {
+    let accepted = connection.accept_bi().await.map_err(|_| Rejection::gone())?;
     let (send, recv) = streams.insert(accepted);
     let mut decoder = FrameDecoder::new(HELLO_BYTES_MAX);
     let purpose = read_hello(recv, &mut decoder, connection.alpn()).await?;
-    handler.admit(from, purpose).map_err(|reason| TurnedAway(CloseCode::Refused, reason))?;
+    handler.admit(from, purpose).map_err(|reason| Rejection(CloseCode::Refused, reason))?;
     let place = places.of(purpose).clone().try_acquire_owned();
-    let place =
-        place.map_err(|_| TurnedAway(CloseCode::Busy, "too many connections".to_owned()))?;
+    let place = place.map_err(|_| Rejection(CloseCode::Busy, "too many connections".to_owned()))?;
     connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES));
     decoder.set_limit(FRAME_BYTES_MAX);
     let welcome = Frame { id: 0, kind: FrameKind::Welcome, body: Default::default() };
     let welcome = &mut encode_frames([welcome]);
-    send.write_all_chunks(welcome).await.map_err(|_| TurnedAway::gone())?;
+    send.write_all_chunks(welcome).await.map_err(|_| Rejection::gone())?;
     Ok((purpose, decoder, place))
 }
 
@@ -123,13 +122,13 @@ async fn read_hello(
     recv: &mut RecvStream,
     decoder: &mut FrameDecoder,
     alpn: &[u8],
-) -> Result<Purpose, TurnedAway> {
+) -> Result<Purpose, Rejection> {
     loop {
         if let Some(frame) = decoder.next()? {
             return Ok(purpose_of(&frame, alpn)?);
         }
         match recv.read_buf(decoder.space()).await {
-            Ok(0) | Err(_) => return Err(TurnedAway::gone()),
+            Ok(0) | Err(_) => return Err(Rejection::gone()),
             Ok(_) => {}
         }
     }
@@ -165,14 +164,14 @@ impl Places {
     }
 }
 
-impl TurnedAway {
+impl Rejection {
     /// Returns the code for a peer that went by itself; the code reaches no peer.
     fn gone() -> Self {
         Self(CloseCode::Closing, "gone".to_owned())
     }
 }
 
-impl From<FrameError> for TurnedAway {
+impl From<FrameError> for Rejection {
     fn from(error: FrameError) -> Self {
         Self(CloseCode::Malformed, error.to_string())
     }

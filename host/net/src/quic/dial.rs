@@ -15,7 +15,7 @@ use tokio_real::{io::AsyncReadExt, time::timeout};
 use super::{
     close::{CloseCode, ConnectionEnd, cause_of},
     link::{Link, WelcomedStream},
-    links::Begun,
+    links::LinkEntry,
 };
 use crate::error::{Cause, NetError};
 use crate::frame::{Frame, FrameDecoder, FrameKind, encode_frames};
@@ -24,7 +24,7 @@ use crate::peer::PeerAddr;
 use crate::transport::Purpose;
 
 /// Runs the whole life of one link: dials, tells the callers that wait, moves bytes until the end.
-pub(super) async fn run(endpoint: Endpoint, to: PeerAddr, purpose: Purpose, begun: Begun) {
+pub(super) async fn run(endpoint: Endpoint, to: PeerAddr, purpose: Purpose, entry: LinkEntry) {
     let opened = match timeout(DIAL_TIMEOUT, open(&endpoint, to, purpose)).await {
         Ok(opened) => opened,
         Err(_) => Err(unreachable(to, Arc::new(ConnectionEnd::Timeout))),
@@ -34,10 +34,10 @@ pub(super) async fn run(endpoint: Endpoint, to: PeerAddr, purpose: Purpose, begu
     match opened {
         Ok(opened) => {
             let link = Arc::new(Link::new(to));
-            begun.tell(Ok(link.clone()));
+            entry.tell(Ok(link.clone()));
             link.run(opened).await;
         }
-        Err(error) => begun.tell(Err(error)),
+        Err(error) => entry.tell(Err(error)),
     }
 }
 

@@ -26,7 +26,7 @@ use tokio_real::{
 use super::{
     close::{CloseCode, ConnectionEnd, cause_of},
     lock::lock,
-    outbox::{Outbox, Outgoing, WriteEnd},
+    outbox::{Outbox, QueuedFrame, WriteEnd},
 };
 use crate::error::{Cause, NetError, Unanswered};
 use crate::frame::{Frame, FrameDecoder, FrameError, FrameKind};
@@ -54,12 +54,12 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct Calls {
     last_id: u64,
-    waiting: HashMap<u64, Waiting>,
+    waiting: HashMap<u64, WaitingCall>,
     end: Option<LinkEnd>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingCall {
     reply: oneshot::Sender<Result<Bytes, NetError>>,
     sent: bool,
 }
@@ -137,7 +137,7 @@ impl Link {
         }
         calls.last_id += 1;
         let id = calls.last_id;
-        calls.waiting.insert(id, Waiting { reply: sender, sent: false });
+        calls.waiting.insert(id, WaitingCall { reply: sender, sent: false });
         drop(calls);
         self.outbox.push(Frame { id, kind: FrameKind::Request, body }, room);
         Ok(Call { link: self, id, reply, is_settled: false })
@@ -150,7 +150,7 @@ impl Link {
     }
 
     /// Marks the calls of a batch as sent and drops the frames of those that are gone.
-    fn mark_sent(&self, batch: &mut Vec<Outgoing>) {
+    fn mark_sent(&self, batch: &mut Vec<QueuedFrame>) {
         let mut calls = lock(&self.calls);
         batch.retain(|outgoing| match calls.waiting.get_mut(&outgoing.frame.id) {
             Some(waiting) => {

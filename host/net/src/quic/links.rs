@@ -25,12 +25,12 @@ pub(super) struct Links(Mutex<BTreeMap<Key, watch::Receiver<Outcome>>>);
 
 /// A link that is dialling or live, as seen by a request.
 #[derive(Debug)]
-pub(super) struct Pending(watch::Receiver<Outcome>);
+pub(super) struct LinkWaiter(watch::Receiver<Outcome>);
 
 /// A link that is dialling or live, as held by the task that runs it. The end of the task frees the
 /// entry.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct LinkEntry {
     links: Arc<Links>,
     key: Key,
     outcome: watch::Sender<Outcome>,
@@ -42,20 +42,20 @@ impl Links {
         self: &Arc<Self>,
         to: PeerAddr,
         purpose: Purpose,
-        begin: impl FnOnce(Begun) -> Result<(), NetError>,
-    ) -> Result<Pending, NetError> {
+        begin: impl FnOnce(LinkEntry) -> Result<(), NetError>,
+    ) -> Result<LinkWaiter, NetError> {
         let key = (to, purpose);
         let mut links = lock(&self.0);
         if let Some(entry) = links.get(&key)
             && is_usable(&entry.borrow())
         {
-            return Ok(Pending(entry.clone()));
+            return Ok(LinkWaiter(entry.clone()));
         }
         let (outcome, entry) = watch::channel(None);
         links.insert(key, entry.clone());
         drop(links);
-        begin(Begun { links: self.clone(), key, outcome })?;
-        Ok(Pending(entry))
+        begin(LinkEntry { links: self.clone(), key, outcome })?;
+        Ok(LinkWaiter(entry))
     }
 }
 
@@ -67,7 +67,7 @@ fn is_usable(outcome: &Outcome) -> bool {
     }
 }
 
-impl Pending {
+impl LinkWaiter {
     /// Waits for the end of the attempt. `Closed` if its task was ended before.
     pub async fn wait(mut self) -> Result<Arc<Link>, NetError> {
         let outcome = self.0.wait_for(Option::is_some).await;
@@ -75,14 +75,14 @@ impl Pending {
     }
 }
 
-impl Begun {
+impl LinkEntry {
     /// Tells the outcome to all requests that wait.
     pub fn tell(&self, outcome: Result<Arc<Link>, NetError>) {
         self.outcome.send_replace(Some(outcome));
     }
 }
 
-impl Drop for Begun {
+impl Drop for LinkEntry {
     fn drop(&mut self) {
         let mut links = lock(&self.links.0);
         // A successor may have the place already.

@@ -24,7 +24,7 @@ use crate::limits::{STREAM_BYTES_MAX, WRITE_STALL_MAX};
 
 /// A frame and its share of the byte budget.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct QueuedFrame {
     pub frame: Frame,
     pub room: OwnedSemaphorePermit,
 }
@@ -32,7 +32,7 @@ pub(super) struct Outgoing {
 /// The queue in front of a writer.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: Mutex<Vec<Outgoing>>,
+    queue: Mutex<Vec<QueuedFrame>>,
     filled: Notify,
     room: Arc<Semaphore>,
 }
@@ -60,7 +60,7 @@ impl Outbox {
     /// Queues a frame.
     pub fn push(&self, frame: Frame, room: OwnedSemaphorePermit) {
         let mut queue = lock(&self.queue);
-        queue.push(Outgoing { frame, room });
+        queue.push(QueuedFrame { frame, room });
         let is_first = queue.len() == 1;
         drop(queue);
         if is_first {
@@ -75,7 +75,7 @@ impl Outbox {
     }
 
     /// Waits for frames and takes them all.
-    async fn take(&self) -> Vec<Outgoing> {
+    async fn take(&self) -> Vec<QueuedFrame> {
         loop {
             let batch = mem::take(&mut *lock(&self.queue));
             if !batch.is_empty() {
@@ -92,14 +92,14 @@ impl Outbox {
     pub async fn write_to(
         &self,
         stream: &mut SendStream,
-        mut keep: impl FnMut(&mut Vec<Outgoing>),
+        mut keep: impl FnMut(&mut Vec<QueuedFrame>),
     ) -> WriteEnd {
         loop {
             let mut batch = self.take().await;
             keep(&mut batch);
             // Given back at the end of this turn, when all is written.
             let mut rooms = Vec::with_capacity(batch.len());
-            let mut chunks = encode_frames(batch.into_iter().map(|Outgoing { frame, room }| {
+            let mut chunks = encode_frames(batch.into_iter().map(|QueuedFrame { frame, room }| {
                 rooms.push(room);
                 frame
             }));
