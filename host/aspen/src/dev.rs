@@ -16,7 +16,7 @@ use aspen_node::{Folder, Identity, Timing, secret_file};
 use snafu::ensure;
 
 use crate::server::{
-    Bound, MismatchSnafu, Server, ServerError, check_factor, check_shards, random_cluster,
+    BoundServer, MismatchSnafu, Server, ServerError, check_factor, check_shards, random_cluster,
     same_shards, write_ticket,
 };
 
@@ -101,7 +101,7 @@ async fn create(
     nodes: u16,
     shards: u16,
     factor: u8,
-) -> Result<Vec<Bound>, ServerError> {
+) -> Result<Vec<BoundServer>, ServerError> {
     check_shards(shards)?;
     check_factor(factor)?;
     let count = format!("a development cluster has 1 to {DEV_NODES_MAX} nodes, not {nodes}");
@@ -111,10 +111,10 @@ async fn create(
     ensure!(!is_half, MismatchSnafu { reason: half });
     let mut bound = vec![];
     for node in 1..=usize::from(nodes) {
-        bound.push(Bound::open(&folder(dir, node), any_port()).await?);
+        bound.push(BoundServer::open(&folder(dir, node), any_port()).await?);
     }
     let client = secret_file(&dir.join("client.key"))?;
-    let (cluster, peers) = (random_cluster(), bound.iter().map(Bound::address));
+    let (cluster, peers) = (random_cluster(), bound.iter().map(BoundServer::address));
     let peers: Vec<PeerAddr> = peers.collect();
     for (at, bound) in bound.iter().enumerate() {
         let node = NodeId::new(at as u64 + 1);
@@ -134,7 +134,7 @@ async fn reopen(
     nodes: Option<u16>,
     shards: Option<u16>,
     factor: Option<u8>,
-) -> Result<Vec<Bound>, ServerError> {
+) -> Result<Vec<BoundServer>, ServerError> {
     let has = (1..).take_while(|node| folder(dir, *node).exists()).count();
     if let Some(wanted) = nodes.filter(|wanted| usize::from(*wanted) != has) {
         let reason = format!("{} has {has} nodes, not {wanted}", dir.display());
@@ -149,7 +149,7 @@ async fn reopen(
     }
     let mut bound = vec![];
     for node in 1..=has {
-        bound.push(Bound::open(&folder(dir, node), any_port()).await?);
+        bound.push(BoundServer::open(&folder(dir, node), any_port()).await?);
     }
     Ok(bound)
 }

@@ -67,8 +67,9 @@ pub enum ServerError {
     Mismatch { reason: String },
 }
 
-/// A socket that a node will serve on, bound before the node exists: the cluster agrees on its address.
-pub struct Bound {
+/// A server whose node is not started yet: its folder and its bound socket. The cluster agrees on the
+/// address of the socket before the node exists.
+pub struct BoundServer {
     folder: Folder,
     transport: Arc<IrohTransport>,
     check: Option<CompileCheck>,
@@ -81,16 +82,16 @@ pub struct Server {
     node: Arc<ShardedRaftNode>,
 }
 
-impl Bound {
+impl BoundServer {
     /// Opens the folder and binds its socket: on `listen` if the folder has no node yet, else on the
     /// node's address.
-    pub async fn open(dir: &Path, listen: SocketAddr) -> Result<Bound, ServerError> {
+    pub async fn open(dir: &Path, listen: SocketAddr) -> Result<BoundServer, ServerError> {
         let folder = Folder::open(dir)?;
         let bind = if folder.is_occupied() { folder.identity()?.address.addr } else { listen };
         let secret = folder.secret()?;
         let transport = IrohTransport::bind(IrohConfig { secret, bind }).await?;
         let check = COMPILE_CHECK.get().cloned();
-        Ok(Bound { folder, transport, check })
+        Ok(BoundServer { folder, transport, check })
     }
 
     /// The folder.
@@ -104,8 +105,8 @@ impl Bound {
     }
 
     /// Lets this node compile in a process of its own.
-    pub fn compiling_in(self, check: CompileCheck) -> Bound {
-        Bound { check: Some(check), ..self }
+    pub fn compiling_in(self, check: CompileCheck) -> BoundServer {
+        BoundServer { check: Some(check), ..self }
     }
 
     /// Starts the folder's node and serves it.
@@ -127,7 +128,7 @@ impl Bound {
     }
 
     async fn start_node(self, timing: Timing) -> Result<Server, ServerError> {
-        let Bound { folder, transport, check } = self;
+        let BoundServer { folder, transport, check } = self;
         let identity = folder.identity()?;
         let path = folder.path().to_path_buf();
         let log = aspen_store::Log::open(folder.log_file()?, identity.store())?;
@@ -204,7 +205,7 @@ async fn must_be_alone(node: &ShardedRaftNode, own: PeerAddr) -> Result<(), Serv
 
 /// Makes the first node of a new cluster in a bound folder; `client` is the key that tickets carry.
 pub fn found(
-    bound: &Bound,
+    bound: &BoundServer,
     shards: u16,
     factor: u8,
     client: &Secret,
