@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use aspen::dev::DevCluster;
-use aspen::server::{Bound, Server};
+use aspen::server::{BoundServer, Server};
 use aspen_client::Client;
 use aspen_node::Timing;
 use tokio::runtime::{Builder, Runtime};
@@ -46,7 +46,7 @@ impl Cluster {
             let (net, raft) =
                 (runtime(&format!("n{node}-net"))?, runtime(&format!("n{node}-raft"))?);
             let folder = dir.join(format!("node-{node}"));
-            let bound = net.block_on(Bound::open(&folder, ([127, 0, 0, 1], 0).into()))?;
+            let bound = net.block_on(BoundServer::open(&folder, ([127, 0, 0, 1], 0).into()))?;
             let server = raft.block_on(bound.start(Timing::default()))?;
             net.block_on(async { server.serve() });
             cluster.nodes.push(Node { net, raft, server });

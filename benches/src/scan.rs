@@ -62,7 +62,7 @@ async fn fill(client: &Client, shards: u16) -> Result<(), Failure> {
 /// Scans everything; how long it took.
 async fn scan(client: &Client, consistent: bool) -> Result<Duration, Failure> {
     let start = Instant::now();
-    let options = ScanOptions { consistent, ..ScanOptions::default() };
+    let options = ScanOptions { one_moment: consistent, ..ScanOptions::default() };
     let mut scan = client.scan_stream(KeyRange::all(), options).await?;
     let mut found = 0;
     while let Some(items) = scan.next_page().await? {
@@ -194,7 +194,7 @@ fn opening(runtime: &tokio::runtime::Runtime, sites: &[Site]) -> Result<(), Fail
         let mut times = vec![];
         for _ in 0..100 {
             let start = Instant::now();
-            let options = ScanOptions { consistent: true, limit: 1, ..ScanOptions::default() };
+            let options = ScanOptions { one_moment: true, limit: 1, ..ScanOptions::default() };
             runtime.block_on(client.scan_page(KeyRange::all(), options))?;
             times.push(start.elapsed());
         }

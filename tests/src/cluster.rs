@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aspen::dev::DevCluster;
-use aspen::server::{Bound, Server, ServerError};
+use aspen::server::{BoundServer, Server, ServerError};
 use aspen_client::{Client, Digest, Options};
 use aspen_core::ShardId;
 use aspen_node::Timing;
@@ -95,7 +95,7 @@ impl Cluster {
 
     /// Starts a stopped node again, or says why not.
     pub async fn try_start_node(&self, node: usize) -> Result<Server, ServerError> {
-        let bound = Bound::open(&self.folder(node), ([127, 0, 0, 1], 0).into()).await?;
+        let bound = BoundServer::open(&self.folder(node), ([127, 0, 0, 1], 0).into()).await?;
         bound.serve(self.timing).await
     }
 

@@ -1,11 +1,11 @@
-//! Builds a function: a Rust crate, or a core module of another compiler, in; a WebAssembly component
-//! out.
+//! Builds a function: from a Rust crate, or from a core module of another compiler, to a WebAssembly
+//! component.
 //!
 //! Promises that a crate needs no settings of its own: crate type, profile, target and linker
-//! arguments are given here, and nothing leaks in from a cargo that happens to run this program.
-//! Finds a toolchain by itself: the usual one if it has the target `wasm32-unknown-unknown`, else
-//! Debian's with the standard library from source.
-//! Leaves out the check of what was built: an upload is checked by `aspen-functions`.
+//! arguments are given here. Settings of a cargo that runs this program do not leak in. Finds a toolchain
+//! by itself: the usual one if it has the target `wasm32-unknown-unknown`, else Debian's with the
+//! standard library from source.
+//! Leaves out the check of the component: `aspen-functions` checks an upload.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub const GUEST_STACK_BYTES: usize = 64 << 10;
 /// Heap that a guest starts with: a usual call never has to grow its memory.
 pub const GUEST_HEAP_BYTES: usize = 128 << 10;
 
-/// How to build. The default fits a crate of its own and a member of a workspace alike.
+/// The options of a build. The default fits a crate of its own and a member of a workspace alike.
 #[derive(Clone, Debug, Default)]
 pub struct BuildOptions {
     /// Cargo's target folder; `target/guests` of the workspace if not given.
@@ -33,10 +33,10 @@ pub struct BuildOptions {
 
 /// A component, ready to upload.
 #[derive(Clone, Debug)]
-pub struct Built {
+pub struct BuiltComponent {
     /// The component.
     pub component: Vec<u8>,
-    /// Where it was written: beside the core module, as `NAME.component.wasm`.
+    /// Its file: beside the core module, as `NAME.component.wasm`.
     pub path: PathBuf,
     /// Size of the core module in bytes.
     pub core_bytes: usize,
@@ -53,44 +53,27 @@ pub enum BuildError {
     NoToolchain,
     /// A program could not be started.
     #[snafu(display("cannot run {program}"))]
-    Run {
-        /// The program.
-        program: String,
-        /// What the system says.
-        source: io::Error,
-    },
+    Run { program: String, source: io::Error },
     /// Cargo ended with an error, which it printed.
     #[snafu(display("cargo could not build {}", dir.display()))]
-    Cargo {
-        /// The crate.
-        dir: PathBuf,
-    },
+    Cargo { dir: PathBuf },
     /// Cargo succeeded without making a library of this crate.
     #[snafu(display("{} has no library to build", dir.display()))]
-    NoLibrary {
-        /// The crate.
-        dir: PathBuf,
-    },
+    NoLibrary { dir: PathBuf },
     /// A file could not be read or written.
     #[snafu(display("cannot use {}", path.display()))]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The core module does not fit its world.
     #[snafu(display("{} cannot become a component: {source}", path.display()))]
     Component {
         /// The core module.
         path: PathBuf,
-        /// What wit-component says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 /// Builds the crate in `dir`. Cargo's messages go to this process's error output.
-pub fn build(dir: &Path, options: &BuildOptions) -> Result<Built, BuildError> {
+pub fn build(dir: &Path, options: &BuildOptions) -> Result<BuiltComponent, BuildError> {
     let dir = dir.canonicalize().context(FileSnafu { path: dir })?;
     let toolchain = Toolchain::find(&dir)?;
     let root = toolchain.workspace(&dir)?;
@@ -100,7 +83,7 @@ pub fn build(dir: &Path, options: &BuildOptions) -> Result<Built, BuildError> {
     let component = encode(&module).context(ComponentSnafu { path: &core })?;
     let path = core.with_extension("component.wasm");
     fs::write(&path, &component).context(FileSnafu { path: &path })?;
-    Ok(Built { component, path, core_bytes: module.len() })
+    Ok(BuiltComponent { component, path, core_bytes: module.len() })
 }
 
 /// Makes a component of the core module in a file. Its world must be in a section of it, where
@@ -113,7 +96,7 @@ pub fn componentize(core: &Path) -> Result<Vec<u8>, BuildError> {
 fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let mut encoder = ComponentEncoder::default();
     let component = encoder.validate(true).module(module).and_then(ComponentEncoder::encode);
-    // With its causes: the outermost alone does not say what the module lacks.
+    // With its causes: the outermost alone does not name the part that the module lacks.
     component.map_err(|error| format!("{error:#}").into())
 }
 
@@ -156,7 +139,7 @@ impl Toolchain {
         }
     }
 
-    /// The folder of the workspace that the crate belongs to, or of the crate itself.
+    /// Returns the folder of the workspace that the crate belongs to, or of the crate itself.
     fn workspace(&self, dir: &Path) -> Result<PathBuf, BuildError> {
         let mut cargo = self.cargo(dir);
         cargo.args(["locate-project", "--workspace", "--message-format", "plain"]);
@@ -165,7 +148,7 @@ impl Toolchain {
         root.context(CargoSnafu { dir })
     }
 
-    /// Compiles to a core module; its path.
+    /// Compiles to a core module and returns its path.
     fn compile(&self, dir: &Path, root: &Path, target: &Path) -> Result<PathBuf, BuildError> {
         let mut cargo = self.cargo(dir);
         cargo.args(["rustc", "--lib", "--crate-type", "cdylib", "--release", "--target", TARGET]);
@@ -188,8 +171,8 @@ impl Toolchain {
     }
 }
 
-/// For speed, for fuel follows it; size is no concern: the examples have 14 to 42 KiB. A panic ends
-/// the call anyway, so nothing is unwound.
+/// Settings for speed, for fuel follows speed. Size is no concern: the examples have 14 to 42 KiB. A
+/// panic ends the call anyway, so nothing is unwound.
 const PROFILE: [(&str, &str); 5] = [
     ("OPT_LEVEL", "3"),
     ("LTO", "fat"),
@@ -198,7 +181,7 @@ const PROFILE: [(&str, &str); 5] = [
     ("STRIP", "symbols"),
 ];
 
-/// Compiler flags that keep this machine's folders out of panic messages, so that the same source
+/// Returns compiler flags that keep this machine's folders out of panic messages, so that the same source
 /// gives the same component, and the same hash, in every folder.
 fn same_paths(root: &Path) -> OsString {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -217,7 +200,7 @@ fn same_paths(root: &Path) -> OsString {
     flags
 }
 
-/// The core module that one message of cargo announces, if it is the one of the crate in `dir`.
+/// Returns the core module that a message of cargo announces, if the module is of the crate in `dir`.
 fn module_of(message: &str, dir: &Path) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let manifest = message.get("manifest_path")?.as_str()?;
@@ -228,7 +211,8 @@ fn module_of(message: &str, dir: &Path) -> Option<PathBuf> {
     files.find(|file| file.ends_with(".wasm")).map(PathBuf::from)
 }
 
-/// The command in `dir`, without what an outer cargo, rustup or user set for another target.
+/// Returns the command in `dir`, without the settings of an outer cargo, rustup or user for another
+/// target.
 fn clean(mut command: Command, dir: &Path) -> Command {
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -244,7 +228,7 @@ fn clean(mut command: Command, dir: &Path) -> Command {
     command
 }
 
-/// What a command prints, in one line; `None` if it fails.
+/// Returns the output of a command, in one line; `None` if the command fails.
 fn text_of(command: &mut Command) -> Result<Option<String>, BuildError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.stderr(Stdio::null()).output().context(RunSnafu { program })?;
@@ -252,7 +236,7 @@ fn text_of(command: &mut Command) -> Result<Option<String>, BuildError> {
     Ok(output.status.success().then_some(text))
 }
 
-/// Debian's newest LLVM linker for WebAssembly.
+/// Returns Debian's newest LLVM linker for WebAssembly.
 fn linker() -> Option<PathBuf> {
     let version = |path: &PathBuf| {
         let name = path.file_name()?.to_str()?;

@@ -1,4 +1,4 @@
-//! `aspen dev`: a cluster of several nodes in one process, for development and demonstration.
+//! A cluster of several nodes in one process, for development and demonstration.
 //!
 //! ```text
 //! DIR/ticket       how to connect; written when the cluster is made
@@ -16,7 +16,7 @@ use aspen_node::{Folder, Identity, Timing, secret_file};
 use snafu::ensure;
 
 use crate::server::{
-    Bound, MismatchSnafu, Server, ServerError, check_factor, check_shards, random_cluster,
+    BoundServer, MismatchSnafu, Server, ServerError, check_factor, check_shards, random_cluster,
     same_shards, write_ticket,
 };
 
@@ -30,8 +30,8 @@ pub struct DevCluster {
 }
 
 impl DevCluster {
-    /// Starts the cluster in `dir`, making it first if there is none. `nodes`, `shards` and
-    /// `factor` must be those it was made with, if given.
+    /// Starts the cluster in `dir`; makes it first if it does not exist. `nodes`, `shards` and `factor`, if
+    /// given, must be those that it was made with.
     pub async fn start(
         dir: &Path,
         nodes: Option<u16>,
@@ -53,7 +53,7 @@ impl DevCluster {
         }
         let member = |server: &Server| (server.node().id(), server.address());
         let members: Vec<(NodeId, PeerAddr)> = servers.iter().map(member).collect();
-        // The first start may have ended before this; later ones find it done.
+        // The first start may have ended before this step; later starts find it done.
         if let Some(first) = servers.first() {
             first.node().initialize(&members).await?;
         }
@@ -63,17 +63,17 @@ impl DevCluster {
         Ok(DevCluster { servers, ticket })
     }
 
-    /// The file that holds the ticket.
+    /// Returns the file with the ticket.
     pub fn ticket(&self) -> &Path {
         &self.ticket
     }
 
-    /// The nodes.
+    /// Returns the nodes.
     pub fn servers(&self) -> &[Server] {
         &self.servers
     }
 
-    /// The nodes, to be stopped one by one.
+    /// Returns the nodes, to be stopped one by one.
     pub fn into_servers(self) -> Vec<Server> {
         self.servers
     }
@@ -101,7 +101,7 @@ async fn create(
     nodes: u16,
     shards: u16,
     factor: u8,
-) -> Result<Vec<Bound>, ServerError> {
+) -> Result<Vec<BoundServer>, ServerError> {
     check_shards(shards)?;
     check_factor(factor)?;
     let count = format!("a development cluster has 1 to {DEV_NODES_MAX} nodes, not {nodes}");
@@ -111,10 +111,10 @@ async fn create(
     ensure!(!is_half, MismatchSnafu { reason: half });
     let mut bound = vec![];
     for node in 1..=usize::from(nodes) {
-        bound.push(Bound::open(&folder(dir, node), any_port()).await?);
+        bound.push(BoundServer::open(&folder(dir, node), any_port()).await?);
     }
     let client = secret_file(&dir.join("client.key"))?;
-    let (cluster, peers) = (random_cluster(), bound.iter().map(Bound::address));
+    let (cluster, peers) = (random_cluster(), bound.iter().map(BoundServer::address));
     let peers: Vec<PeerAddr> = peers.collect();
     for (at, bound) in bound.iter().enumerate() {
         let node = NodeId::new(at as u64 + 1);
@@ -134,7 +134,7 @@ async fn reopen(
     nodes: Option<u16>,
     shards: Option<u16>,
     factor: Option<u8>,
-) -> Result<Vec<Bound>, ServerError> {
+) -> Result<Vec<BoundServer>, ServerError> {
     let has = (1..).take_while(|node| folder(dir, *node).exists()).count();
     if let Some(wanted) = nodes.filter(|wanted| usize::from(*wanted) != has) {
         let reason = format!("{} has {has} nodes, not {wanted}", dir.display());
@@ -149,7 +149,7 @@ async fn reopen(
     }
     let mut bound = vec![];
     for node in 1..=has {
-        bound.push(Bound::open(&folder(dir, node), any_port()).await?);
+        bound.push(BoundServer::open(&folder(dir, node), any_port()).await?);
     }
     Ok(bound)
 }

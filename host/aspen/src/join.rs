@@ -1,4 +1,4 @@
-//! `aspen node`: one node per process, founding a cluster, joining one, or starting again.
+//! One node per process: it founds a cluster, joins one, or starts again.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,9 +10,11 @@ use aspen_net::{PeerAddr, Ticket};
 use aspen_node::{Identity, Timing, secret_file};
 use snafu::ResultExt;
 
-use crate::server::{Bound, JoinSnafu, Server, ServerError, found, same_shards, write_ticket};
+use crate::server::{
+    BoundServer, JoinSnafu, Server, ServerError, found, same_shards, write_ticket,
+};
 
-/// How long somebody who waits for a joining node puts up with a cluster that does not answer.
+/// The time for which the wait for a joining node bears a cluster that does not answer.
 const JOIN_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Founds a cluster with this one node and serves it.
@@ -22,7 +24,7 @@ pub async fn init(
     shards: u16,
     factor: u8,
 ) -> Result<Server, ServerError> {
-    let bound = Bound::open(dir, listen).await?;
+    let bound = BoundServer::open(dir, listen).await?;
     let client = secret_file(&dir.join("client.key"))?;
     let identity = found(&bound, shards, factor, &client)?;
     let ticket = Ticket::new(identity.cluster, vec![bound.address()], Some(client))?;
@@ -35,7 +37,7 @@ pub async fn init(
 /// Joins the cluster of `ticket` as a new node and serves it. Its replicas come later: see
 /// [`wait_for_replicas`].
 pub async fn join(dir: &Path, listen: SocketAddr, ticket: &Ticket) -> Result<Server, ServerError> {
-    let bound = Bound::open(dir, listen).await?;
+    let bound = BoundServer::open(dir, listen).await?;
     if bound.folder().is_occupied() {
         return serve(bound).await;
     }
@@ -51,7 +53,7 @@ pub async fn join(dir: &Path, listen: SocketAddr, ticket: &Ticket) -> Result<Ser
     serve(bound).await
 }
 
-async fn enter(bound: &Bound, client: &Client, ticket: &Ticket) -> Result<(), ServerError> {
+async fn enter(bound: &BoundServer, client: &Client, ticket: &Ticket) -> Result<(), ServerError> {
     let node = client.add_node(&bound.address()).await.context(JoinSnafu)?;
     let is_in = |info: &ClusterInfo| info.placement.nodes.contains_key(&node);
     let info = client.settle(is_in).await.context(JoinSnafu)?;
@@ -64,10 +66,10 @@ async fn enter(bound: &Bound, client: &Client, ticket: &Ticket) -> Result<(), Se
     Ok(())
 }
 
-/// Starts the node of a folder again. `shards` must be those of its cluster, if given.
+/// Starts the node of a folder again. `shards`, if given, must be the number of its cluster.
 pub async fn restart(dir: &Path, shards: Option<u16>) -> Result<Server, ServerError> {
     let unused = SocketAddr::from(([127, 0, 0, 1], 0));
-    let bound = Bound::open(dir, unused).await?;
+    let bound = BoundServer::open(dir, unused).await?;
     if bound.folder().is_occupied() {
         let same = same_shards(dir, bound.folder().identity()?.shards, shards);
         if let Err(error) = same {
@@ -78,18 +80,18 @@ pub async fn restart(dir: &Path, shards: Option<u16>) -> Result<Server, ServerEr
     serve(bound).await
 }
 
-async fn serve(bound: Bound) -> Result<Server, ServerError> {
+async fn serve(bound: BoundServer) -> Result<Server, ServerError> {
     let identity = bound.folder().identity()?;
     let founder = identity.node == NodeId::new(1);
     let server = bound.serve(Timing::default()).await?;
-    // The first start may have ended before this; later ones find it done.
+    // The first start may have ended before this step; later starts find it done.
     if founder {
         server.node().initialize(&[(identity.node, identity.address)]).await?;
     }
     Ok(server)
 }
 
-/// Waits until the node has the replicas that it shall have. It needs nobody to wait.
+/// Waits until the node has the replicas of its target. The replicas arrive without this wait too.
 pub async fn wait_for_replicas(ticket: &Ticket, node: NodeId) -> Result<(), RequestError> {
     let options = Options { limit: JOIN_LIMIT, ..Options::default() };
     let Ok(client) = Client::connect_with(ticket, options).await else { return Ok(()) };

@@ -1,7 +1,7 @@
-//! `aspen new`: a function crate to start from, which builds and passes its test as it is.
+//! `aspen new`: a function crate to start from.
 //!
-//! The SDK goes into the crate's folder `aspen/`, so that a new crate needs nothing but this
-//! binary, and builds with the SDK of the program that will run it.
+//! Promises a crate that builds and passes its test as it is. The SDK goes into the crate's folder
+//! `aspen/`: a new crate needs this binary alone, and builds with the SDK of the program that will run it.
 
 use std::path::{Path, PathBuf};
 

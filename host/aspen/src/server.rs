@@ -1,7 +1,7 @@
 //! A node that serves on a socket: folder, iroh, storage, functions and node, joined.
 //!
-//! Promises that a server that reports ready answers requests, that stopping it leaves nothing
-//! running, and that whatever was interrupted can be started again from its folder.
+//! Promises that a server that reports ready answers requests, that stopping a server leaves nothing
+//! running, and that an interrupted server can start again from its folder.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,83 +20,56 @@ use aspen_node::{
 use bytes::Bytes;
 use snafu::{ResultExt, Snafu};
 
-/// Tries to compile uploads, for all servers of this process.
+/// The check that compiles uploads in another process, for all servers of this process.
 static COMPILE_CHECK: OnceLock<CompileCheck> = OnceLock::new();
 
-/// Lets servers that start from now on compile uploads in a process of their own first. Only the
-/// program that understands the command can say so: tests, which run servers in their own process,
-/// compile in it.
+/// Lets servers that start from now on compile uploads in another process first. Only the program that
+/// understands the command calls this: tests, which run servers in their own process, compile there.
 pub fn compile_apart(check: CompileCheck) {
-    // Said twice, it was the same.
+    // A second call has the same check.
     let _ = COMPILE_CHECK.set(check);
 }
 
-/// How long whoever runs as the same node may take to answer.
+/// The time that another process which runs as the same node may take to answer.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a server does not start.
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum ServerError {
-    /// Its folder.
+    /// The folder cannot be used.
     #[snafu(display("{source}"), context(false))]
-    Folder {
-        /// What is wrong.
-        source: FolderError,
-    },
-    /// Its socket. A node keeps its address for life: the port must be free at every start.
+    Folder { source: FolderError },
+    /// The socket cannot be bound. A node keeps its address for life: the port must be free at every
+    /// start.
     #[snafu(display("{source}"), context(false))]
-    Net {
-        /// What is wrong.
-        source: NetError,
-    },
-    /// The node.
+    Net { source: NetError },
+    /// The node does not start.
     #[snafu(display("{source}"), context(false))]
-    Node {
-        /// What is wrong.
-        source: NodeError,
-    },
-    /// The storage.
+    Node { source: NodeError },
+    /// The storage does not open.
     #[snafu(display("{source}"), context(false))]
-    Store {
-        /// What is wrong.
-        source: aspen_store::StoreError,
-    },
-    /// The functions' engine.
+    Store { source: aspen_store::StoreError },
+    /// The engine of functions does not start.
     #[snafu(display("the function engine does not start"))]
-    Engine {
-        /// Why.
-        source: aspen_functions::EngineError,
-    },
-    /// The ticket to join by.
+    Engine { source: aspen_functions::EngineError },
+    /// The ticket cannot be used.
     #[snafu(display("the ticket cannot be used: {source}"), context(false))]
-    Ticket {
-        /// Why.
-        source: aspen_net::TicketError,
-    },
-    /// The cluster to join.
+    Ticket { source: aspen_net::TicketError },
+    /// The cluster to join cannot be reached.
     #[snafu(display("cannot join: {source}"), context(false))]
-    Connect {
-        /// Why.
-        source: aspen_client::ConnectError,
-    },
-    /// The cluster to join, once connected.
+    Connect { source: aspen_client::ConnectError },
+    /// The cluster to join refused, once connected.
     #[snafu(display("cannot join: {source}"))]
-    Join {
-        /// Why.
-        source: aspen_client::RequestError,
-    },
-    /// The folder does not fit what is asked of it.
+    Join { source: aspen_client::RequestError },
+    /// The folder does not fit the options.
     #[snafu(display("{reason}"))]
-    Mismatch {
-        /// Why.
-        reason: String,
-    },
+    Mismatch { reason: String },
 }
 
-/// A socket that a node will serve on, bound before the node exists: its address is part of what
-/// the cluster agrees on.
-pub struct Bound {
+/// A server whose node is not started yet: its folder and its bound socket. The cluster agrees on the
+/// address of the socket before the node exists.
+pub struct BoundServer {
     folder: Folder,
     transport: Arc<IrohTransport>,
     check: Option<CompileCheck>,
@@ -109,16 +82,16 @@ pub struct Server {
     node: Arc<ShardedRaftNode>,
 }
 
-impl Bound {
-    /// Opens the folder and binds its socket: on `listen` if there is no node yet, else on the
-    /// address that the node has.
-    pub async fn open(dir: &Path, listen: SocketAddr) -> Result<Bound, ServerError> {
+impl BoundServer {
+    /// Opens the folder and binds its socket: on `listen` if the folder has no node yet, else on the
+    /// node's address.
+    pub async fn open(dir: &Path, listen: SocketAddr) -> Result<BoundServer, ServerError> {
         let folder = Folder::open(dir)?;
         let bind = if folder.is_occupied() { folder.identity()?.address.addr } else { listen };
         let secret = folder.secret()?;
         let transport = IrohTransport::bind(IrohConfig { secret, bind }).await?;
         let check = COMPILE_CHECK.get().cloned();
-        Ok(Bound { folder, transport, check })
+        Ok(BoundServer { folder, transport, check })
     }
 
     /// The folder.
@@ -126,14 +99,14 @@ impl Bound {
         &self.folder
     }
 
-    /// The key and address that others reach it by.
+    /// Returns the key and address that others use.
     pub fn address(&self) -> PeerAddr {
         self.transport.local()
     }
 
-    /// The same, with a process of its own for this node to compile in.
-    pub fn compiling_in(self, check: CompileCheck) -> Bound {
-        Bound { check: Some(check), ..self }
+    /// Lets this node compile in a process of its own.
+    pub fn compiling_in(self, check: CompileCheck) -> BoundServer {
+        BoundServer { check: Some(check), ..self }
     }
 
     /// Starts the folder's node and serves it.
@@ -143,8 +116,8 @@ impl Bound {
         Ok(server)
     }
 
-    /// Starts the folder's node, which answers nobody before [`Server::serve`]. If it fails the
-    /// socket is given up.
+    /// Starts the folder's node, which answers no request before [`Server::serve`]. A failure closes the
+    /// socket.
     pub async fn start(self, timing: Timing) -> Result<Server, ServerError> {
         let transport = self.transport.clone();
         let started = self.start_node(timing).await;
@@ -155,7 +128,7 @@ impl Bound {
     }
 
     async fn start_node(self, timing: Timing) -> Result<Server, ServerError> {
-        let Bound { folder, transport, check } = self;
+        let BoundServer { folder, transport, check } = self;
         let identity = folder.identity()?;
         let path = folder.path().to_path_buf();
         let log = aspen_store::Log::open(folder.log_file()?, identity.store())?;
@@ -173,14 +146,14 @@ impl Bound {
         Ok(Server { folder, transport, node })
     }
 
-    /// Gives the socket up.
+    /// Closes the socket.
     pub async fn close(self) {
         self.transport.close().await;
     }
 }
 
 impl Server {
-    /// Lets others in. Once.
+    /// Lets others in. Called once.
     pub fn serve(&self) {
         self.transport.serve(Arc::new(NodeHandler(self.node.clone())));
     }
@@ -207,8 +180,9 @@ impl Server {
     }
 }
 
-/// Two processes that take themselves for one node would break what each promises. They cannot share
-/// an address; if the cluster knows the node at another one than this folder, nobody may answer there.
+/// Checks that no other process runs as the same node: two would break the promises of each. They cannot
+/// share an address. If the cluster knows the node at another address than this folder, no process may
+/// answer there.
 async fn must_be_alone(node: &ShardedRaftNode, own: PeerAddr) -> Result<(), ServerError> {
     let id = node.id();
     let known = node.map().placement.address(id).and_then(|address| address.parse().ok());
@@ -218,7 +192,7 @@ async fn must_be_alone(node: &ShardedRaftNode, own: PeerAddr) -> Result<(), Serv
     let stranger = IrohTransport::bind(IrohConfig { secret, bind }).await?;
     let asked = stranger.request(&known, Purpose::Client, Bytes::new(), PROBE_WAIT).await;
     stranger.close().await;
-    // Only the holder of the node's key can refuse in its name.
+    // Only the holder of the node's key can refuse in the name of the node.
     let answers = matches!(asked, Ok(_) | Err(NetError::Refused { .. }));
     let reason = format!(
         "another process runs as node {id} at {}: this folder is a copy and must not be used; \
@@ -231,7 +205,7 @@ async fn must_be_alone(node: &ShardedRaftNode, own: PeerAddr) -> Result<(), Serv
 
 /// Makes the first node of a new cluster in a bound folder; `client` is the key that tickets carry.
 pub fn found(
-    bound: &Bound,
+    bound: &BoundServer,
     shards: u16,
     factor: u8,
     client: &Secret,
@@ -247,7 +221,7 @@ pub fn found(
     Ok(identity)
 }
 
-/// A cluster has 1 to 256 shards.
+/// Checks that a cluster has 1 to 256 shards.
 pub fn check_shards(shards: u16) -> Result<(), ServerError> {
     match aspen_core::ShardRouter::new(shards) {
         Ok(_) => Ok(()),
@@ -255,7 +229,7 @@ pub fn check_shards(shards: u16) -> Result<(), ServerError> {
     }
 }
 
-/// A shard has 1, 3 or 5 replicas.
+/// Checks that a shard has 1, 3 or 5 replicas.
 pub fn check_factor(factor: u8) -> Result<(), ServerError> {
     let reason = format!("a shard has 1, 3 or 5 replicas, not {factor}");
     let is_one = aspen_core::limits::REPLICATION_FACTORS.contains(&factor);
@@ -263,14 +237,14 @@ pub fn check_factor(factor: u8) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// The number of shards never changes: if `wanted` is given, it must be what `dir` was `made` with.
+/// Checks that `wanted`, if given, is the number of shards that `dir` was `made` with: it never changes.
 pub fn same_shards(dir: &Path, made: u16, wanted: Option<u16>) -> Result<(), ServerError> {
     let Some(wanted) = wanted.filter(|wanted| *wanted != made) else { return Ok(()) };
     let reason = format!("{} was made with {made} shards, not {wanted}", dir.display());
     MismatchSnafu { reason }.fail()
 }
 
-/// A new cluster's id: chance, so that no two clusters have the same.
+/// Draws a new cluster's id, so that no two clusters have the same.
 pub fn random_cluster() -> u128 {
     let bytes = Secret::generate().to_bytes();
     u128::from_be_bytes(bytes[..16].try_into().expect("a secret has 32 bytes"))

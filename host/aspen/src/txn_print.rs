@@ -1,7 +1,6 @@
-//! Transactions and what they came to, as text: one line for each statement, result and conflict.
+//! Transactions and their results as text: one line for each statement, result and conflict.
 //!
-//! Promises that [`print()`] writes what `txn_text.rs` reads back. Results repeat the operation they
-//! belong to. Leaves out JSON (`commands/txn.rs`).
+//! Promises that `txn_text.rs` reads back the text of [`print()`]. Results repeat their operation. Leaves out JSON (`commands/txn.rs`).
 
 use aspen_core::{
     Compare, ConflictError, Expectation, Expiry, Key, KeyRange, Operation, OperationResult,
@@ -10,7 +9,7 @@ use aspen_core::{
 
 use crate::txn_words::{quoted, word};
 
-/// The statements of a transaction.
+/// Returns the statements of a transaction.
 pub fn print(transact: &Transact) -> String {
     let mut lines: Vec<String> = transact.reads.iter().map(expectation).collect();
     lines.extend(transact.then.iter().map(operation));
@@ -55,7 +54,7 @@ fn print_range(range: &KeyRange) -> String {
     if KeyRange::prefix(range.start.clone()) == *range {
         return word(&range.start);
     }
-    // A point next to the two in the middle would be read as one of them.
+    // A point beside the two points in the middle would be read as one of them.
     let side = |bytes: &[u8]| match bytes {
         [] => String::new(),
         [b'.', ..] | [.., b'.'] => quoted(bytes),
@@ -64,7 +63,7 @@ fn print_range(range: &KeyRange) -> String {
     format!("{}..{}", side(&range.start), range.end.as_ref().map_or(String::new(), |end| side(end)))
 }
 
-/// An operation as a statement.
+/// Returns an operation as a statement.
 pub fn operation(operation: &Operation) -> String {
     match operation {
         Operation::Get(key) => format!("get {}", word(key.as_bytes())),
@@ -91,7 +90,7 @@ fn print_expiry(expiry: Expiry) -> String {
     }
 }
 
-/// Milliseconds in the largest unit that divides them.
+/// Returns milliseconds in the largest unit that divides them.
 pub fn print_ms(ms: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
     let unit = units.into_iter().find(|(unit_ms, _)| ms >= *unit_ms && ms.is_multiple_of(*unit_ms));
@@ -99,7 +98,7 @@ pub fn print_ms(ms: u64) -> String {
     format!("{}{unit}", ms / unit_ms)
 }
 
-/// What a transaction came to, a line each: its results and the revision, or what is in the way.
+/// Returns the outcome of a transaction, a line each: its results and the revision, or its conflicts.
 pub fn print_outcome(transact: &Transact, outcome: &Outcome) -> Vec<String> {
     match outcome {
         Outcome::Committed { revision, succeeded, results, .. } => {
@@ -115,7 +114,7 @@ pub fn print_outcome(transact: &Transact, outcome: &Outcome) -> Vec<String> {
     }
 }
 
-/// The line that ends a commit.
+/// Returns the line that ends a commit.
 pub fn print_committed(transact: &Transact, succeeded: bool, revision: u64) -> String {
     let branch = match (&transact.otherwise, succeeded) {
         (None, _) => "",
@@ -125,13 +124,13 @@ pub fn print_committed(transact: &Transact, succeeded: bool, revision: u64) -> S
     format!("{branch}committed at revision {revision}")
 }
 
-/// The operations that were done.
+/// Returns the operations that were done.
 pub fn operations_done(transact: &Transact, succeeded: bool) -> &[Operation] {
     let otherwise = transact.otherwise.as_deref().unwrap_or_default();
     if succeeded { &transact.then } else { otherwise }
 }
 
-/// A line for each operation done.
+/// Returns a line for each operation done.
 pub fn print_results<'a>(
     transact: &'a Transact,
     succeeded: bool,
@@ -167,7 +166,7 @@ pub fn print_results<'a>(
     })
 }
 
-/// An operation without its value and expiry.
+/// Returns an operation without its value and expiry.
 fn subject(done: &Operation) -> String {
     match done {
         Operation::Write(WriteOp::Set { key, .. }) => format!("set {}", word(key.as_bytes())),
@@ -176,7 +175,7 @@ fn subject(done: &Operation) -> String {
     }
 }
 
-/// A key with its record.
+/// Returns a key with its record.
 pub fn print_record(key: &Key, record: &Record) -> String {
     let Record { value, version, create_revision, mod_revision, lease } = record;
     let lease = if lease.get() == 0 { String::new() } else { format!(" lease {}", lease.get()) };
@@ -190,7 +189,7 @@ pub fn print_record(key: &Key, record: &Record) -> String {
     )
 }
 
-/// A read that failed, with the value that is there now.
+/// Returns a read that failed, with the present value.
 pub fn print_conflict(conflict: &ConflictError) -> String {
     match &conflict.record {
         Some(record) => format!("{conflict}, value {}", quoted(record.value.as_bytes())),
@@ -198,7 +197,7 @@ pub fn print_conflict(conflict: &ConflictError) -> String {
     }
 }
 
-/// A key as one word.
+/// Returns a key as one word.
 pub fn word_of(key: &Key) -> String {
     word(key.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Transactions as text: what `aspen txn` and golden scripts read.
+//! Transactions as text, for `aspen txn` and golden scripts.
 //!
 //! ```text
 //! read KEY version N | mod N | since N | absent    expectations: all must hold; `since`: neither
@@ -18,8 +18,8 @@
 //! ```
 //!
 //! One statement a line; words as in `txn_words.rs`; times are 500ms, 30s, 5m, 2h, 1d. Promises that
-//! an error names its line and what should stand there. Limits of a whole transaction are not
-//! checked here: `aspen_core::Transact::check` does. Printing is in `txn_print.rs`.
+//! an error names its line and the word expected there. Leaves out the limits of a whole transaction:
+//! `aspen_core::Transact::check` checks them. Printing is in `txn_print.rs`.
 
 use std::vec::IntoIter;
 
@@ -41,11 +41,11 @@ const EXPECTATIONS_FIRST: &str = "an operation, as expectations come before all 
 pub struct TextError {
     /// Its number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The problem of the line.
     pub problem: Problem,
 }
 
-/// Reads a transaction; a conflict of it brings the present values back.
+/// Reads a transaction whose conflicts bring the present values back.
 pub fn parse(text: &str) -> Result<Transact, TextError> {
     let mut transact = Transact { return_values: true, ..Transact::default() };
     let mut part = Part::Expectations;
@@ -56,7 +56,7 @@ pub fn parse(text: &str) -> Result<Transact, TextError> {
     Ok(transact)
 }
 
-/// Where in a transaction a line stands.
+/// The part of a transaction that a line stands in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Expectations,
@@ -92,7 +92,7 @@ fn read_line(line: &str, part: &mut Part, transact: &mut Transact) -> Result<(),
 }
 
 impl Word {
-    /// The word if it can be a keyword, else an empty text.
+    /// Returns the word if it can be a keyword, else an empty text.
     fn keyword(&self) -> &str {
         if self.is_quoted { "" } else { std::str::from_utf8(&self.bytes).unwrap_or_default() }
     }
@@ -102,7 +102,7 @@ impl Word {
     }
 }
 
-/// What is left of a line.
+/// The rest of a line.
 struct Words(IntoIter<Word>);
 
 impl Words {
@@ -245,7 +245,7 @@ fn range(word: Word) -> KeyRange {
     if end.is_empty() { range } else { KeyRange { end: Some(end.to_vec().into()), ..range } }
 }
 
-/// Milliseconds of a text such as `500ms`, `30s`, `5m`, `2h` or `1d`.
+/// Reads milliseconds from a text such as `500ms`, `30s`, `5m`, `2h` or `1d`.
 pub fn parse_ms(text: &str) -> Option<u64> {
     let unit = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit);

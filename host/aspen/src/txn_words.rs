@@ -3,8 +3,8 @@
 //! Words are separated by blanks; `#` at the beginning of a word starts a comment. Bare text stands
 //! for itself; between double quotes `\n`, `\r`, `\t`, `\"`, `\'`, `\\` and `\xNN` stand for one byte
 //! each, so that everything the other commands print can be pasted. Quoted and bare parts without a
-//! blank between them are one word. Promises that [`word`] writes what [`split`] reads back.
-//! Leaves out what words mean (`txn_text.rs`).
+//! blank between them are one word. Promises that [`split`] reads back the text of [`word`].
+//! Leaves out the meaning of words (`txn_text.rs`).
 
 use aspen_core::{KeyError, ValueError};
 use snafu::Snafu;
@@ -14,39 +14,33 @@ use snafu::Snafu;
 pub struct Word {
     /// Its bytes, without quotes and with escapes replaced.
     pub bytes: Vec<u8>,
-    /// A part of it was in quotes: it is no keyword.
+    /// True if a part was in quotes: then the word is no keyword.
     pub is_quoted: bool,
-    /// Where the first `..` outside quotes begins, which makes it a range.
+    /// The place of the first `..` outside quotes, which makes the word a range.
     pub dots: Option<usize>,
 }
 
-/// What is wrong with a line.
+/// The problem of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum Problem {
-    /// Another word should stand there.
+    /// Another word is expected at this place.
     #[snafu(display("expected {expected}, found {found}"))]
     Expected {
-        /// What should stand there.
+        /// The word or kind of word expected.
         expected: &'static str,
-        /// What does.
+        /// The word found.
         found: String,
     },
     /// A key outside its limits.
     #[snafu(display("{source}"), context(false))]
-    Key {
-        /// Which limit.
-        source: KeyError,
-    },
+    Key { source: KeyError },
     /// A value outside its limits.
     #[snafu(display("{source}"), context(false))]
-    Value {
-        /// Which limit.
-        source: ValueError,
-    },
+    Value { source: ValueError },
 }
 
-/// The words of a line, up to a comment.
+/// Returns the words of a line, up to a comment.
 pub fn split(line: &str) -> Result<Vec<Word>, Problem> {
     let mut words = vec![];
     let mut rest = line.as_bytes().trim_ascii_start();
@@ -81,7 +75,7 @@ fn first_word(mut rest: &[u8]) -> Result<(Word, &[u8]), Problem> {
     }
 }
 
-/// Reads up to the closing quote, and returns what is behind it.
+/// Reads up to the closing quote, and returns the text behind it.
 fn read_quoted<'a>(mut rest: &'a [u8], bytes: &mut Vec<u8>) -> Result<&'a [u8], Problem> {
     loop {
         rest = match rest {
@@ -116,12 +110,12 @@ fn read_quoted<'a>(mut rest: &'a [u8], bytes: &mut Vec<u8>) -> Result<&'a [u8], 
     }
 }
 
-/// Something else should stand there.
+/// Fails because another word is expected.
 pub fn expected<T>(expected: &'static str, found: &str) -> Result<T, Problem> {
     ExpectedSnafu { expected, found }.fail()
 }
 
-/// Bytes as one word: bare if that is plain to read, else in quotes.
+/// Returns bytes as one word: bare if that is easy to read, else in quotes.
 pub fn word(bytes: &[u8]) -> String {
     let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'#');
     let is_range = bytes.windows(2).any(|pair| pair == b"..");
@@ -129,7 +123,7 @@ pub fn word(bytes: &[u8]) -> String {
     if bare { bytes.escape_ascii().to_string().replace("\\'", "'") } else { quoted(bytes) }
 }
 
-/// Bytes in quotes.
+/// Returns bytes in quotes.
 pub fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii().to_string().replace("\\'", "'"))
 }

@@ -1,7 +1,7 @@
 //! Uploads made to be hard to compile: refused, while the node that compiles them goes on serving.
 //!
-//! What is beyond the upload check's limits never reaches a compiler. What keeps to them and is still
-//! too hard is stopped by the limits of the process that tries it.
+//! A component beyond the limits of the upload check never reaches a compiler. The limits of the process
+//! that tries to compile stop a component that keeps to them and is still too hard.
 
 use std::cell::Cell;
 use std::fs;

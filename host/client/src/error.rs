@@ -1,7 +1,7 @@
-//! What can go wrong for somebody who uses a [`crate::Client`].
+//! The errors of a [`crate::Client`].
 //!
-//! Each kind of operation has its narrow enum, made from [`RequestError`] where the cause is the
-//! same for all.
+//! Promises one narrow enum for each kind of operation, made from [`RequestError`] where the cause is the
+//! same for all kinds. Leaves out the errors of typed calls (`typed/error.rs`).
 
 use std::time::Duration;
 
@@ -16,27 +16,18 @@ use snafu::Snafu;
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum ConnectError {
-    /// The ticket is not one.
+    /// The text is no ticket.
     #[snafu(display("the ticket cannot be used"))]
-    BadTicket {
-        /// What is wrong with it.
-        source: TicketError,
-    },
-    /// The ticket has no secret, and none was given: nodes would not know us.
+    BadTicket { source: TicketError },
+    /// The ticket has no secret: nodes would not know this client.
     #[snafu(display("the ticket carries no secret key, so no node would let this client in"))]
     NoSecret,
     /// The socket could not be opened.
     #[snafu(display("cannot open a socket"))]
-    Bind {
-        /// Why.
-        source: NetError,
-    },
-    /// No node answered as it should.
+    Bind { source: NetError },
+    /// No node gave a good answer.
     #[snafu(display("cannot reach the cluster"))]
-    Request {
-        /// Why.
-        source: RequestError,
-    },
+    Request { source: RequestError },
     /// The nodes belong to another cluster than the ticket.
     #[snafu(display("the nodes belong to cluster {found:032x}, the ticket to {expected:032x}"))]
     OtherCluster {
@@ -56,39 +47,30 @@ pub enum RequestError {
     Unreachable {
         /// The time limit.
         waited: Duration,
-        /// What the last attempt came to.
+        /// The failure of the last attempt.
         last: String,
     },
     /// The nodes do not know this client's key.
     #[snafu(display("access denied: {reason}"))]
     Denied {
-        /// In the node's words.
+        /// The node's own words.
         reason: String,
     },
     /// A node refused the request.
     #[snafu(display("{refused}"))]
-    Refused {
-        /// Why.
-        refused: Refused,
-    },
-    /// The session ended while a request was under way: whether it was applied is not known.
+    Refused { refused: Refused },
+    /// The session ended while a request was under way. The request may have been applied.
     #[snafu(display("the session expired during the request; its outcome is lost"))]
     OutcomeLost,
     /// The request does not fit its limits, and was not sent.
     #[snafu(display("{source}"), context(false))]
-    Invalid {
-        /// Which limit.
-        source: Invalid,
-    },
-    /// A consistent scan cannot go on: the node that held its view has stopped, or nobody read for
-    /// a minute. Start the scan again; a token of it goes on, at another moment.
+    Invalid { source: Invalid },
+    /// A consistent scan cannot go on: the node that held its view has stopped, or the program did not
+    /// read for a minute. Start the scan again; a token of it continues, at another moment.
     #[snafu(display(
         "the view of {shard} is lost, for its node stopped or it was not read for long: start the scan again"
     ))]
-    ViewLost {
-        /// The shard.
-        shard: ShardId,
-    },
+    ViewLost { shard: ShardId },
     /// The answer makes no sense: a bug, or a node of another version.
     #[snafu(display("the node's answer was not understood"))]
     Protocol,
@@ -98,34 +80,21 @@ pub enum RequestError {
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum Invalid {
-    /// The key.
+    /// A key outside its limits.
     #[snafu(display("{source}"), context(false))]
-    Key {
-        /// Which limit.
-        source: KeyError,
-    },
-    /// The value.
+    Key { source: KeyError },
+    /// A value outside its limits.
     #[snafu(display("{source}"), context(false))]
-    Value {
-        /// Which limit.
-        source: ValueError,
-    },
-    /// The name.
+    Value { source: ValueError },
+    /// A text that is no name.
     #[snafu(display("{source}"), context(false))]
-    Name {
-        /// Which limit.
-        source: NameError,
-    },
-    /// The arguments.
+    Name { source: NameError },
+    /// Arguments outside their limits.
     #[snafu(display("{source}"), context(false))]
-    Arguments {
-        /// Which limit.
-        source: ValError,
-    },
-    /// The component.
+    Arguments { source: ValError },
+    /// A component that is too large.
     #[snafu(display("component is {bytes} bytes, limit is {limit}"))]
     Component {
-        /// Its size.
         bytes: usize,
         /// [`aspen_core::limits::LARGE_COMPONENT_BYTES_MAX`].
         limit: usize,
@@ -135,17 +104,11 @@ pub enum Invalid {
     ManyShards,
     /// A transaction that breaks a limit.
     #[snafu(display("{source}"), context(false))]
-    Transaction {
-        /// Which.
-        source: BuildError,
-    },
-    /// A token that this cluster did not give, or that is damaged.
+    Transaction { source: BuildError },
+    /// A token of another cluster, or a damaged one.
     #[snafu(display("{source}"), context(false))]
-    Token {
-        /// What is wrong with it.
-        source: ScanTokenError,
-    },
-    /// A scan that is to be both consistent and stale.
+    Token { source: ScanTokenError },
+    /// A scan that asks to be both consistent and stale.
     #[snafu(display("a consistent scan cannot be stale"))]
     StaleView,
     /// Nothing to do: no keys to read, or a transaction without reads and operations.
@@ -160,23 +123,17 @@ pub enum WriteError {
     /// A read of the transaction no longer holds.
     #[snafu(display("conflict on {} keys, the first: {}", conflicts.len(), conflicts[0]))]
     Conflict {
-        /// The shard's revision: what the conflicts say is true of it.
+        /// The shard's revision, at which the conflicts are true.
         revision: Revision,
         /// Every read that failed.
         conflicts: Vec<ConflictError>,
     },
-    /// The shard refused it.
+    /// The shard refused.
     #[snafu(display("{refusal}"))]
-    Refusal {
-        /// Why.
-        refusal: Refusal,
-    },
-    /// It got no good answer.
+    Refusal { refusal: Refusal },
+    /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
-    Request {
-        /// Why.
-        source: RequestError,
-    },
+    Request { source: RequestError },
 }
 
 /// A call did not return.
@@ -194,7 +151,7 @@ pub enum CallError {
     /// The function failed; it wrote nothing.
     #[snafu(display("the function failed: {fault}"))]
     Faulted {
-        /// How.
+        /// The kind of failure.
         fault: GuestFault,
         /// Fuel charged.
         fuel: Fuel,
@@ -207,55 +164,41 @@ pub enum CallError {
     },
     /// The call was not started.
     #[snafu(display("{refusal}"))]
-    CallRefusal {
-        /// Why.
-        refusal: Refusal,
-    },
-    /// It got no good answer.
+    CallRefusal { refusal: Refusal },
+    /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
-    CallRequest {
-        /// Why.
-        source: RequestError,
-    },
+    CallRequest { source: RequestError },
 }
 
-/// A transaction in closure form did not commit. Nothing was written, unless it says otherwise.
+/// A transaction in closure form did not commit. Nothing was written, unless the variant says otherwise.
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum TransactionError {
-    /// What it read has changed. Inside the closure: pass it on, the closure is run again.
+    /// A record that was read has changed. Inside the closure: pass this error on, and the closure runs
+    /// again.
     #[snafu(display("what the transaction read has changed"))]
     Changed,
-    /// It conflicted with others every time.
+    /// Every attempt conflicted with other transactions.
     #[snafu(display("conflict in each of {attempts} attempts"))]
     Contended {
-        /// How often it was tried.
+        /// Attempts made.
         attempts: u32,
     },
     /// The closure gave up.
     #[snafu(display("{reason}"))]
     GaveUp {
-        /// In its words.
+        /// The closure's own words.
         reason: String,
     },
     /// A key, value or the whole is outside its limits.
     #[snafu(display("{source}"), context(false))]
-    BadTransaction {
-        /// Which limit.
-        source: BuildError,
-    },
-    /// The shard refused it.
+    BadTransaction { source: BuildError },
+    /// The shard refused.
     #[snafu(display("{refusal}"))]
-    TransactionRefusal {
-        /// Why.
-        refusal: Refusal,
-    },
-    /// It got no good answer.
+    TransactionRefusal { refusal: Refusal },
+    /// The cluster gave no good answer.
     #[snafu(display("{source}"), context(false))]
-    TransactionRequest {
-        /// Why.
-        source: RequestError,
-    },
+    TransactionRequest { source: RequestError },
 }
 
 fn show(error: &Option<Val>) -> String {

@@ -1,4 +1,4 @@
-//! Leases: keys that go together when nobody keeps them alive.
+//! Leases: keys that are removed together when no client keeps the lease alive.
 //!
 //! ```no_run
 //! # async fn example(client: aspen_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -18,26 +18,26 @@ use aspen_core::{
 };
 use snafu::OptionExt;
 
-use crate::client::{Client, to_key};
+use crate::arguments::to_key;
+use crate::client::Client;
 use crate::error::*;
 
 /// A lease on one shard. Only keys that live there can be attached to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The shard.
     pub shard: ShardId,
-    /// Its id there.
+    /// Its id on the shard.
     pub id: LeaseId,
 }
 
-/// To attach a key: `client.put_expiring(key, value, lease.into())`.
+/// Attaches a key: `client.put_expiring(key, value, lease.into())`.
 impl From<Lease> for Expiry {
     fn from(lease: Lease) -> Expiry {
         Expiry::Lease(lease.id)
     }
 }
 
-/// A time to live in milliseconds.
+/// Removes a key after this time, in milliseconds.
 pub fn after(ttl: Duration) -> Expiry {
     Expiry::After(millis(ttl))
 }
@@ -47,8 +47,8 @@ fn millis(ttl: Duration) -> u64 {
 }
 
 impl Client {
-    /// Grants a lease on the shard where `near` lives, which need not exist. It ends `ttl` after
-    /// it was granted or last kept alive, 1 ms to ten years, and its keys go with it.
+    /// Grants a lease on the shard of the key `near`, which need not exist. The lease ends `ttl` after
+    /// it was granted or last kept alive, 1 ms to ten years, and its keys are removed with it.
     pub async fn grant_lease(
         &self,
         near: impl AsRef<[u8]>,
@@ -58,27 +58,27 @@ impl Client {
         let grant = Operation::Grant { ttl_ms: millis(ttl) };
         match self.lease_operation(shard, grant).await? {
             OperationResult::Granted { lease } => Ok(Lease { shard, id: lease }),
-            _ => Err(ProtocolSnafu.build().into()),
+            _ => Err(RequestError::Protocol.into()),
         }
     }
 
-    /// Lets a lease run its whole time again; the entry time at which it will be over.
+    /// Lets a lease run its whole time again. Returns the entry time at which it will end.
     pub async fn keep_alive(&self, lease: Lease) -> Result<Timestamp, WriteError> {
         match self.lease_operation(lease.shard, Operation::KeepAlive(lease.id)).await? {
             OperationResult::KeptAlive { due } => Ok(due),
-            _ => Err(ProtocolSnafu.build().into()),
+            _ => Err(RequestError::Protocol.into()),
         }
     }
 
-    /// Ends a lease and removes its keys; how many there were.
+    /// Ends a lease and removes its keys. Returns their number.
     pub async fn revoke_lease(&self, lease: Lease) -> Result<u64, WriteError> {
         match self.lease_operation(lease.shard, Operation::Revoke(lease.id)).await? {
             OperationResult::Revoked { keys } => Ok(keys),
-            _ => Err(ProtocolSnafu.build().into()),
+            _ => Err(RequestError::Protocol.into()),
         }
     }
 
-    /// How a lease is: what is left of its time, and its keys. `None` if it is over.
+    /// Returns the time left of a lease, and its keys; `None` if the lease ended.
     pub async fn lease(&self, lease: Lease) -> Result<Option<LeaseInfo>, RequestError> {
         let request = Request::Lease { shard: lease.shard, lease: lease.id };
         match self.ask(lease.shard, &request).await? {

@@ -1,8 +1,8 @@
-//! What applications link to use a cluster: a [`Client`].
+//! The library for applications that use a cluster: a [`Client`].
 //!
-//! Promises that every call ends within its time limit in a result or a typed error, that it
-//! follows the leader and reconnects by itself, and that a write or call is applied exactly once
-//! however often a lost reply made it travel. Light: no wasmtime, no SQLite.
+//! Promises that every operation ends within its time limit in a result or a typed error, follows the
+//! leader and reconnects by itself. A write or call is applied exactly once, for any number of lost
+//! replies. Light: no wasmtime, no SQLite. Start reading at [`Client`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,27 +15,48 @@
 //! println!("{:?}", reply.value);
 //! # Ok(()) }
 //! ```
+//!
+//! Rooms, bottom to top; each uses only those above it in this list:
+//! - `wave`: the values of calls as text
+//! - `error`: the errors that applications see
+//! - `arguments`: keys, values and names as types that hold their limits
+//! - `link`, `session`: the way to the node that can answer, and the numbers of requests
+//! - `client`: connecting, and requests to one shard or to every shard
+//! - `reads`, `writes`: keys of one revision, and commits
+//! - `scan`: ranges over all shards, in order
+//! - `transaction`: reads and writes that hold together
+//! - `leases`: keys that are removed together
+//! - `functions`: components, calls, schedules, and notes of calls
+//! - `cluster`: nodes, placement, profiles, verification
+//! - `store`: the operations that every store of Aspen has
+//! - `typed`: calls with the types of a component
+
+pub mod wave;
+
+mod error;
+
+mod arguments;
+mod link;
+mod session;
 
 mod client;
-mod error;
-mod functions;
-mod leases;
-mod link;
-mod notes;
-mod placement;
-mod profile;
+
 mod reads;
+mod writes;
+
 mod scan;
-mod scan_source;
-mod scan_view;
-mod schedules;
-mod session;
-mod store;
+
 mod transaction;
+
+mod leases;
+
+mod functions;
+
+mod cluster;
+
+mod store;
+
 pub mod typed;
-mod upload;
-mod verify;
-pub mod wave;
 
 pub use aspen_core::{
     Actual, Alias, BuildError, CallNote, Caller, Canary, Compare, ComponentHash, ComponentInfo,
@@ -47,16 +68,17 @@ pub use aspen_core::{
     WriteOp,
 };
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
-pub use client::{Client, Committed, Options, Written};
+pub use client::{Client, Options};
+pub use cluster::{
+    Profiles, ReplicaVerification, ShardVerification, VerificationError, VerifyProgress,
+};
 pub use error::{CallError, ConnectError, Invalid, RequestError, TransactionError, WriteError};
-pub use functions::{CallReply, DryRunReply, QueryReply};
+pub use functions::{
+    CallReply, DryRunReply, LogPosition, QueryReply, ScheduledCall, UploadProgress,
+};
 pub use leases::{Lease, after};
-pub use notes::LogPosition;
-pub use profile::Profiles;
 pub use reads::{Records, stale};
 pub use scan::{SCAN_BUFFER_BYTES, Scan, ScanOptions, ScanPage};
-pub use schedules::ScheduledCall;
 pub use store::KeyValueStore;
-pub use transaction::{ClientTransaction, Transacted, Transaction, TransactionOutcome};
-pub use upload::UploadProgress;
-pub use verify::{NotVerified, Verified, VerifiedReplica, VerifyProgress};
+pub use transaction::{ClientTransaction, Transaction, TransactionOutcome, TransactionReply};
+pub use writes::{Commit, WriteReply};

@@ -9,20 +9,21 @@
 //!
 //! Promises the entries of a range in order, each once, in memory that does not grow with the range
 //! or the number of shards: two pages of each shard, [`SCAN_BUFFER_BYTES`] for all of them together,
-//! or two entries of each shard where those are larger. What view it gives:
+//! or two entries of each shard where those are larger. A scan sees one of two things:
 //!
-//! - **as it is**: each page of one shard is of one revision, linearizable when it is read. Pages of
-//!   one shard are of moments that follow each other, those of several shards of moments beside
-//!   each other: a transaction that commits meanwhile may be seen in part.
-//! - **consistent**: all of it is of one moment in the strict serial order, not before the scan was
-//!   asked for. Opening costs three round trips between the nodes, while which nothing is applied for
-//!   about one of them; a node that stops takes the view with it.
-//! - a range whose keys all have one tag asks one shard, either way.
+//! - **page by page** (the default): each page of one shard is of one revision, linearizable when it is
+//!   read. Pages of one shard follow each other in time. Pages of several shards are read at the same
+//!   time: a transaction that commits meanwhile may be seen in part.
+//! - **consistent** (`one_moment`): the whole scan is of one moment in the strict serial order, not before
+//!   the scan was asked for. Opening costs three round trips between the nodes; for about one of them
+//!   nothing is applied. A node that stops takes its part of the view with it.
+//!
+//! A range whose keys all have one tag asks one shard, in both cases.
 //!
 //! ```no_run
 //! # async fn example(client: aspen_client::Client) -> Result<(), aspen_client::RequestError> {
 //! use aspen_client::{KeyRange, ScanOptions};
-//! let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+//! let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
 //! let mut scan = client.scan_stream(KeyRange::prefix("account/"), options).await?;
 //! while let Some(items) = scan.next_page().await? {
 //!     for item in items {
@@ -32,6 +33,10 @@
 //! # Ok(()) }
 //! ```
 
+mod options;
+mod source;
+mod view;
+
 use std::collections::BTreeMap;
 
 use aspen_core::limits::{SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES};
@@ -40,40 +45,24 @@ use snafu::ensure;
 
 use crate::client::Client;
 use crate::error::*;
-use crate::scan_source::{PageSize, Source};
-use crate::scan_view::OpenView;
+use crate::scan::source::{PageSize, Source};
+use crate::scan::view::OpenView;
 
-/// Keys and values that a scan holds for all shards together, as long as two entries of each fit.
-pub const SCAN_BUFFER_BYTES: usize = 16 << 20;
-
-/// How to scan.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ScanOptions {
-    /// From the last key to the first.
-    pub reverse: bool,
-    /// Leave values out.
-    pub keys_only: bool,
-    /// Entries wanted, all if 0.
-    pub limit: usize,
-    /// How old the answer may be.
-    pub consistency: Consistency,
-    /// The whole scan is of one moment, on all shards. Linearizable, so it cannot be stale too.
-    pub consistent: bool,
-}
+pub use options::{SCAN_BUFFER_BYTES, ScanOptions};
 
 /// One page of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanPage {
     /// The entries, in the order asked.
     pub items: Vec<Item>,
-    /// The revision that they were read at, if the range is on one shard: what a transaction's
-    /// `unchanged` takes, for as far as the page goes.
+    /// The revision that they were read at, if the range is on one shard. A transaction's `unchanged`
+    /// takes it, for the range up to the end of the page.
     pub revision: Option<Revision>,
-    /// Goes on after the last of them; `None` when the range is through.
+    /// Continues after the last of them; `None` at the end of the range.
     pub next: Option<ScanToken>,
 }
 
-/// A scan under way. Dropped, it ends.
+/// A scan under way. Dropping it ends it.
 pub struct Scan {
     client: Client,
     range: KeyRange,
@@ -81,7 +70,7 @@ pub struct Scan {
     /// Entries still wanted.
     left: usize,
     sources: Vec<Source>,
-    /// The next entry of each shard that has one here, and which shard that is.
+    /// The next entry of each shard that has one here, and the place of the shard in `sources`.
     heads: BTreeMap<Key, (usize, Record)>,
     /// The last entry given.
     last: Option<Key>,
@@ -98,9 +87,8 @@ impl Client {
         Scan::open(self, range.into(), options, true).await
     }
 
-    /// As [`Self::scan_stream`], from where a scan ended: the token brings its range and direction,
-    /// the rest is in `options`. A token has no view: a consistent scan that goes on is of a moment
-    /// of its own.
+    /// Continues a scan as [`Self::scan_stream`]: the token brings its range and direction, the rest is
+    /// in `options`. A token has no view: a consistent scan that continues is of a moment of its own.
     pub async fn scan_stream_on(
         &self,
         token: &ScanToken,
@@ -110,8 +98,8 @@ impl Client {
         Scan::open(self, range, ScanOptions { reverse, ..options }, true).await
     }
 
-    /// The entries of a range, in order, up to `options.limit`: all of them in memory. What does not
-    /// fit there is for [`Self::scan_stream`].
+    /// Returns the entries of a range, in order, up to `options.limit`: all of them in memory.
+    /// [`Self::scan_stream`] reads ranges that do not fit there.
     pub async fn scan(
         &self,
         range: impl Into<KeyRange>,
@@ -125,8 +113,8 @@ impl Client {
         Ok(all)
     }
 
-    /// Up to `options.limit` entries of a range (a page of some size if 0), with a token that goes on
-    /// where they end: now or later, in this program or another.
+    /// Returns up to `options.limit` entries of a range (a page of some size if 0), with a token that
+    /// continues after them: now or later, in this program or another.
     pub async fn scan_page(
         &self,
         range: impl Into<KeyRange>,
@@ -135,7 +123,7 @@ impl Client {
         self.page_of(range.into(), options).await
     }
 
-    /// Goes on with a scan. The token brings its range and direction; the rest is in `options`.
+    /// Continues a scan. The token brings its range and direction; the rest is in `options`.
     pub async fn scan_on(
         &self,
         token: &ScanToken,
@@ -155,7 +143,7 @@ impl Client {
         let mut scan = Scan::open(self, range, ScanOptions { limit, ..options }, false).await?;
         let mut items = scan.next_page().await?.unwrap_or_default();
         let mut bytes: usize = items.iter().map(size).sum();
-        // Of one shard it is one page, for that has one revision.
+        // Of one shard this is one page, for a page has one revision.
         while scan.sources.len() > 1
             && bytes < SCAN_PAGE_BYTES
             && let Some(more) = scan.next_page().await?
@@ -177,14 +165,14 @@ impl Scan {
         options: ScanOptions,
         reads_ahead: bool,
     ) -> Result<Scan, RequestError> {
-        let ScanOptions { reverse, limit, consistent, consistency, .. } = options;
-        ensure!(!consistent || consistency == Consistency::Linearizable, StaleViewSnafu);
+        let ScanOptions { reverse, limit, one_moment, consistency, .. } = options;
+        ensure!(!one_moment || consistency == Consistency::Linearizable, StaleViewSnafu);
         let shards: Vec<ShardId> = match client.router().range_shard(&range) {
             _ if range.is_empty() => vec![],
             Some(shard) => vec![shard],
             None => client.router().all().collect(),
         };
-        let view = match consistent && !shards.is_empty() {
+        let view = match one_moment && !shards.is_empty() {
             true => Some(OpenView::open(client, &range, &shards).await?),
             false => None,
         };
@@ -200,9 +188,9 @@ impl Scan {
         Ok(Scan { client, range, reverse, left, sources, heads, last: None, view })
     }
 
-    /// The next entries, at most [`SCAN_ENTRIES_MAX`] of them; `None` at the end of the range, or when
-    /// as many were given as wanted. After an error it can be called again, and goes on where it was;
-    /// only a view that is lost stays so.
+    /// Returns the next entries, at most [`SCAN_ENTRIES_MAX`] of them; `None` at the end of the range, or
+    /// when all entries wanted were given. After an error it can be called again, and continues where it
+    /// was; only a view that is lost stays lost.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Item>>, RequestError> {
         if self.left == 0 {
             self.close_view().await;
@@ -237,7 +225,7 @@ impl Scan {
         Ok(Some(items))
     }
 
-    /// Goes on after the last entry given; `None` when the range is through.
+    /// Returns a token that continues after the last entry given; `None` at the end of the range.
     pub fn token(&self) -> Option<ScanToken> {
         let is_through = self.heads.is_empty() && self.sources.iter().all(Source::is_through);
         let rest = match &self.last {
@@ -248,7 +236,7 @@ impl Scan {
         (!is_through).then_some(token)
     }
 
-    /// Ends it, and waits until the nodes know; dropping it lets them know too.
+    /// Ends the scan, and waits until the nodes know; dropping it lets them know too.
     pub async fn close(mut self) {
         self.close_view().await;
     }
@@ -259,7 +247,7 @@ impl Scan {
         }
     }
 
-    /// Puts the next entry of a source among the heads, if it has one here.
+    /// Puts the next entry of a source among the heads, if the source has one here. Returns true if so.
     fn next_head(&mut self, at: usize) -> bool {
         let Some(Item { key, record }) = self.sources[at].next() else { return false };
         self.heads.insert(key, (at, record));

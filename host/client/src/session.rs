@@ -1,7 +1,7 @@
-//! The client's side of a session: numbers for requests, and what may be forgotten.
+//! The client's side of a session: numbers for requests, and the outcomes that may be forgotten.
 //!
 //! Promises that numbers in flight span no more than the state machine remembers, so that no
-//! outcome is lost while it is wanted, and that a request given up by its caller holds nothing.
+//! outcome is lost while it is wanted. A request that its caller gave up holds no number.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,8 +22,8 @@ struct State {
     in_flight: BTreeSet<u64>,
 }
 
-/// A number in use; dropping it says that its outcome is no longer wanted.
-pub struct Ticket {
+/// A number in use; dropping it says that the outcome is no longer wanted.
+pub struct RequestSlot {
     session: Arc<Session>,
     sequence: u64,
 }
@@ -35,12 +35,12 @@ impl Session {
         Arc::new(Self { id, state: Mutex::new(state), room: Notify::new() })
     }
 
-    /// Takes the next number, waiting while too many are in flight.
-    pub async fn ticket(self: &Arc<Self>) -> Ticket {
+    /// Takes the next number; waits while too many are in flight.
+    pub async fn slot(self: &Arc<Self>) -> RequestSlot {
         loop {
             let room = self.room.notified();
             if let Some(sequence) = self.try_take() {
-                return Ticket { session: self.clone(), sequence };
+                return RequestSlot { session: self.clone(), sequence };
             }
             room.await;
         }
@@ -63,8 +63,8 @@ impl Session {
     }
 }
 
-impl Ticket {
-    /// The request id to send, with what may be forgotten as of now.
+impl RequestSlot {
+    /// Returns the request id to send, with the outcomes that may be forgotten as of now.
     pub fn request(&self) -> RequestId {
         let state = self.session.lock();
         let acknowledged = state.in_flight.first().copied().unwrap_or(state.next);
@@ -72,7 +72,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for RequestSlot {
     fn drop(&mut self) {
         self.session.lock().in_flight.remove(&self.sequence);
         self.session.room.notify_one();
@@ -86,17 +86,17 @@ mod tests {
     #[tokio::test]
     async fn numbers_in_flight_never_span_more_than_the_window() {
         let session = Session::new(SessionId::new(1));
-        let first = session.ticket().await;
+        let first = session.slot().await;
         let mut rest = vec![];
         for _ in 1..SESSION_WINDOW {
-            rest.push(session.ticket().await);
+            rest.push(session.slot().await);
         }
         assert!(session.try_take().is_none());
         rest.clear();
         assert!(session.try_take().is_none(), "the first is still wanted");
         assert_eq!(first.request().acknowledged, 1);
         drop(first);
-        let next = session.ticket().await;
+        let next = session.slot().await;
         assert_eq!(next.request().sequence, SESSION_WINDOW as u64 + 1);
         assert_eq!(next.request().acknowledged, SESSION_WINDOW as u64 + 1);
     }

@@ -1,25 +1,26 @@
-//! [`KeyValueStore`]: what every store of Aspen does, wherever it runs.
+//! [`KeyValueStore`]: the operations that every store of Aspen has.
 //!
-//! Code that is written against it works with a [`Client`] of a cluster far away and with a node in its
-//! own process (`aspen_node::ShardedRaftNode`), alone or one of many. Promises what [`Client`]
-//! promises: linearizable reads, strictly serializable writes over any number of shards, each applied
-//! exactly once. Leaves out what only some uses need: pages, leases, closures, administration.
+//! Code that is written against it works with a [`Client`] of a cluster far away, and with a node in its
+//! own process (`aspen_node::ShardedRaftNode`), alone or one of many. Promises as [`Client`] does
+//! linearizable reads, and strictly serializable writes over any number of shards, each applied exactly
+//! once. Leaves out operations that only some programs need: pages, leases, closures, administration.
 
 use std::future::Future;
 
 use aspen_core::{Item, KeyRange, Record, Transact, Val};
 
-use crate::client::{Client, Committed, Written};
+use crate::client::Client;
 use crate::error::{CallError, RequestError, WriteError};
 use crate::functions::CallReply;
 use crate::scan::ScanOptions;
+use crate::writes::{Commit, WriteReply};
 
 /// A strictly serializable key-value store with functions.
 pub trait KeyValueStore: Send + Sync {
-    /// The record of a key, if it exists.
+    /// Returns the record of a key, if it exists.
     fn get(&self, key: &[u8]) -> impl Future<Output = Result<Option<Record>, RequestError>> + Send;
 
-    /// The entries of a range, in the order of keys.
+    /// Returns the entries of a range, in the order of keys.
     fn scan(
         &self,
         range: KeyRange,
@@ -31,16 +32,13 @@ pub trait KeyValueStore: Send + Sync {
         &self,
         key: &[u8],
         value: &[u8],
-    ) -> impl Future<Output = Result<Written, WriteError>> + Send;
+    ) -> impl Future<Output = Result<WriteReply, WriteError>> + Send;
 
     /// Removes one key; it need not exist.
-    fn delete(&self, key: &[u8]) -> impl Future<Output = Result<Written, WriteError>> + Send;
+    fn delete(&self, key: &[u8]) -> impl Future<Output = Result<WriteReply, WriteError>> + Send;
 
     /// Does a transaction, on one shard or across shards.
-    fn write(
-        &self,
-        transact: Transact,
-    ) -> impl Future<Output = Result<Committed, WriteError>> + Send;
+    fn write(&self, transact: Transact) -> impl Future<Output = Result<Commit, WriteError>> + Send;
 
     /// Calls a function on the shard of `key`.
     fn call(
@@ -61,15 +59,15 @@ impl KeyValueStore for Client {
         Client::scan(self, range, options).await
     }
 
-    async fn put(&self, key: &[u8], value: &[u8]) -> Result<Written, WriteError> {
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<WriteReply, WriteError> {
         Client::put(self, key, value).await
     }
 
-    async fn delete(&self, key: &[u8]) -> Result<Written, WriteError> {
+    async fn delete(&self, key: &[u8]) -> Result<WriteReply, WriteError> {
         Client::delete(self, key).await
     }
 
-    async fn write(&self, transact: Transact) -> Result<Committed, WriteError> {
+    async fn write(&self, transact: Transact) -> Result<Commit, WriteError> {
         Client::write(self, transact).await
     }
 

@@ -1,16 +1,17 @@
 //! Why a request has no reply.
 //!
-//! The question that matters to a caller is whether the peer may have executed the request:
-//! [`NetError::is_ambiguous`]. If not, it can be repeated anywhere; if so, only under the same
-//! session and sequence number, or after looking.
+//! Promises that every error says if the peer may have executed the request:
+//! [`NetError::is_ambiguous`]. A request that was certainly not executed can be repeated anywhere.
+//! Any other is repeated only under the same session and sequence number, or after a read.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use snafu::Snafu;
 
-use crate::{FrameError, PeerAddr};
+use crate::frame::FrameError;
+use crate::peer::PeerAddr;
 
-/// The error underneath, shared by all requests it ended.
+/// The error underneath, shared by all requests that it ended.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// A request, or binding the socket, failed.
@@ -22,63 +23,47 @@ pub enum NetError {
     Bind {
         /// Address asked for.
         addr: SocketAddr,
-        /// What the system said.
         source: Cause,
     },
     /// There is no connection to the peer: it is down, elsewhere, busy, or does not serve yet.
     #[snafu(display("peer {peer} is unreachable"))]
-    Unreachable {
-        /// Whom we tried.
-        peer: PeerAddr,
-        /// What ended the attempt.
-        source: Cause,
-    },
-    /// The peer is there and does not admit us for this purpose.
+    Unreachable { peer: PeerAddr, source: Cause },
+    /// The peer answers and does not admit this process for this purpose.
     #[snafu(display("peer {peer} refused: {reason}"))]
     Refused {
-        /// Who refused.
         peer: PeerAddr,
-        /// Its own words.
+        /// The peer's own words.
         reason: String,
     },
     /// No reply within the deadline.
     #[snafu(display("no reply from {peer} after {after:?}"))]
     Deadline {
-        /// Who was asked.
         peer: PeerAddr,
         /// The deadline.
         after: Duration,
-        /// Whether the request had left.
+        /// True if the request had left this process.
         sent: bool,
     },
     /// The connection ended before the reply came.
     #[snafu(display("connection to {peer} was lost"))]
     ConnectionLost {
-        /// Who was asked.
         peer: PeerAddr,
-        /// Whether the request had left.
+        /// True if the request had left this process.
         sent: bool,
-        /// What ended the connection.
         source: Cause,
     },
     /// The peer's bytes are no frames; the connection was closed.
     #[snafu(display("peer {peer} does not keep to the protocol"))]
     Malformed {
-        /// Who was asked.
         peer: PeerAddr,
-        /// Whether the request had left.
+        /// True if the request had left this process.
         sent: bool,
-        /// What was wrong.
+        /// The error in the bytes.
         source: FrameError,
     },
     /// The peer took the request and says that no reply will come.
     #[snafu(display("peer {peer} gave no reply: {cause}"))]
-    Unanswered {
-        /// Who was asked.
-        peer: PeerAddr,
-        /// Why.
-        cause: Unanswered,
-    },
+    Unanswered { peer: PeerAddr, cause: Unanswered },
     /// The request is larger than a frame may be.
     #[snafu(display("request is {bytes} bytes, limit is {limit}"))]
     TooLarge {
@@ -102,7 +87,7 @@ pub enum Unanswered {
 }
 
 impl NetError {
-    /// Whether the peer may have executed the request. `false` is certain: it never will.
+    /// Returns true if the peer may have executed the request. `false` is certain: it never will.
     pub fn is_ambiguous(&self) -> bool {
         match self {
             Self::Bind { .. } | Self::Unreachable { .. } | Self::Refused { .. } => false,

@@ -1,4 +1,4 @@
-//! Frames: how requests and replies lie on a stream of bytes.
+//! Frames: the form of requests and replies on a stream of bytes.
 //!
 //! ```text
 //! | length u32 | id u64 | kind u8 | body ...        |   big endian; length counts what follows it
@@ -8,9 +8,9 @@
 //! closed with the reason. Then `Request`s flow one way, a `Response` or `Failure` with the same id
 //! back, in any order.
 //!
-//! Many frames go into one write ([`encode_frames`]) and come out of one read ([`FrameDecoder`]),
-//! bodies as slices of the block they were read into. The decoder takes bytes in any portions and
-//! never allocates much more than it has received, whatever length a header claims.
+//! Many frames go into one write ([`encode_frames`]) and come out of one read ([`FrameDecoder`]).
+//! A body is a slice of the block that it was read into. The decoder takes bytes in any portions. It
+//! never allocates much more than it has received, for any length that a header claims.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use snafu::{OptionExt, Snafu, ensure};
@@ -22,27 +22,26 @@ const LENGTH_BYTES: usize = 4;
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Chosen by who asks, repeated by who answers; 0 in hello and welcome.
+    /// Chosen by the asking peer, repeated by the answering one; 0 in hello and welcome.
     pub id: u64,
-    /// What the body is.
+    /// The meaning of the body.
     pub kind: FrameKind,
     /// The bytes carried.
     pub body: Bytes,
 }
 
-/// What a frame carries. The numbers are the wire's.
+/// The content of a frame. The numbers are the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// First frame of who dials; its body is a purpose byte.
+    /// First frame of the dialling peer; its body is a purpose byte.
     Hello = 1,
-    /// First frame of who answers; no body. Requests may follow.
+    /// First frame of the answering peer; no body. Requests may follow.
     Welcome = 2,
-    /// A request.
     Request = 3,
     /// The reply to it.
     Response = 4,
-    /// There will be no reply; the body is a byte that says why.
+    /// No reply will come; the body is a byte with the reason.
     Failure = 5,
 }
 
@@ -64,13 +63,13 @@ pub enum FrameError {
         /// Bytes claimed, length word included.
         bytes: usize,
     },
-    /// There is no such kind.
+    /// No kind has this number.
     #[snafu(display("frame kind {kind} is unknown"))]
     UnknownKind {
         /// The byte found.
         kind: u8,
     },
-    /// The kind exists and has no business here.
+    /// The kind exists and does not belong at this place.
     #[snafu(display("frame {kind:?} is out of place"))]
     OutOfPlace {
         /// The kind found.
@@ -121,8 +120,8 @@ impl FrameDecoder {
         self.frame_bytes_max = frame_bytes_max;
     }
 
-    /// Where the next bytes of the stream are to be appended, with some room reserved. The room
-    /// doubles with what has arrived of a large frame, so a claim alone costs nothing.
+    /// Returns the buffer to append the next bytes of the stream to, with some room reserved. The room
+    /// doubles with the bytes that arrived of a large frame, so a claim alone costs nothing.
     pub fn space(&mut self) -> &mut BytesMut {
         let claimed = self.length().unwrap_or(0).min(self.frame_bytes_max);
         let missing = claimed.saturating_sub(self.buffer.len());
@@ -154,7 +153,7 @@ impl FrameDecoder {
         Ok(Some(Frame { id, kind, body }))
     }
 
-    /// Bytes of the frame at the front, its length word included, once that word is there.
+    /// Returns the bytes of the frame at the front, its length word included, once that word arrived.
     fn length(&self) -> Option<usize> {
         let word = self.buffer.first_chunk::<LENGTH_BYTES>()?;
         Some(LENGTH_BYTES + u32::from_be_bytes(*word) as usize)

@@ -1,24 +1,36 @@
 //! aspen-net: all traffic of Aspen, between nodes and from clients.
 //!
-//! It promises: a request reaches exactly the peer that holds the named key, or fails within its
-//! deadline with an error that says whether the peer may have executed it; one peer's slow, huge or
-//! broken frames harm no other peer; every queue and buffer has a limit in [`limits`].
+//! Promises that a request reaches exactly the peer that holds the named key, or fails within its
+//! deadline. The error says if the peer may have executed the request. Slow, huge or broken frames of
+//! one peer harm no other peer. Every queue and buffer has a limit in [`limits`].
 //!
-//! It leaves out: what the bodies mean, retries, backoff and routing (node and client).
+//! Leaves out the meaning of bodies, retries and routing (`aspen-node` and `aspen-client`).
 //!
-//! Two halves. The words, which every transport shares and which also build for the simulator:
-//! [`PeerId`], [`PeerAddr`], [`Purpose`], [`Transport`], [`Handler`], [`NetError`], [`Ticket`] and
-//! the frames. And one transport on real sockets: [`IrohTransport`], in `quic`.
+//! Start reading at [`Transport`] and [`Handler`]: the first asks a peer, the second answers one.
+//!
+//! Rooms, bottom to top; each uses only those above it in this list:
+//! - `limits`: sizes and times, of the wire and of one process
+//! - `backoff`: the doubling pause between attempts
+//! - `peer`, `secret`, `ticket`: the identity of a peer, and the text that leads to a cluster
+//! - `frame`, `error`, `transport`: the terms that every transport shares, the simulator's too
+//! - `quic`: the transport on real sockets, [`IrohTransport`]
 
-mod error;
-mod frame;
 pub mod limits;
+
+mod backoff;
+
 mod peer;
-mod quic;
 mod secret;
 mod ticket;
+
+mod frame;
+
+mod error;
 mod transport;
 
+mod quic;
+
+pub use backoff::Backoff;
 pub use error::{Cause, NetError, Unanswered};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind, encode_frames};
 pub use peer::{PeerAddr, PeerId, PeerParseError};

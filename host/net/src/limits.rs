@@ -1,7 +1,7 @@
 //! Every limit of the network, with its reason and what happens at its edge.
 //!
-//! The first part is the wire's: both ends must agree, so changing one changes the protocol.
-//! The second part is each process's own. Times are here too: a wait is a limit.
+//! The first part is the wire's: both ends must agree, so a change of one changes the protocol.
+//! The second part is each process's own. Times stand here too: a wait is a limit.
 
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ pub const TICKET_BYTES_MAX: usize = 4 << 10;
 
 // The process.
 
-/// Requests one stream has in flight, at the asking and at the answering end. More callers wait,
+/// Requests that one stream has in flight, at the asking and at the answering end. More callers wait,
 /// within their deadlines.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 4_096;
 
-/// Bytes of bodies one stream holds in each direction: requests waiting to be written, requests
+/// Bytes of bodies that one stream holds in each direction: requests waiting to be written, requests
 /// being handled, replies waiting to be written. Room for four of the largest frames.
 pub const STREAM_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
 
@@ -85,21 +85,21 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// First guess of the round trip; retransmission of the first packets follows from it.
 pub const INITIAL_RTT: Duration = Duration::from_millis(100);
 
-/// A connection from which nothing arrives for so long is lost. A killed peer that comes back is
+/// A connection from which nothing arrives for this time is lost. A killed peer that comes back is
 /// reachable again after at most this time (iroh's stateless reset key does not survive a restart).
 pub const IDLE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// An idle connection is asked for a sign of life this often: three times within `IDLE_TIMEOUT`.
+/// Interval of keep-alive packets on an idle connection: three within `IDLE_TIMEOUT`.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(400);
 
-/// A peer that takes no byte of what we write for so long loses its connection, because its
-/// replies fill our memory meanwhile.
+/// A peer that takes no byte for this time loses its connection, because its replies fill the memory
+/// of this process meanwhile.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
 
 /// Time the tasks have to end by themselves when the transport closes. Then they are aborted.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// How often `close` looks whether the socket is free; usually it is within a millisecond.
+/// Interval at which `close` looks if the socket is free; usually it is within a millisecond.
 pub const SOCKET_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 const _: () = assert!(FRAME_BYTES_MAX <= u32::MAX as usize);

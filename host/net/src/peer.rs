@@ -1,8 +1,8 @@
-//! Who a peer is and where it listens.
+//! The identity of a peer and the address that it listens on.
 //!
-//! A [`PeerId`] is an ed25519 public key: whoever answers under it has proved to hold the secret.
-//! A [`PeerAddr`] adds the UDP address to look for it; a wrong address finds nobody or somebody
-//! else, never an impostor. Text form: 64 hex digits, and `hex@127.0.0.1:4000`.
+//! A [`PeerId`] is an ed25519 public key: a peer that answers under it has proved to hold the secret.
+//! A [`PeerAddr`] adds the UDP address of the peer. A wrong address leads to no peer or to another
+//! peer, never to an impostor. Text form: 64 hex digits, and `hex@127.0.0.1:4000`.
 //!
 //! Any 32 bytes make a `PeerId`; bytes that are no point of the curve are found when dialling.
 
@@ -23,9 +23,9 @@ pub struct PeerId([u8; 32]);
 /// A peer and the UDP address it listens on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeerAddr {
-    /// Whom to find there.
+    /// The identity of the peer.
     pub id: PeerId,
-    /// Where to look.
+    /// Its UDP address.
     pub addr: SocketAddr,
 }
 
@@ -43,10 +43,7 @@ pub enum PeerParseError {
     Separator,
     /// The part behind `@` is no `ip:port`.
     #[snafu(display("behind the @ is no ip:port"))]
-    Addr {
-        /// What is wrong with it.
-        source: AddrParseError,
-    },
+    Addr { source: AddrParseError },
 }
 
 impl PeerId {
@@ -55,7 +52,7 @@ impl PeerId {
         Self(bytes)
     }
 
-    /// The 32 bytes of the public key.
+    /// Returns the 32 bytes of the public key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

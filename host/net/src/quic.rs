@@ -6,26 +6,31 @@
 //! reply   <- caller <- calls waiting <- reader <~~~ writer <- outbox <- task per request <- reader
 //! ```
 //!
-//! It promises what [`Transport`] promises, and that `close` leaves no task, socket or connection
-//! behind. Relays, discovery, hole punching and port mapping are off: no packet goes to anybody who
-//! was not named. Every task belongs to a set that ends with its owner.
+//! Keeps the promises of [`Transport`]. `close` leaves no task, socket or connection behind. Relays,
+//! discovery, hole punching and port mapping are off: packets go only to peers that were named. Every
+//! task belongs to a set that ends with its owner.
 //!
 //! `dial` and `link` are the asking end, `accept` and `serve` the answering one, `endpoint` the
-//! settings. It runs on real tokio only and never inside the simulator.
+//! settings. The transport runs on real tokio only and never inside the simulator.
 
-mod accept;
 mod close;
-mod dial;
 mod endpoint;
+mod handler_slot;
+mod lock;
+
+mod outbox;
+
 mod link;
 mod links;
-mod outbox;
+
+mod dial;
+
+mod accept;
 mod serve;
 
 use std::{
-    fmt,
     net::{SocketAddr, UdpSocket},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -39,23 +44,16 @@ use tokio_real::{
 };
 
 pub use close::CloseCode;
+pub use endpoint::IrohConfig;
+use handler_slot::HandlerSlot;
 use link::Link;
-use links::{Begun, Links};
+use links::{LinkEntry, Links};
+use lock::lock;
 
-use crate::{
-    BoxFuture, Handler, NetError, PeerAddr, Purpose, Secret, Transport,
-    error::TooLargeSnafu,
-    limits::{BODY_BYTES_MAX, CLOSE_GRACE, DEADLINE_MAX, SOCKET_POLL_INTERVAL},
-};
-
-/// Who we are and where we listen.
-#[derive(Clone, Debug)]
-pub struct IrohConfig {
-    /// Our identity.
-    pub secret: Secret,
-    /// Address of the UDP socket; port 0 takes a free one.
-    pub bind: SocketAddr,
-}
+use crate::error::{NetError, TooLargeSnafu};
+use crate::limits::{BODY_BYTES_MAX, CLOSE_GRACE, DEADLINE_MAX, SOCKET_POLL_INTERVAL};
+use crate::peer::PeerAddr;
+use crate::transport::{BoxFuture, Handler, Purpose, Transport};
 
 /// Aspen's transport on UDP sockets.
 #[derive(Debug)]
@@ -69,20 +67,16 @@ pub struct IrohTransport {
 #[derive(Debug)]
 struct Core {
     links: Arc<Links>,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<LiveSocket>>,
 }
 
-/// What `close` takes away.
+/// The parts that `close` takes away.
 #[derive(Debug)]
-struct Running {
+struct LiveSocket {
     endpoint: Endpoint,
     tasks: JoinSet<()>,
     runtime: Handle,
 }
-
-/// The handler, once there is one. Emptied by `close`, because handlers often hold the transport.
-#[derive(Default)]
-struct HandlerSlot(Mutex<Option<Arc<dyn Handler>>>);
 
 impl IrohTransport {
     /// Binds the socket. Until [`serve`](Self::serve) incoming connections are refused.
@@ -95,7 +89,7 @@ impl IrohTransport {
         let handler = Arc::<HandlerSlot>::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(accept::run(endpoint.clone(), handler.clone()));
-        let running = Mutex::new(Some(Running { endpoint, tasks, runtime: Handle::current() }));
+        let running = Mutex::new(Some(LiveSocket { endpoint, tasks, runtime: Handle::current() }));
         Ok(Arc::new(Self {
             local,
             handler,
@@ -109,8 +103,7 @@ impl IrohTransport {
     pub fn serve(&self, handler: Arc<dyn Handler>) {
         let running = lock(&self.core.running);
         if running.is_some() {
-            let before = lock(&self.handler.0).replace(handler);
-            assert!(before.is_none(), "a transport serves one handler");
+            self.handler.set(handler);
         }
     }
 
@@ -119,14 +112,14 @@ impl IrohTransport {
     /// Requests in flight fail as `ConnectionLost`, later ones as `Closed`.
     pub async fn close(&self) {
         let running = lock(&self.core.running).take();
-        drop(lock(&self.handler.0).take());
-        let Some(Running { endpoint, mut tasks, .. }) = running else {
+        self.handler.empty();
+        let Some(LiveSocket { endpoint, mut tasks, .. }) = running else {
             return;
         };
         // Ends every connection, and with it the tasks that wait for it.
         endpoint.close().await;
         let ended = async { while tasks.join_next().await.is_some() {} };
-        // What is left has no connection yet, or a handler that does not come back.
+        // The tasks left have no connection yet, or a handler that does not come back.
         let _ = timeout(CLOSE_GRACE, ended).await;
         tasks.shutdown().await;
         drop(endpoint);
@@ -160,45 +153,27 @@ impl Transport for IrohTransport {
 }
 
 impl Core {
-    /// The link to `to`; dialled if there is none, by one task for all who wait.
+    /// Returns the link to `to`. If none exists, one task dials for all callers that wait.
     async fn link(&self, to: PeerAddr, purpose: Purpose) -> Result<Arc<Link>, NetError> {
-        let outcome = self.links.find_or_begin(to, purpose, |begun| self.dial(to, purpose, begun));
+        let outcome = self.links.find_or_begin(to, purpose, |entry| self.dial(to, purpose, entry));
         outcome?.wait().await
     }
 
     /// Starts the task that dials and then runs the link.
-    fn dial(&self, to: PeerAddr, purpose: Purpose, begun: Begun) -> Result<(), NetError> {
+    fn dial(&self, to: PeerAddr, purpose: Purpose, entry: LinkEntry) -> Result<(), NetError> {
         let mut running = lock(&self.running);
         let running = running.as_mut().ok_or(NetError::Closed)?;
         while running.tasks.try_join_next().is_some() {}
-        let task = dial::run(running.endpoint.clone(), to, purpose, begun);
+        let task = dial::run(running.endpoint.clone(), to, purpose, entry);
         running.tasks.spawn_on(task, &running.runtime);
         Ok(())
     }
 }
 
-impl HandlerSlot {
-    fn get(&self) -> Option<Arc<dyn Handler>> {
-        lock(&self.0).clone()
-    }
-}
-
-impl fmt::Debug for HandlerSlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.get().is_some() { "serving" } else { "not serving" })
-    }
-}
-
 /// Waits until `addr` can be bound again. iroh lets go of its socket in a task of its own, a moment
-/// after its last handle, and who closes in order to start again must not meet the old socket.
+/// after its last handle. A process that closes in order to start again must not meet the old socket.
 async fn socket_freed(addr: SocketAddr) {
     while UdpSocket::bind(addr).is_err() {
         sleep(SOCKET_POLL_INTERVAL).await;
     }
-}
-
-/// Locks; what a panicking holder left behind is still consistent, for no lock is held across
-/// anything that can panic half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

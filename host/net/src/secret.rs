@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::PeerId;
+use crate::peer::PeerId;
 
 /// An ed25519 secret key.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,12 +22,12 @@ impl Secret {
         Self(bytes)
     }
 
-    /// The bytes, to be kept where only their owner reads.
+    /// Returns the bytes, to be kept where only their owner reads.
     pub const fn to_bytes(&self) -> [u8; 32] {
         self.0
     }
 
-    /// The identity that this secret proves.
+    /// Returns the identity that this secret proves.
     pub fn public(&self) -> PeerId {
         PeerId::from_bytes(*iroh::SecretKey::from_bytes(&self.0).public().as_bytes())
     }

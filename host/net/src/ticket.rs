@@ -1,4 +1,4 @@
-//! A ticket: one line of text that lets somebody find a cluster, and perhaps enter it.
+//! A ticket: one line of text with the way to a cluster, and perhaps the right to enter it.
 //!
 //! ```text
 //! aspen1 + base32( version u8 | postcard(cluster, nodes, secret) | checksum u32 )
@@ -8,7 +8,7 @@
 //! the low half of seahash over version and body, big endian; its place holds for every text that
 //! begins with `aspen1`, so that a damaged ticket is never taken for one of a newer version.
 //!
-//! It promises that what is read is what was written. It does not prove who wrote it. A ticket with
+//! Promises that a ticket is read as it was written. Leaves out proof of its author. A ticket with
 //! a secret *is* the right to enter: `Debug` hides the secret, the text shows it.
 
 use std::{fmt, str::FromStr};
@@ -17,15 +17,14 @@ use data_encoding::{BASE32_NOPAD_NOCASE, DecodeError};
 use serde::{Deserialize, Serialize};
 use snafu::{OptionExt, ResultExt, Snafu, ensure};
 
-use crate::{
-    PeerAddr, Secret,
-    limits::{TICKET_BYTES_MAX, TICKET_NODES_MAX},
-};
+use crate::limits::{TICKET_BYTES_MAX, TICKET_NODES_MAX};
+use crate::peer::PeerAddr;
+use crate::secret::Secret;
 
 const PREFIX: &str = "aspen1";
 const VERSION: u8 = 1;
 
-/// How to find a cluster.
+/// The way to a cluster.
 ///
 /// Invariant: 1 to [`TICKET_NODES_MAX`] nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +51,7 @@ pub enum TicketError {
     /// It contains something else than base32, or was cut within a character group.
     #[snafu(display("ticket is damaged or cut: no base32"))]
     Encoding {
-        /// Where and what.
+        /// The place and the reason.
         source: DecodeError,
     },
     /// Bytes are missing or changed.
@@ -60,20 +59,14 @@ pub enum TicketError {
     Checksum,
     /// It was written by a version of Aspen that this one does not know.
     #[snafu(display("ticket has version {version}, this program reads {VERSION}"))]
-    Version {
-        /// Its version.
-        version: u8,
-    },
-    /// The checksum is right and the content is not: whoever wrote it has a defect.
+    Version { version: u8 },
+    /// The checksum is right and the content is not: the program that wrote it has a defect.
     #[snafu(display("ticket has no valid content"))]
-    Content {
-        /// What does not fit.
-        source: postcard::Error,
-    },
+    Content { source: postcard::Error },
     /// It names no node or too many.
     #[snafu(display("ticket names {count} nodes, allowed are 1 to {TICKET_NODES_MAX}"))]
     Nodes {
-        /// How many.
+        /// Nodes named.
         count: usize,
     },
 }
@@ -97,17 +90,17 @@ impl Ticket {
         Ok(Self { cluster, nodes, secret })
     }
 
-    /// Identity of the cluster.
+    /// Returns the identity of the cluster.
     pub fn cluster(&self) -> u128 {
         self.cluster
     }
 
-    /// Nodes to begin with.
+    /// Returns the nodes to begin with.
     pub fn nodes(&self) -> &[PeerAddr] {
         &self.nodes
     }
 
-    /// The identity to enter with, if the ticket grants one.
+    /// Returns the secret to enter with, if the ticket grants one.
     pub fn secret(&self) -> Option<&Secret> {
         self.secret.as_ref()
     }
@@ -171,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::PeerId;
+    use crate::peer::PeerId;
 
     const GOLDEN: &str = "aspen1ahxzxl6n7cwndeibaedqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqoad7\
         aaaadia7aeeqscijbeeqscijbeeqscijbeeqscijbeeqscijbeeqscijbeeqt3qylsfa";

@@ -1,5 +1,5 @@
-//! What a peer can do wrong, and that it harms nobody else: refusals, death and return, garbage.
-//! Real iroh on 127.0.0.1, and raw iroh endpoints for what our own transport never sends.
+//! Faults of one peer harm no other peer: refusals, death and return, garbage. Real iroh on 127.0.0.1,
+//! and raw iroh endpoints for bytes that our own transport never sends.
 
 mod peers;
 

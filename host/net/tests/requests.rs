@@ -1,5 +1,5 @@
-//! What a caller gets from a peer that is there: replies, in any number and order, or an error
-//! that says whether the request left. Real iroh on 127.0.0.1.
+//! A caller and a peer that answers: replies, in any number and order, or an error that says if the
+//! request left. Real iroh on 127.0.0.1.
 
 mod peers;
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aspen_client::{
-    CallError, CallReply, Client, Committed, ConnectError, KeyRange, KeyValueStore, Options,
-    Record, RequestError, ScanOptions, Transact, Val, WriteError, Written,
+    CallError, CallReply, Client, Commit, ConnectError, KeyRange, KeyValueStore, Options, Record,
+    RequestError, ScanOptions, Transact, Val, WriteError, WriteReply,
 };
 use aspen_core::Item;
 use aspen_net::{BoxFuture, Handler, NetError, PeerAddr, Purpose, Transport};
@@ -103,15 +103,15 @@ impl KeyValueStore for ShardedRaftNode {
         self.at_hand().await?.scan(range, options).await
     }
 
-    async fn put(&self, key: &[u8], value: &[u8]) -> Result<Written, WriteError> {
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<WriteReply, WriteError> {
         self.at_hand().await?.put(key, value).await
     }
 
-    async fn delete(&self, key: &[u8]) -> Result<Written, WriteError> {
+    async fn delete(&self, key: &[u8]) -> Result<WriteReply, WriteError> {
         self.at_hand().await?.delete(key).await
     }
 
-    async fn write(&self, transact: Transact) -> Result<Committed, WriteError> {
+    async fn write(&self, transact: Transact) -> Result<Commit, WriteError> {
         self.at_hand().await?.write(transact).await
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aspen::join;
-use aspen::server::{Bound, ServerError};
+use aspen::server::{BoundServer, ServerError};
 use aspen_client::{Client, RequestError, Ticket, TransactionOutcome, stale};
 use aspen_core::{
     ClusterInfo, NodeId, Refused, Replicas, Request, Response, ShardId, decode, encode,
@@ -315,7 +315,7 @@ async fn placement_two_nodes_with_one_identity_do_not_run() {
     copy_folder(&cluster.folder(2), &copy);
     cluster.start_node(2).await;
     let start = async || -> Result<(), ServerError> {
-        let bound = Bound::open(&copy, ([127, 0, 0, 1], 0).into()).await?;
+        let bound = BoundServer::open(&copy, ([127, 0, 0, 1], 0).into()).await?;
         bound.serve(Timing::default()).await.map(|_| ())
     };
     let taken = start().await.unwrap_err().to_string();

@@ -72,7 +72,7 @@ struct Asked {
     end: Option<String>,
     reverse: bool,
     limit: usize,
-    consistent: bool,
+    one_moment: bool,
     page: usize,
 }
 
@@ -81,22 +81,22 @@ fn asked() -> impl Strategy<Value = Asked> {
     let end = proptest::option::of("[kmz{][0-9]{0,3}");
     let limit = prop_oneof![Just(0usize), 1..40usize, Just(5000)];
     (bound(), end, any::<bool>(), limit, any::<bool>(), 1..60usize).prop_map(
-        |(start, end, reverse, limit, consistent, page)| Asked {
+        |(start, end, reverse, limit, one_moment, page)| Asked {
             start,
             end,
             reverse,
             limit,
-            consistent,
+            one_moment,
             page,
         },
     )
 }
 
 async fn check(client: &Client, model: &Model, asked: &Asked) {
-    let Asked { reverse, limit, consistent, .. } = *asked;
+    let Asked { reverse, limit, one_moment, .. } = *asked;
     let end = asked.end.clone().map(Into::into);
     let range = KeyRange { start: asked.start.clone().into(), end };
-    let options = ScanOptions { reverse, limit, consistent, ..ScanOptions::default() };
+    let options = ScanOptions { reverse, limit, one_moment, ..ScanOptions::default() };
     let want = expected(model, &range, reverse, limit);
     let found = client.scan(range.clone(), options).await.unwrap();
     assert_eq!(keys(&found), want, "{asked:?}");
@@ -186,7 +186,7 @@ async fn cluster_scan_holds_large_values_page_by_page_and_keys_alone() {
         );
     }
     let consistency = stale(Duration::from_secs(1));
-    let options = ScanOptions { consistent: true, consistency, ..ScanOptions::default() };
+    let options = ScanOptions { one_moment: true, consistency, ..ScanOptions::default() };
     let error = client.scan(.., options).await.unwrap_err();
     assert_eq!(error.to_string(), "a consistent scan cannot be stale");
     client.close().await;
@@ -246,7 +246,7 @@ async fn cluster_scan_consistent_sees_every_transfer_whole_while_leaders_change(
     client.write(opened.build().unwrap()).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let mut workers = transfers(&client, &stop);
-    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
     let mut last = None;
     for round in 0..30 {
         if round % 10 == 9 {
@@ -294,7 +294,7 @@ async fn cluster_scan_consistent_stays_at_its_moment_until_it_is_dropped() {
             client.write(some.build().unwrap()).await.unwrap();
         }
     }
-    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
     let mut whole = client.scan_stream(.., options).await.unwrap();
     let tagged = KeyRange::prefix("{k}/");
     client.put("{k}/1", "1").await.unwrap();
@@ -334,7 +334,7 @@ async fn cluster_scan_consistent_is_lost_with_the_node_that_holds_its_view() {
         let some = part.iter().fold(TransactionBuilder::new(), |t, key| t.write(key, "1"));
         client.write(some.build().unwrap()).await.unwrap();
     }
-    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
     let mut scan = client.scan_stream(.., options).await.unwrap();
     let first = scan.next_page().await.unwrap().unwrap();
     let leader = cluster.leader().await;
@@ -365,7 +365,7 @@ async fn cluster_scan_consistent_is_lost_with_the_node_that_holds_its_view() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cluster_scan_consistent_views_are_bounded() {
     let (cluster, client) = cluster(2).await;
-    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
     client.put("k", "v").await.unwrap();
     let mut open = vec![];
     for _ in 0..16 {
@@ -397,8 +397,8 @@ async fn cluster_scan_of_an_embedded_store_spans_its_shards() {
     // One that is there keeps the number of shards that it was created with.
     let store = aspen_node::open(dir.path()).await.unwrap();
     assert_eq!(store.node().router().shards(), 2);
-    for consistent in [false, true] {
-        let options = ScanOptions { consistent, ..ScanOptions::default() };
+    for one_moment in [false, true] {
+        let options = ScanOptions { one_moment, ..ScanOptions::default() };
         let found = store.client().scan(.., options).await.unwrap();
         assert_eq!(keys(&found), expected(&model, &KeyRange::all(), false, 0));
     }

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use aspen::server::Bound;
+use aspen::server::BoundServer;
 use aspen_client::{CallError, Client, Options, UploadProgress, WriteError};
 use aspen_core::Refused;
 use aspen_core::limits::{COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX};
@@ -113,7 +113,8 @@ async fn cluster_upload_is_compiled_on_every_replica_before_it_is_proposed() {
     client.upload("before", component("bank")).await.unwrap();
     let other = (cluster.leader().await + 1) % 3;
     cluster.stop_node(other).await;
-    let bound = Bound::open(&cluster.folder(other), ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let bound =
+        BoundServer::open(&cluster.folder(other), ([127, 0, 0, 1], 0).into()).await.unwrap();
     let failing = bound.compiling_in(CompileCheck::new("/bin/false", ""));
     cluster.servers[other] = Some(failing.serve(cluster.timing).await.unwrap());
     cluster.equal_digests().await;

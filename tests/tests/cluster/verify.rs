@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aspen_client::{Client, NodeId, NotVerified, Options, Verified, VerifyProgress};
+use aspen_client::{Client, NodeId, Options, ShardVerification, VerificationError, VerifyProgress};
 use aspen_core::ShardId;
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
@@ -25,7 +25,7 @@ async fn filled(nodes: u16) -> Cluster {
     cluster
 }
 
-async fn verify(client: &Client) -> Verified {
+async fn verify(client: &Client) -> ShardVerification {
     client.verify_shard(ShardId::new(0), |_| {}).await.unwrap()
 }
 
@@ -59,7 +59,7 @@ fn tamper(cluster: &Cluster, node: usize) {
     change(cluster, node, sql, (&value[..], sum.finish().cast_signed(), KEY));
 }
 
-fn nodes(verified: &Verified) -> BTreeSet<u64> {
+fn nodes(verified: &ShardVerification) -> BTreeSet<u64> {
     verified.replicas.iter().map(|replica| replica.node.get()).collect()
 }
 
@@ -106,8 +106,8 @@ async fn cluster_verify_tells_of_damage_and_a_restart_repairs_it() {
     cluster.equal_digests().await;
     let found = verify(&client).await;
     assert_eq!(found.differing(), []);
-    let is_damaged = |replica: &aspen_client::VerifiedReplica| match &replica.found {
-        Err(NotVerified::ReplicaFailed { reason }) => reason.contains("checksum"),
+    let is_damaged = |replica: &aspen_client::ReplicaVerification| match &replica.found {
+        Err(VerificationError::ReplicaFailed { reason }) => reason.contains("checksum"),
         _ => false,
     };
     let damaged: Vec<u64> =
@@ -135,7 +135,7 @@ async fn cluster_verify_goes_on_without_a_node_that_is_down() {
     for replica in &found.replicas {
         let is_down = replica.node.get() == leader as u64 + 1;
         assert_eq!(
-            matches!(replica.found, Err(NotVerified::NotReached { .. })),
+            matches!(replica.found, Err(VerificationError::NotReached { .. })),
             is_down,
             "{found:?}"
         );
@@ -154,7 +154,7 @@ async fn cluster_verify_reads_shards_that_nobody_uses_and_clusters_of_one() {
     client.put("only", "one").await.unwrap();
     let all = client.verify().await.unwrap();
     assert_eq!(all.iter().map(|one| one.shard.get()).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    assert!(all.iter().all(Verified::is_equal), "{all:?}");
+    assert!(all.iter().all(ShardVerification::is_equal), "{all:?}");
     let keys: u64 = all.iter().filter_map(|one| Some(one.majority()?.keys)).sum();
     assert_eq!(keys, 1);
     let told = std::sync::Mutex::new(vec![]);

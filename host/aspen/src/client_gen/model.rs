@@ -1,43 +1,43 @@
 //! A client before it is written: its types and functions, with their names in WIT and in Rust.
 //!
-//! Promises that every name can stand in Rust and that no two types share one.
+//! Promises that every name is valid in Rust, and that no two types share a name.
 
 use std::collections::BTreeMap;
 
 use aspen_core::{ComponentHash, Field, FunctionSignature, Type};
 
-use super::names::{self, camel, snake};
-use super::{BadNameSnafu, ClientGenError, SameNameSnafu};
+use crate::client_gen::error::{BadNameSnafu, ClientGenError, SameNameSnafu};
+use crate::client_gen::names::{self, camel, snake};
 
 /// A module.
 pub(super) struct Module {
-    /// What it is made from, for its header.
+    /// The source, for the header of the module.
     pub(super) origin: String,
-    /// What the component is for.
+    /// The comment of the component.
     pub(super) docs: Option<String>,
     /// The name that calls use.
     pub(super) component: String,
     /// The struct of the component.
     pub(super) client: String,
-    /// The component that it was made from, if it was one.
+    /// The component that the module is made from; `None` for WIT.
     pub(super) hash: Option<ComponentHash>,
-    /// Types that functions use, each after those that it is made of.
-    pub(super) types: Vec<Named>,
+    /// Types that functions use, each after its parts.
+    pub(super) types: Vec<NamedType>,
     /// The functions in declared order.
     pub(super) functions: Vec<Function>,
-    /// Of each Rust name the WIT name that has it.
+    /// The WIT name of each Rust name.
     taken: BTreeMap<String, String>,
 }
 
 /// A type that has a name.
-pub(super) struct Named {
+pub(super) struct NamedType {
     pub(super) wit: String,
     pub(super) rust: String,
     pub(super) docs: Option<String>,
     pub(super) form: Form,
 }
 
-/// What a named type is.
+/// The form of a named type.
 pub(super) enum Form {
     Record(Vec<Part>),
     Variant(Vec<Part>),
@@ -128,7 +128,7 @@ impl Module {
             let remedy = ": give the client another name with --name, or rename a type";
             return SameNameSnafu { first, second, rust, remedy }.fail();
         }
-        self.types.push(Named { wit: wit.into(), rust, docs, form });
+        self.types.push(NamedType { wit: wit.into(), rust, docs, form });
         Ok(Shape::Named(self.types.len() - 1))
     }
 
@@ -144,7 +144,7 @@ impl Module {
         self.functions.push(Function { wit: wit.into(), rust, docs, params, result });
     }
 
-    /// The type behind names that only stand for another type.
+    /// Returns the type behind names that only stand for another type.
     pub(super) fn behind<'a>(&'a self, mut shape: &'a Shape) -> &'a Shape {
         while let Shape::Named(at) = shape
             && let Form::Alias(other) = &self.types[*at].form
@@ -154,7 +154,7 @@ impl Module {
         shape
     }
 
-    /// Whether it holds a float, which has neither order nor hash.
+    /// Returns true if a type holds a float, which has neither order nor hash.
     pub(super) fn has_float(&self, shape: &Shape) -> bool {
         let any = |parts: &[Part]| parts.iter().any(|part| part.has_float(self));
         let maybe = |shape: &Option<Box<Shape>>| shape.as_ref().is_some_and(|s| self.has_float(s));
@@ -171,7 +171,7 @@ impl Module {
         }
     }
 
-    /// A function's types as `describe` has them, without the names of types.
+    /// Returns a function's types as `describe` has them, without the names of types.
     pub(super) fn signature(&self, function: &Function) -> FunctionSignature {
         FunctionSignature {
             name: function.wit.clone(),
@@ -220,7 +220,8 @@ impl Part {
     }
 }
 
-/// Why no tuple has so many parts; empty if one may have. Rust's own traits, such as `Debug`, end at 12.
+/// Returns the reason why a tuple cannot have this number of parts; empty if it can. Rust's own traits,
+/// such as `Debug`, end at 12.
 pub(super) fn tuple_problem(parts: usize) -> &'static str {
     match parts {
         0 => "it uses a tuple without parts",
@@ -229,7 +230,7 @@ pub(super) fn tuple_problem(parts: usize) -> &'static str {
     }
 }
 
-/// Names that differ in WIT may be one in Rust: `a-1` and `a1`.
+/// Checks that cases have distinct names in Rust: `a-1` and `a1` are one.
 fn distinct(wit: &str, cases: &[Part]) -> Result<(), ClientGenError> {
     let mut seen = BTreeMap::new();
     for case in cases {

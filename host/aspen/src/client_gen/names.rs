@@ -1,9 +1,9 @@
 //! Names of WIT as names of Rust: `from-balance` as `from_balance`, `order-state` as `OrderState`.
 //!
-//! Promises a name that Rust takes and that nothing in a generated module has already: such a one
-//! gets `_` at its end, as `wit-bindgen` does it in functions.
+//! Promises a name that is valid in Rust and not taken in a generated module: a name that is taken gets
+//! `_` at its end, as `wit-bindgen` does in functions.
 
-/// What no field may be called: Rust's keywords, those of later editions too.
+/// Names that no field may have: Rust's keywords, those of later editions too.
 pub(super) const KEYWORDS: &[&str] = &[
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
     "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
@@ -12,16 +12,16 @@ pub(super) const KEYWORDS: &[&str] = &[
     "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// What no parameter may be called besides: the local variable of every method.
+/// Further names that no parameter may have: the local variable of every method.
 pub(super) const PARAMS: &[&str] = &["call"];
 
-/// What no method may be called besides: those that every client has.
+/// Further names that no method may have: the methods that every client has.
 pub(super) const METHODS: &[&str] = &["new", "named", "check"];
 
-/// What no type may be called: those that a module names without a path.
+/// Names that no type may have: the types that a module names without a path.
 const TYPES: &[&str] = &["Option", "Result", "Self", "String", "Vec"];
 
-/// The name of a field, parameter or method; `reserved` are names that it may not have.
+/// Returns the name of a field, parameter or method, which is not one of `reserved`.
 pub(super) fn snake(wit: &str, reserved: &[&str]) -> String {
     let mut name = words(wit).map(|word| word.to_ascii_lowercase()).collect::<Vec<_>>().join("_");
     if KEYWORDS.contains(&name.as_str()) || reserved.contains(&name.as_str()) {
@@ -30,7 +30,7 @@ pub(super) fn snake(wit: &str, reserved: &[&str]) -> String {
     name
 }
 
-/// The name of a type or case.
+/// Returns the name of a type or case.
 pub(super) fn camel(wit: &str) -> String {
     let capital = |word: &str| {
         let (first, rest) = word.split_at(1);
@@ -43,7 +43,7 @@ pub(super) fn camel(wit: &str) -> String {
     name
 }
 
-/// The words of a name; of component names too, which may hold '.', '_' and '/'.
+/// Returns the words of a name; component names too, which may hold '.', '_' and '/'.
 fn words(wit: &str) -> impl Iterator<Item = &str> {
     wit.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
 }

@@ -1,13 +1,13 @@
-//! The model from what a cluster says of a component: types without names.
+//! The model from a cluster's description of a component: types without names.
 //!
-//! A type is named after the first place where it stands: `transfer-ok` is what `transfer` returns,
+//! A type is named after the first place where it stands: `transfer-ok` is the result of `transfer`,
 //! `transfer-to` its parameter `to`. Equal types are one type.
 
 use aspen_core::{Field, Manifest, Type};
 use snafu::ensure;
 
-use super::model::{Form, Module, Part, Shape, tuple_problem};
-use super::{ClientGenError, UnsupportedSnafu};
+use crate::client_gen::error::{ClientGenError, UnsupportedSnafu};
+use crate::client_gen::model::{Form, Module, Part, Shape, tuple_problem};
 
 /// Reads a component's description.
 pub(super) fn from_manifest(manifest: &Manifest, name: &str) -> Result<Module, ClientGenError> {
@@ -34,7 +34,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The type at a place.
+    /// Returns the type at a place.
     fn shape(&mut self, ty: &Type, place: &str) -> Result<Shape, ClientGenError> {
         if let Some((_, shape)) = self.seen.iter().find(|(seen, _)| seen == ty) {
             return Ok(shape.clone());
@@ -49,7 +49,7 @@ impl Reader {
         ty.map(|ty| self.shape(ty, place)).transpose()
     }
 
-    /// A type that Rust has under a name of its own.
+    /// Returns a type that Rust itself has a name for.
     fn structural(&mut self, ty: &Type, place: &str) -> Result<Shape, ClientGenError> {
         Ok(match ty {
             Type::List(element) => Shape::List(Box::new(self.shape(element, place)?)),
@@ -70,7 +70,7 @@ impl Reader {
         })
     }
 
-    /// What a type is that has a name in Rust; `None` for others.
+    /// Returns the form of a type that gets a name in Rust; `None` for others.
     fn form(&mut self, ty: &Type, place: &str) -> Result<Option<Form>, ClientGenError> {
         Ok(Some(match ty {
             Type::Record(fields) => {

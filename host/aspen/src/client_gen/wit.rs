@@ -14,29 +14,33 @@ use wit_parser::{
     WorldKey,
 };
 
-use super::model::{Form, Module, Part, Shape, tuple_problem};
-use super::{
-    ClientGenError, InterfaceExportSnafu, NoFunctionSnafu, Options, UnsupportedSnafu, WitSnafu,
+use crate::client_gen::error::{
+    ClientGenError, InterfaceExportSnafu, NoFunctionSnafu, UnsupportedSnafu, WitSnafu,
 };
+use crate::client_gen::model::{Form, Module, Part, Shape, tuple_problem};
 
 /// Reads a WIT file, or a folder with `deps`.
-pub(super) fn from_wit(path: &Path, options: &Options) -> Result<Module, ClientGenError> {
+pub(super) fn from_wit(
+    path: &Path,
+    wanted: Option<&str>,
+    name: Option<&str>,
+) -> Result<Module, ClientGenError> {
     let mut resolve = Resolve::default();
     let package = match resolve.push_path(path) {
         Ok((package, _)) => package,
         Err(error) => return WitSnafu { message: resolve.render_error(&error) }.fail(),
     };
-    let world = match resolve.select_world(&[package], options.world.as_deref()) {
+    let world = match resolve.select_world(&[package], wanted) {
         Ok(world) => &resolve.worlds[world],
         Err(error) => {
-            let is_choice = options.world.is_none() && resolve.packages[package].worlds.len() > 1;
+            let is_choice = wanted.is_none() && resolve.packages[package].worlds.len() > 1;
             let remedy = if is_choice { "\nname one with --world" } else { "" };
             return WitSnafu { message: format!("{error}{remedy}") }.fail();
         }
     };
     let id = world.package.map(|package| resolve.id_of_name(package, &world.name));
     let origin = format!("the WIT world `{}`", id.unwrap_or_else(|| world.name.clone()));
-    let mut module = Module::new(options.name.as_ref().unwrap_or(&world.name), origin)?;
+    let mut module = Module::new(name.unwrap_or(&world.name), origin)?;
     let package = world.package.map(|package| &resolve.packages[package].docs);
     module.docs = docs(&world.docs).or_else(|| package.and_then(docs));
     read(&resolve, world, module)

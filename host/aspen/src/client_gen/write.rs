@@ -1,19 +1,19 @@
 //! Writes a module as Rust.
 //!
 //! Promises text that rustfmt leaves as it is, with its own settings and with this repository's: each
-//! statement is one short line, and what would be long stands inside the braces of `wit!`, where
-//! rustfmt changes nothing, or is marked. Refers to `aspen_client` alone, by paths that no name of WIT can hide.
+//! statement is one short line. Long text stands inside the braces of `wit!`, where rustfmt changes
+//! nothing, or is marked. Refers to `aspen_client` alone, by paths that no name of WIT can hide.
 
 use std::fmt::Write;
 
 use aspen_core::Type;
 
-use super::model::{Form, Function, Module, Named, Part, Shape};
+use crate::client_gen::model::{Form, Function, Module, NamedType, Part, Shape};
 
 /// The longest line of rustfmt, which breaks longer signatures.
 const COLUMNS: usize = 100;
 
-/// The text of a module.
+/// Returns the text of a module.
 pub(super) fn module(module: &Module) -> String {
     let mut out = Writer { module, text: String::new() };
     out.header();
@@ -144,7 +144,8 @@ impl Writer<'_> {
         self.skip_long(4, start);
     }
 
-    /// A type may be too long for a line. How rustfmt breaks it depends on its settings: it must not.
+    /// Keeps rustfmt away from a type that is too long for a line: the place of its breaks would depend on
+    /// rustfmt's settings.
     fn skip_long(&mut self, indent: usize, start: usize) {
         let is_code = |line: &&str| !line.trim_start().starts_with("///");
         let mut code = self.text[start..].lines().filter(is_code);
@@ -153,7 +154,7 @@ impl Writer<'_> {
         }
     }
 
-    /// `typed::Call<T, E>`, or `typed::Call<T>` of a function that returns no `result`.
+    /// Returns `typed::Call<T, E>`, or `typed::Call<T>` for a function that returns no `result`.
     fn returns(&self, function: &Function) -> String {
         let payload = |shape: &Option<Box<Shape>>| {
             shape.as_ref().map_or("()".into(), |shape| self.owned(shape))
@@ -161,15 +162,15 @@ impl Writer<'_> {
         let (ok, err) = match function.result.as_ref().map(|shape| self.module.behind(shape)) {
             None => ("()".into(), None),
             Some(Shape::Result(ok, err)) => (payload(ok), Some(payload(err))),
-            // The name that the WIT gives it, not what is behind.
+            // The name in the WIT, not the type behind it.
             Some(_) => (function.result.as_ref().map_or("()".into(), |s| self.owned(s)), None),
         };
-        // Without an error type it is one that has no values.
+        // Without an error type the default is one that has no values.
         err.map_or_else(|| format!("typed::Call<{ok}>"), |err| format!("typed::Call<{ok}, {err}>"))
     }
 
-    fn named(&mut self, named: &Named) {
-        let Named { wit, rust, docs, form } = named;
+    fn named(&mut self, named: &NamedType) {
+        let NamedType { wit, rust, docs, form } = named;
         self.text.push('\n');
         self.docs(0, docs.as_ref());
         let start = self.text.len();
@@ -225,7 +226,7 @@ impl Writer<'_> {
         self.lines(0, &["    }", "}"]);
     }
 
-    /// A type that is owned.
+    /// Returns an owned type.
     fn owned(&self, shape: &Shape) -> String {
         let payload = |shape: &Option<Box<Shape>>| {
             shape.as_ref().map_or("()".into(), |shape| self.owned(shape))
@@ -246,7 +247,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A type as a parameter: text and bytes are borrowed, as they are copied anyway.
+    /// Returns a type of a parameter: text and bytes are borrowed, as they are copied anyway.
     fn borrowed(&self, shape: &Shape) -> String {
         match shape {
             Shape::Leaf(Type::String) => "&str".into(),
@@ -256,7 +257,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A comment of the WIT. What looks like code in it is not Rust, and rustdoc must not run it.
+    /// Writes a comment of the WIT. Code in it is not Rust, and rustdoc must not run it.
     fn docs(&mut self, indent: usize, docs: Option<&String>) {
         let mut is_code = false;
         for line in docs.into_iter().flat_map(|docs| docs.trim_end().lines()) {
@@ -276,6 +277,8 @@ impl Writer<'_> {
     }
 }
 
+/// Returns the Rust type of a type without parts.
+#[expect(clippy::unreachable, reason = "no Shape::Leaf holds a type with parts")]
 fn leaf(ty: &Type) -> &'static str {
     match ty {
         Type::Bool => "bool",
@@ -291,6 +294,6 @@ fn leaf(ty: &Type) -> &'static str {
         Type::F64 => "f64",
         Type::Char => "char",
         Type::String => "String",
-        _ => unreachable!("a leaf has no parts"),
+        _ => unreachable!("{ty} has parts"),
     }
 }

@@ -1,8 +1,8 @@
-//! `aspen cluster`: the nodes, and on which of them the replicas are.
+//! `aspen cluster`: the nodes, and the placement of replicas.
 //!
-//! A change is answered as soon as it is part of the cluster's map; then the command waits until the
-//! replicas have followed, and tells on standard error once a second how far they are. Whoever stops
-//! waiting (Ctrl-C) stops nothing: the cluster goes on, and the same command waits again.
+//! A change is answered as soon as it is part of the placement map. Then the command waits until the
+//! replicas have moved, and prints their progress on standard error once a second. Ctrl-C ends the wait
+//! alone: the cluster goes on, and the same command waits again.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,19 +10,82 @@ use std::time::{Duration, Instant};
 use aspen_client::{Client, ProfileId, Profiles};
 use aspen_core::{ClusterInfo, NodeId, PlacedNode, Replicas, ShardId, ShardStatus};
 use aspen_net::PeerAddr;
+use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use crate::cli::Cluster;
-use crate::commands::print::{say, size};
+use crate::commands::values::{node_number, shard_number};
 use crate::failure::Failure;
+use crate::print::{say, size};
 
-/// How often a command that waits says how far things are.
+/// `aspen cluster`
+#[derive(Debug, Subcommand)]
+pub enum Cluster {
+    /// List the nodes and how many replicas each has.
+    Members {
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the placement map: the nodes of each shard's replicas, and the replicas that move.
+    Status {
+        /// Show every shard in a line of its own, also if they are more than 16.
+        #[arg(long)]
+        shards: bool,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a node in before it starts; `aspen node --join` does this by itself.
+    AddNode {
+        /// The node's key and address, `hex@ip:port`.
+        address: String,
+    },
+    /// Move the replicas of a node to other nodes and remove the node; refused if the others are too few.
+    RemoveNode {
+        /// The node's number, as `members` shows it.
+        #[arg(value_parser = node_number)]
+        node: u64,
+        /// Do not wait until the node is removed.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Let functions run with the newest profile that all nodes know, once all nodes run a new version of
+    /// Aspen; after that no node can go back to the old version.
+    Upgrade {
+        /// Use this profile instead.
+        #[arg(long)]
+        profile: Option<u32>,
+    },
+    /// Even out the number of replicas of each node.
+    Rebalance {
+        /// Do not wait until every replica has arrived.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Move a replica of a shard to a node, while it is in use.
+    Move {
+        /// The shard's number.
+        #[arg(value_parser = shard_number)]
+        shard: u16,
+        /// The node that gets the replica.
+        #[arg(long, value_parser = node_number)]
+        to: u64,
+        /// The node that gives the replica [default: of the nodes with a replica, the one with the most]
+        #[arg(long, value_parser = node_number)]
+        from: Option<u64>,
+        /// Do not wait until the replica has arrived.
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+/// Interval at which a command that waits prints the progress.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// Shards that are shown without being asked for: what fits a screen.
+/// Shards that are shown without `--shards`: as many as fit a screen.
 const SHARDS_SHOWN: usize = 16;
 
-/// Does one of the commands.
+/// Runs one of the commands.
 pub async fn run(client: &Client, command: &Cluster) -> Result<(), Failure> {
     match command {
         Cluster::Members { json } => members(client, *json).await,
@@ -45,7 +108,7 @@ pub async fn run(client: &Client, command: &Cluster) -> Result<(), Failure> {
             let is_there = |info: &ClusterInfo| info.placement.is_settled();
             client.rebalance().await?;
             wait(client, *no_wait, is_there).await?;
-            // What was on its way already was left alone.
+            // The first request left alone the replicas that were under way.
             client.rebalance().await?;
             wait(client, *no_wait, is_there).await?;
             members(client, false).await
@@ -151,7 +214,7 @@ async fn status(client: &Client, all: bool, as_json: bool) -> Result<(), Failure
     for (shard, replicas) in &shown {
         say(&shard_line(*shard, replicas))?;
     }
-    for line in how_far(client, &info).await {
+    for line in progress(client, &info).await {
         say(&line)?;
     }
     match shards.len() - shown.len() {
@@ -172,7 +235,7 @@ fn shard_line(shard: ShardId, replicas: &Replicas) -> String {
     format!("{:<5} {}{target}", shard.to_string(), names(&replicas.now))
 }
 
-/// Waits until the map is as it shall be, and says meanwhile how far it is.
+/// Waits until the placement map satisfies `is_there`, and prints the progress meanwhile.
 async fn wait(
     client: &Client,
     no_wait: bool,
@@ -187,7 +250,7 @@ async fn wait(
         loop {
             tokio_real::time::sleep(TELL_EVERY).await;
             let Ok(info) = client.cluster().await else { continue };
-            let lines = how_far(client, &info).await;
+            let lines = progress(client, &info).await;
             for line in lines.iter().filter(|line| !last.contains(*line)) {
                 eprintln!("{:>4} s  {line}", begun.elapsed().as_secs());
             }
@@ -200,8 +263,8 @@ async fn wait(
     }
 }
 
-/// What is on its way, a line for each shard: its replicas, and how far those that come are.
-async fn how_far(client: &Client, info: &ClusterInfo) -> Vec<String> {
+/// Returns a line for each shard with replicas under way: its replicas, and the progress of new ones.
+async fn progress(client: &Client, info: &ClusterInfo) -> Vec<String> {
     let placed = (0..).map(ShardId::new).zip(&info.placement.shards);
     let moving: BTreeMap<ShardId, &Replicas> =
         placed.filter(|(_, replicas)| !replicas.is_settled()).collect();

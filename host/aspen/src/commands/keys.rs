@@ -1,18 +1,86 @@
-//! Commands about keys: put, get, delete, scan.
+//! The commands about keys: put, get, delete, scan.
 
 use std::io::Read;
+use std::time::Duration;
 
 use aspen_client::{
     Client, Consistency, Expiry, Item, Key, KeyRange, ScanOptions, ScanToken, stale,
 };
 use aspen_core::LeaseId;
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::{Get, Put, Scan};
-use crate::commands::print::{print_bytes, print_on, record_json, say};
+use crate::commands::values::duration;
 use crate::failure::Failure;
+use crate::print::{print_bytes, print_on, record_json, say};
 
 /// `aspen put`
+#[derive(Debug, Args)]
+pub struct Put {
+    /// The key.
+    pub key: String,
+    /// The value; `-` reads it from standard input.
+    pub value: String,
+    /// Remove the key again after this time: 500ms, 30s, 5m, 2h, 1d.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub ttl: Option<Duration>,
+    /// Remove the key together with this lease: the number that `aspen lease grant` printed.
+    #[arg(long, conflicts_with = "ttl")]
+    pub lease: Option<u64>,
+}
+
+/// `aspen get`
+#[derive(Debug, Args)]
+pub struct Get {
+    /// The key.
+    pub key: String,
+    /// Accept an answer of this age (such as 5s): any replica may give it.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub stale: Option<Duration>,
+    /// Print value, version, revisions and lease as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `aspen delete`
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The key.
+    pub key: String,
+}
+
+/// `aspen scan`
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// Only keys that begin with this.
+    #[arg(default_value = "")]
+    pub prefix: String,
+    /// At most this many entries; 0 means all.
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+    /// From the last key to the first.
+    #[arg(long)]
+    pub reverse: bool,
+    /// Leave the values out.
+    #[arg(long)]
+    pub keys_only: bool,
+    /// Accept an answer of this age (such as 5s): any replica may give it.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub stale: Option<Duration>,
+    /// Read everything as of one moment, on all shards: pauses writes for some milliseconds.
+    /// Without this flag each page is of a moment of its own.
+    #[arg(long, conflicts_with = "stale")]
+    pub consistent: bool,
+    /// Continue where an earlier scan ended; the token brings its prefix and direction.
+    #[arg(long, conflicts_with_all = ["prefix", "reverse"])]
+    pub token: Option<String>,
+    /// Print one JSON object a line, with versions, revisions and lease; `{"next": TOKEN}` at the end if
+    /// more entries follow.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Writes a key.
 pub async fn put(client: &Client, options: &Put) -> Result<(), Failure> {
     let Put { key, value, ttl, lease } = options;
     let mut bytes = value.as_bytes().to_vec();
@@ -31,7 +99,7 @@ pub async fn put(client: &Client, options: &Put) -> Result<(), Failure> {
     say(&format!("version {} at revision {}", written.version.get(), written.revision.get()))
 }
 
-/// `aspen get`
+/// Prints a value.
 pub async fn get(client: &Client, options: &Get) -> Result<(), Failure> {
     let Get { key, stale: max_age, json } = options;
     let consistency = max_age.map_or(Consistency::Linearizable, stale);
@@ -47,8 +115,9 @@ pub async fn get(client: &Client, options: &Get) -> Result<(), Failure> {
     print_bytes(&[record.value.as_bytes(), b"\n"].concat())
 }
 
-/// `aspen delete`
-pub async fn delete(client: &Client, key: &str) -> Result<(), Failure> {
+/// Removes a key.
+pub async fn delete(client: &Client, options: &Delete) -> Result<(), Failure> {
+    let key = &options.key;
     let written = client.delete(key).await?;
     if written.version.get() == 0 {
         return Err(Failure::Refused { message: format!("{key}: not found") });
@@ -60,12 +129,11 @@ pub async fn delete(client: &Client, key: &str) -> Result<(), Failure> {
     ))
 }
 
-/// `aspen scan`: prints while it reads, until enough is printed, the range is through, or nobody reads
-/// the output any more.
+/// Prints entries while it reads, until the limit, the end of the range, or the end of the output's reader.
 pub async fn scan(client: &Client, options: &Scan) -> Result<(), Failure> {
-    let Scan { limit, reverse, keys_only, consistent, .. } = *options;
+    let Scan { limit, reverse, keys_only, consistent: one_moment, .. } = *options;
     let consistency = options.stale.map_or(Consistency::Linearizable, stale);
-    let scan = ScanOptions { reverse, keys_only, limit, consistency, consistent };
+    let scan = ScanOptions { reverse, keys_only, limit, consistency, one_moment };
     let mut scan = match options.token.as_deref().map(read_token).transpose()? {
         Some(token) => client.scan_stream_on(&token, scan).await?,
         None => client.scan_stream(range(options), scan).await?,

@@ -1,4 +1,4 @@
-//! Commands about what calls did: their log lines, and figures of each function.
+//! `aspen logs` and `aspen stats`: the log lines of calls, and figures of each function.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,17 +6,44 @@ use std::time::Duration;
 use aspen_client::{
     CallNote, Client, ComponentHash, Ended, FunctionStatistics, Histogram, LogPosition, Name,
 };
+use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::cli::Logs;
-use crate::commands::functions::hash_of;
-use crate::commands::print::{print_on, say, time as print_time};
+use crate::commands::components::hash_of;
 use crate::failure::Failure;
-
-/// Between two questions of `--follow`: soon enough for whoever watches, and nothing for the nodes.
-const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+use crate::print::{print_on, say, time as print_time};
 
 /// `aspen logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Only calls by this name, or of the component with this hash, as sha256: and the hash.
+    pub name: Option<String>,
+    /// Continue with new calls, until Ctrl-C.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// At most this many calls of those kept, the last ones.
+    #[arg(long, default_value_t = 100)]
+    pub calls: usize,
+    /// Print one JSON object a call.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `aspen stats`
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Only of this component: its name, or sha256: and its hash.
+    pub name: Option<String>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Interval of the questions of `--follow`: short enough for a person who watches, and no load for the
+/// nodes.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+
+/// Prints log lines.
 pub async fn logs(client: &Client, options: &Logs) -> Result<(), Failure> {
     let Logs { name, follow, calls, json } = options;
     let mut position = LogPosition::default();
@@ -37,7 +64,7 @@ pub async fn logs(client: &Client, options: &Logs) -> Result<(), Failure> {
     }
 }
 
-/// A line for each line; of a fault one more.
+/// Returns a line for each log line, and one for a fault.
 fn note_text(note: &CallNote) -> String {
     let CallNote { shard, index, time, named, function, ended, lines, .. } = note;
     let before = format!("{} {shard}/{} {named} {function}", print_time(*time), index.get());
@@ -62,9 +89,9 @@ fn note_json(note: &CallNote) -> Json {
     })
 }
 
-/// `aspen stats`
-pub async fn statistics(client: &Client, of: Option<&str>, as_json: bool) -> Result<(), Failure> {
-    let of = match of {
+/// Prints the figures of each function.
+pub async fn statistics(client: &Client, options: &Stats) -> Result<(), Failure> {
+    let of = match &options.name {
         Some(component) => Some(hash_of(client, component).await?),
         None => None,
     };
@@ -77,7 +104,7 @@ pub async fn statistics(client: &Client, of: Option<&str>, as_json: bool) -> Res
     }
     let all = client.statistics().await?;
     let wanted = all.iter().filter(|one| of.is_none_or(|of| one.component == of));
-    if as_json {
+    if options.json {
         let mut lines = wanted.map(|one| statistics_json(one, names.get(&one.component)));
         return lines.try_for_each(|line| say(&line.to_string()));
     }

@@ -1,22 +1,40 @@
 //! `aspen replay`: an entry of a stopped node's log, run once more.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use aspen_client::{ComponentHash, DryRun, Fuel};
 use aspen_core::{Call, Command, Outcome, ShardId};
 use aspen_node::Replayed;
+use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::commands::functions::{did_json, say_did};
-use crate::commands::print::{say, time as print_time, vals};
+use crate::commands::dry_run::{did_json, say_did};
+use crate::commands::values::shard_number;
 use crate::failure::Failure;
+use crate::print::{say, time as print_time, vals};
 
 /// `aspen replay`
-pub fn replay(data: &Path, shard: u16, index: u64, as_json: bool) -> Result<(), Failure> {
-    let shard = ShardId::new(shard);
-    let replayed = aspen_node::replay(data, shard, index);
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The shard's number, as `logs` prints it: s3.
+    #[arg(value_parser = shard_number)]
+    pub shard: u16,
+    /// The entry's index, as `logs` prints it.
+    pub index: u64,
+    /// The folder of a node that does not run, or a copy of it; the folder is not changed.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the entry and prints its effects.
+pub fn run(options: &Replay) -> Result<(), Failure> {
+    let (shard, index) = (ShardId::new(options.shard), options.index);
+    let replayed = aspen_node::replay(&options.data, shard, index);
     let replayed = replayed.map_err(|error| Failure::Refused { message: error.to_string() })?;
-    match as_json {
+    match options.json {
         true => say(&replayed_json(&replayed, shard, index).to_string()),
         false => say_replayed(&replayed, shard, index),
     }
@@ -48,7 +66,7 @@ fn say_replayed(replayed: &Replayed, shard: ShardId, index: u64) -> Result<(), F
     })
 }
 
-/// The call that the entry made.
+/// Returns the call that the entry made, if it made one.
 fn made(replayed: &Replayed) -> Option<&Call> {
     match (&replayed.scheduled, &replayed.entry.command) {
         (Some((call, _)), _) | (None, Command::Call(call)) => Some(call),
@@ -56,7 +74,7 @@ fn made(replayed: &Replayed) -> Option<&Call> {
     }
 }
 
-/// A command's name, as the log has it.
+/// Returns the text for a command.
 fn kind(command: &Command) -> &'static str {
     match command {
         Command::OpenSession => "open a session",

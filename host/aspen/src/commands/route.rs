@@ -1,23 +1,34 @@
-//! `aspen route`: where a key lives.
+//! `aspen route`: the place of a key.
 
 use aspen_client::Client;
 use aspen_core::{Key, ShardRouter, tag, tag_hash};
+use clap::Args;
 use serde_json::json;
 
-use crate::commands::print::{bytes_json, say};
 use crate::failure::Failure;
+use crate::print::{bytes_json, say};
 
-/// Asks for the map, and one of the shard's replicas for its leader.
-pub async fn run(client: &Client, key: &str, as_json: bool) -> Result<(), Failure> {
+/// `aspen route`
+#[derive(Debug, Args)]
+pub struct Route {
+    /// The key.
+    pub key: String,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Asks for the placement map, and one of the shard's replicas for its leader.
+pub async fn run(client: &Client, options: &Route) -> Result<(), Failure> {
     let usage = |message: String| Failure::Usage { message };
-    let key = Key::try_from(key).map_err(|error| usage(error.to_string()))?;
+    let key = Key::try_from(options.key.as_str()).map_err(|error| usage(error.to_string()))?;
     let info = client.cluster().await?;
     let router = ShardRouter::new(info.shards).map_err(|error| usage(error.to_string()))?;
     let (key, shard) = (key.as_bytes(), router.shard(key.as_bytes()));
     let leader = client.leader(shard).await?;
     let address = leader.and_then(|leader| info.placement.address(leader));
     let hash = format!("{:016x}", tag_hash(key));
-    if as_json {
+    if options.json {
         let leader = leader.map(|leader| leader.get());
         return say(&json!({
             "key": bytes_json(key), "tag": bytes_json(tag(key)), "hash": hash,

@@ -1,4 +1,4 @@
-//! `aspen status`: a line for each node, then one for each shard, then what is wrong.
+//! `aspen status`: a line for each node, then one for each shard, then the problems.
 //!
 //! ```text
 //! node   leads  replicas  applied/s       size
@@ -8,24 +8,35 @@
 //! s0     n1      1            41          0      65 kB        12  0f3a...           n1 n2 n3
 //! ```
 //!
-//! A shard's line is what its leader says of it, or if none leads the replica that has applied most.
-//! Of more than [`SHARDS_SHOWN`] shards only those are shown that have no leader, unless all are
-//! asked for. With `--json` every replica of every node is printed, as it sees itself.
+//! A shard's line comes from its leader, or if none leads from the replica that applied most. Of more
+//! than [`SHARDS_SHOWN`] shards only those without a leader are shown, unless `--shards` asks for all.
+//! With `--json` every replica of every node is printed, as it sees itself.
 
 use std::collections::BTreeMap;
 
 use aspen_client::{Client, PeerAddr, Profiles};
 use aspen_core::{NodeId, ReplicaStatus, ShardId, ShardStatus};
+use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::cli::Status;
-use crate::commands::print::{say, size};
 use crate::failure::Failure;
+use crate::print::{say, size};
 
-/// Shards that are shown without being asked for: what fits a screen.
+/// `aspen status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Show every shard in a line of its own, also if they are more than 16.
+    #[arg(long)]
+    pub shards: bool,
+    /// Print every replica as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Shards that are shown without `--shards`: as many as fit a screen.
 const SHARDS_SHOWN: usize = 16;
 
-/// Asks every node.
+/// Asks every node, and prints the answers.
 pub async fn run(client: &Client, options: &Status) -> Result<(), Failure> {
     let asked = client.status().await;
     if options.json {
@@ -70,7 +81,7 @@ pub async fn run(client: &Client, options: &Status) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What there is to say of profiles, if there is: usually all shards have the newest one.
+/// Returns a line about profiles if a shard has an old one: usually all shards have the newest.
 fn profile_line(profiles: &Profiles) -> Option<String> {
     let Profiles { present, newest, .. } = profiles;
     let newest = newest.filter(|newest| present.iter().any(|profile| profile < newest));
@@ -82,7 +93,7 @@ fn profile_line(profiles: &Profiles) -> Option<String> {
     ))
 }
 
-/// Of each shard the replica that speaks for it, and its node.
+/// Returns for each shard the replica that speaks for it, and its node.
 fn by_shard<'a>(nodes: &[&'a ReplicaStatus]) -> BTreeMap<ShardId, (NodeId, &'a ShardStatus)> {
     let rank = |(node, status): &(NodeId, &ShardStatus)| {
         (status.leader == Some(*node), status.term, status.applied)

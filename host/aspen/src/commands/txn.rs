@@ -1,24 +1,60 @@
-//! `aspen txn`: a transaction as text, and what it came to.
+//! `aspen txn`: a transaction as text, and its result.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use aspen_client::{
-    Client, Committed, ConflictError, Operation, OperationResult, Revision, Transact, WriteError,
+    Client, Commit, ConflictError, Operation, OperationResult, Revision, Transact, WriteError,
     WriteOp,
 };
 use aspen_core::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
+use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::cli::Txn;
-use crate::commands::print::{bytes_json, record_json, say};
 use crate::failure::Failure;
+use crate::print::{bytes_json, record_json, say};
 use crate::txn_print::{operations_done, print_committed, print_conflict, print_results};
 use crate::txn_text::parse;
+
+/// `aspen txn`
+#[derive(Debug, Args)]
+#[command(after_help = TXN_HELP)]
+pub struct Txn {
+    /// The statements, each one argument. Without statements they are read from FILE or standard input.
+    #[arg(value_name = "STATEMENT")]
+    pub statements: Vec<String>,
+    /// A file with one statement a line.
+    #[arg(long, conflicts_with = "statements")]
+    pub file: Option<PathBuf>,
+    /// Print results or conflicts as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const TXN_HELP: &str = "\
+Statements:
+  read KEY version N | mod N | since N | absent    expectations: all must hold
+  unchanged PREFIX since N                         no such key written or removed after revision N
+  unchanged FROM..TO since N
+  if KEY value|version|create|mod|lease =|!=|<|> X
+  set KEY VALUE [ttl 30s | lease N | keep]         operations, in order
+  get KEY
+  delete KEY
+  expire KEY never | keep | ttl 30s | lease N
+  grant ttl 30s
+  keepalive N
+  revoke N
+  else                                             operations done if an expectation fails;
+                                                   without it that is a conflict (exit code 1)
+Keys and values with blanks stand in double quotes: \"two words\", \"\\n\", \"\\x00\".
+
+Example: buy the last one, if it is still there and nobody changed the price.
+  aspen txn 'if stock/42 value = 1' 'read price/42 mod 7' 'set stock/42 0' 'set order/9 42 ttl 1h'";
 
 /// Longest text: every byte of the largest transaction as `\xNN`, and the words around it.
 const TEXT_BYTES_MAX: usize = 4 * TXN_BYTES_MAX + 256 * TXN_OPS_MAX;
 
-/// `aspen txn`
+/// Commits the transaction, or prints its conflicts.
 pub async fn run(client: &Client, options: &Txn) -> Result<(), Failure> {
     let transact =
         parse(&read(options)?).map_err(|error| Failure::Usage { message: error.to_string() })?;
@@ -51,8 +87,8 @@ fn read(options: &Txn) -> Result<String, Failure> {
     Err(Failure::Usage { message })
 }
 
-fn print_done(transact: &Transact, committed: &Committed, as_json: bool) -> Result<(), Failure> {
-    let Committed { revision, time, succeeded, results } = committed;
+fn print_done(transact: &Transact, committed: &Commit, as_json: bool) -> Result<(), Failure> {
+    let Commit { revision, time, succeeded, results } = committed;
     if !as_json {
         print_results(transact, *succeeded, results).try_for_each(|line| say(&line))?;
         return say(&print_committed(transact, *succeeded, revision.get()));

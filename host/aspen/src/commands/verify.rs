@@ -1,4 +1,4 @@
-//! `aspen verify`: whether all replicas have stored the same.
+//! `aspen verify`: comparing the whole state of all replicas.
 //!
 //! ```text
 //! shard   entry       keys       size  hash              replicas
@@ -7,20 +7,31 @@
 //! s1         40          7      934 B  77e29f3a6cd0015b  n3 DIFFERS
 //! ```
 //!
-//! A line for each hash that replicas of a shard have. What is wrong comes after them on standard
-//! error, with what to do about it. A difference or a damaged replica counts more than one that could not
-//! be asked.
+//! A line for each hash that replicas of a shard have. Problems and their remedies follow on standard
+//! error. A difference or a damaged replica counts more than a replica that could not be asked.
 
-use aspen_client::{Client, NotVerified, Verified, VerifiedReplica};
+use aspen_client::{Client, ReplicaVerification, ShardVerification, VerificationError};
 use aspen_core::{NodeId, ShardId, ShardRouter};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 
-use crate::cli::Verify;
-use crate::commands::print::{say, size};
+use crate::commands::values::shard_number;
 use crate::failure::Failure;
+use crate::print::{say, size};
 
-/// Digits of a hash that are shown; JSON has all.
+/// `aspen verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Verify this shard only [default: all, one after the other]
+    #[arg(value_parser = shard_number)]
+    pub shard: Option<u16>,
+    /// Print every replica's hash as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Digits of a hash that are shown; JSON has all digits.
 const DIGITS: usize = 16;
 
 /// Verifies one shard, or all.
@@ -64,8 +75,8 @@ pub async fn run(client: &Client, options: &Verify) -> Result<(), Failure> {
     judge(&all)
 }
 
-/// What is wrong, if anything is.
-fn judge(all: &[Verified]) -> Result<(), Failure> {
+/// Returns a failure if a replica differs, is damaged, or could not be asked.
+fn judge(all: &[ShardVerification]) -> Result<(), Failure> {
     let mut bad: Vec<String> = all.iter().filter_map(difference).collect();
     let mut unasked = vec![];
     let replicas = all.iter().flat_map(|it| it.replicas.iter().map(move |replica| (it, replica)));
@@ -73,7 +84,7 @@ fn judge(all: &[Verified]) -> Result<(), Failure> {
         let Err(error) = &replica.found else { continue };
         let line = format!("{} on {} is not verified: {error}", verified.shard, replica.node);
         match error {
-            NotVerified::ReplicaFailed { .. } => {
+            VerificationError::ReplicaFailed { .. } => {
                 bad.push(format!("{line}\nrestart {}: what is damaged is rebuilt", replica.node));
             }
             _ => unasked.push(line),
@@ -89,8 +100,8 @@ fn judge(all: &[Verified]) -> Result<(), Failure> {
     }
 }
 
-/// Who differs in a shard, and what to do.
-fn difference(verified: &Verified) -> Option<String> {
+/// Returns the nodes that differ in a shard, and the remedy.
+fn difference(verified: &ShardVerification) -> Option<String> {
     let (differing, shard) = (verified.differing(), verified.shard);
     if differing.is_empty() {
         return None;
@@ -113,12 +124,13 @@ fn names(nodes: &[NodeId]) -> String {
     nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// A line for each hash.
-fn lines(verified: &Verified) -> Vec<String> {
+/// Returns a line for each hash.
+fn lines(verified: &ShardVerification) -> Vec<String> {
     let (differing, mut lines) = (verified.differing(), vec![]);
-    let mut left: Vec<&VerifiedReplica> = verified.replicas.iter().collect();
+    let mut left: Vec<&ReplicaVerification> = verified.replicas.iter().collect();
     while let Some(hash) = left.iter().find_map(|replica| replica.found.as_ref().ok()) {
-        let same = |replica: &&VerifiedReplica| replica.found.as_ref().is_ok_and(|it| it == hash);
+        let same =
+            |replica: &&ReplicaVerification| replica.found.as_ref().is_ok_and(|it| it == hash);
         let (group, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(same);
         let nodes: Vec<NodeId> = group.iter().map(|replica| replica.node).collect();
         let differs = if nodes.iter().any(|it| differing.contains(it)) { " DIFFERS" } else { "" };
@@ -136,9 +148,9 @@ fn lines(verified: &Verified) -> Vec<String> {
     lines
 }
 
-fn to_json(verified: &Verified) -> Json {
+fn to_json(verified: &ShardVerification) -> Json {
     let differing = verified.differing();
-    let replica = |replica: &VerifiedReplica| {
+    let replica = |replica: &ReplicaVerification| {
         let found = replica.found.as_ref();
         json!({
             "node": replica.node.get(), "address": replica.address,

@@ -19,7 +19,7 @@ use crate::nodes::{NODES, Nodes, PATIENCE, own_address};
 const DISK_MEGABYTES: u32 = 64;
 /// Bytes of the values that fill what files have reserved; not so many that the others' logs grow big.
 const VALUE_BYTES: usize = 50_000;
-/// What is uploaded, in parts of 1 MiB, of which the first finds room.
+/// Bytes of the component, uploaded in parts of 1 MiB, of which the first finds room.
 const COMPONENT_BYTES: usize = 4 << 20;
 const CLIENTS: u64 = 3;
 const ACKNOWLEDGED: usize = 25;

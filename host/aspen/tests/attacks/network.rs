@@ -17,7 +17,7 @@ use crate::relay::{Relay, Weather};
 const CLIENTS: u64 = 6;
 /// Counts that clients get acknowledged between two events.
 const ACKNOWLEDGED: usize = 40;
-/// How long a leader stays alone after another has taken over: its clients' reads must not be
+/// The time for which a leader stays alone after another took over: its clients' reads must not be
 /// answered meanwhile.
 const ALONE: Duration = Duration::from_secs(3);
 

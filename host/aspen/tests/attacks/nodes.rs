@@ -24,7 +24,7 @@ const ASPEN: &str = env!("CARGO_BIN_EXE_aspen");
 /// Nodes of a cluster; all vote.
 pub const NODES: usize = 3;
 
-/// How long anything may take before a test gives up: far above what a slow machine needs.
+/// The time after which a test gives up: far above the need of a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A cluster of processes.
@@ -111,7 +111,7 @@ impl Nodes {
         std::thread::spawn(move || {
             let mut line = String::new();
             if out.read_line(&mut line).is_ok() && line.starts_with("ready") {
-                // Nobody may have waited for it.
+                // The test may not wait for the line.
                 let _ = told.send(line);
             }
         });
@@ -174,7 +174,7 @@ impl Nodes {
         assert!(sent.unwrap().success(), "SIG{name} to node {node}");
     }
 
-    /// What a node wrote to stderr in all its lives.
+    /// Returns the error output of a node in all its lives.
     pub fn errors(&self, node: usize) -> String {
         std::fs::read_to_string(self.nodes[node].dir.with_extension("log")).unwrap_or_default()
     }

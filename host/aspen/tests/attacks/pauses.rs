@@ -17,7 +17,7 @@ const ROUNDS: u64 = 18;
 const ACKNOWLEDGED: usize = 25;
 const CLIENTS: u64 = 6;
 
-/// Who is paused in a round.
+/// The nodes that are paused in a round.
 enum Victims {
     /// The leader, for some time.
     Leader,

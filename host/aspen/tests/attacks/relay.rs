@@ -6,8 +6,9 @@
 //!                      everybody knows      answers find their way back
 //! ```
 //!
-//! A node's address is where its front is; the node itself is moved to a socket that nobody but the
-//! relay reaches. So every datagram passes here, and its sender tells which pair it belongs to. Cuts are between nodes, in one direction or both; clients reach a node that is cut off.
+//! A node's address is the address of its front; the node itself is moved to a socket that the relay
+//! alone reaches. So every datagram passes here, and its sender tells its pair of nodes. Cuts are between
+//! nodes, in one direction or both; clients reach a node that is cut off.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use tokio_real::task::JoinSet;
 /// More than any datagram of QUIC.
 const DATAGRAM_BYTES_MAX: usize = 2_048;
 
-/// What the network does to datagrams, in percent of them.
+/// The damage that the network does to datagrams, in percent of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weather {
     /// Lost.
@@ -41,9 +42,9 @@ pub struct Relay {
     _fronts: JoinSet<()>,
 }
 
-/// What all fronts and flows share.
+/// The state that all fronts and flows share.
 struct Net {
-    /// Where each node's own socket is, once it is started.
+    /// The address of each node's own socket, once the node is started.
     nodes: Vec<Option<SocketAddr>>,
     /// Pairs of nodes, from and to, between which nothing passes.
     cuts: BTreeSet<(usize, usize)>,
@@ -92,13 +93,13 @@ impl Relay {
         lock(&self.net).cuts.clear();
     }
 
-    /// How many datagrams were lost or met a cut so far.
+    /// Returns the number of datagrams that were lost or met a cut so far.
     pub fn stopped(&self) -> usize {
         lock(&self.net).stopped
     }
 }
 
-/// Where datagrams to one node arrive.
+/// The socket at which datagrams to one node arrive.
 struct Front {
     node: usize,
     socket: Arc<UdpSocket>,
@@ -128,7 +129,7 @@ impl Front {
         }
     }
 
-    /// What the node sends back on one flow.
+    /// Passes on the datagrams that the node sends back on one flow.
     fn answers(
         &self,
         flow: Arc<UdpSocket>,

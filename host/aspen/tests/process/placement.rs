@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::server::{Server, path, run};
 
-/// What a command printed, which must succeed.
+/// Returns the output of a command, which must succeed.
 fn json(dir: &Path, args: &[&str]) -> Json {
     let (code, output, errors) = run(dir, &[args, &["--json"]].concat());
     assert_eq!(code, 0, "{args:?}: {errors}");

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 pub const ASPEN: &str = env!("CARGO_BIN_EXE_aspen");
 
-/// How long a server may take for what it does by itself: far above what a slow machine needs.
+/// The time that a server may take for its own work: far above the need of a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server process, killed when it goes out of scope.
 pub struct Server {
     child: Child,
-    /// What it writes to stderr, line by line.
+    /// Its error output, line by line.
     errors: mpsc::Receiver<String>,
 }
 
@@ -24,14 +24,14 @@ impl Server {
         Self::try_start(args).expect("the server becomes ready")
     }
 
-    /// As [`Server::start`], or what it says is wrong.
+    /// Starts as [`Server::start`]; returns the error output if the server does not start.
     pub fn try_start(args: &[&str]) -> Result<Server, String> {
         let mut command = Command::new(ASPEN);
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (said, errors) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        // Ends with the process; nobody need listen.
+        // The thread ends with the process; a test need not listen.
         std::thread::spawn(move || {
             stderr.lines().map_while(Result::ok).try_for_each(|line| said.send(line))
         });

@@ -7,7 +7,7 @@ use aspen_tests::small_disk::SmallDisk;
 
 use crate::server::{ASPEN, Server, aspen, path};
 
-/// Exit code, and what it printed: errors if there are any.
+/// Returns exit code and output: the error output if there is any.
 fn run(dir: &Path, args: &[&str]) -> (i32, String) {
     let (code, output, errors) = crate::server::run(dir, args);
     (code, if errors.is_empty() { output } else { errors })

@@ -26,7 +26,7 @@ impl Node {
         run(&self.dir, args)
     }
 
-    /// What a command printed that must succeed without a word of error.
+    /// Returns the output of a command, which must succeed without error output.
     fn ok(&self, args: &[&str]) -> String {
         let (code, output, errors) = self.run(args);
         assert_eq!((code, &errors[..]), (0, ""), "{args:?}");

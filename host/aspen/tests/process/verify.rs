@@ -1,4 +1,4 @@
-//! `aspen verify` as a user meets it: what it prints, and how it ends.
+//! `aspen verify` as a user meets it: its output and its exit code.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A typed call on its way: arguments, key, and how it is run.
+//! A typed call: its arguments, its key, and the ways to run it.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -9,11 +9,11 @@ use std::pin::Pin;
 use aspen_core::{Consistency, DryRun, Fuel, Read, Refusal, Revision, Val};
 use snafu::ensure;
 
-use super::error::*;
-use super::{FromPayload, IntoVal};
 use crate::client::Client;
 use crate::error::CallError;
-use crate::functions::{CallReply, QueryReply, to_component};
+use crate::functions::calls::{CallReply, QueryReply, to_component};
+use crate::typed::convert::{FromPayload, IntoVal};
+use crate::typed::error::*;
 
 /// A component of a cluster, by name: what every generated client holds.
 #[derive(Clone)]
@@ -23,17 +23,17 @@ pub struct Component {
 }
 
 impl Component {
-    /// The component that this name points to whenever it is called, or that of a `sha256:...` text.
+    /// Makes a client of the component that this name points to at each call, or of a `sha256:...` text.
     pub fn new(client: Client, name: &str) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// Starts a call of a function that returns `result<T, E>`, or `T`, where `E` is [`Infallible`].
+    /// Begins a call of a function that returns `result<T, E>`, or `T`; then `E` is [`Infallible`].
     pub fn call<T, E>(&self, function: &'static str) -> Call<T, E> {
         Call { component: self.clone(), function, args: vec![], returns: PhantomData }
     }
 
-    /// Whether the component has these functions, with these types and names.
+    /// Checks that the component has these functions, with these types and names.
     pub async fn check(&self, signatures: &[&str]) -> Result<(), CheckError> {
         let manifest = self.client.describe(&self.name).await?;
         let found: Vec<String> = manifest.functions.iter().map(ToString::to_string).collect();
@@ -44,7 +44,7 @@ impl Component {
     }
 }
 
-/// A function and its arguments, which lack the key that says where it runs.
+/// A function and its arguments, without the key that decides its shard.
 #[must_use = "a call needs a key and an await to run: `.key(..).await`"]
 pub struct Call<T, E = Infallible> {
     component: Component,
@@ -54,57 +54,57 @@ pub struct Call<T, E = Infallible> {
 }
 
 impl<T, E> Call<T, E> {
-    /// The next argument.
+    /// Adds the next argument.
     pub fn arg(&mut self, arg: impl IntoVal) {
         self.args.push(arg.into_val());
     }
 
-    /// Runs it on the shard where this key lives: the function may touch keys of that shard.
+    /// Names the key: the function runs on the key's shard and may touch keys of that shard.
     pub fn key(self, key: impl AsRef<[u8]>) -> KeyedCall<T, E> {
         KeyedCall { call: self, key: key.as_ref().to_vec() }
     }
 }
 
-/// A call that is complete. Awaiting it runs it: once, whatever is lost on the way.
+/// A call that is complete. Awaiting it runs it: exactly once, also if replies are lost.
 #[must_use = "a call needs an await to run"]
 pub struct KeyedCall<T, E = Infallible> {
     call: Call<T, E>,
     key: Vec<u8>,
 }
 
-/// What a call returned, and what it took.
+/// The result of a call, and its cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply<T> {
-    /// Its result; of a `result` the payload of `ok`.
+pub struct TypedReply<T> {
+    /// The value returned; of a `result` the payload of `ok`.
     pub value: T,
-    /// The shard's revision after it; of a query the one that it saw.
+    /// The shard's revision after the call; of a query the revision that it saw.
     pub revision: Revision,
-    /// Fuel it used.
+    /// Fuel used.
     pub fuel: Fuel,
-    /// Keys it wrote.
+    /// Keys written.
     pub writes: u32,
 }
 
-/// What a call would have come to.
+/// The result that a call would have had.
 #[derive(Debug)]
 pub struct TypedDryRun<T, E: Debug + 'static> {
-    /// Its answer. The revision is what its writes would have had.
-    pub reply: Result<Reply<T>, TypedCallError<E>>,
-    /// The keys it looked at, its writes, and its log lines.
+    /// The reply. Its revision is the one that the writes would have had.
+    pub reply: Result<TypedReply<T>, TypedCallError<E>>,
+    /// The keys that the function read, its writes, and its log lines.
     pub did: DryRun,
 }
 
 impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
-    /// Runs it; the result with revision, fuel and writes.
-    pub async fn reply(self) -> Result<Reply<T>, TypedCallError<E>> {
+    /// Runs the call; returns the result with revision, fuel and writes.
+    pub async fn reply(self) -> Result<TypedReply<T>, TypedCallError<E>> {
         let Call { component, function, args, .. } = &self.call;
         let done = component.client.call(&component.name, function, &self.key, args).await;
         self.typed(done, true)
     }
 
-    /// Runs it if every one of `reads` still holds, which must be of keys of its shard: see
-    /// [`Client::call_if`]. If one does not, that is a conflict which names it, and nothing is run.
-    pub async fn call_if(self, reads: Vec<Read>) -> Result<Reply<T>, TypedCallError<E>> {
+    /// Runs the call if every one of `reads` still holds: see [`Client::call_if`]. The reads are of keys
+    /// of its shard. If a read does not hold, a conflict names it, and the function does not run.
+    pub async fn call_if(self, reads: Vec<Read>) -> Result<TypedReply<T>, TypedCallError<E>> {
         let Call { component: Component { client, name }, function, args, .. } = &self.call;
         let done = match to_component(name) {
             Ok(component) => client.call_if(component, function, &self.key, args, reads).await,
@@ -113,15 +113,15 @@ impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
         self.typed(done, true)
     }
 
-    /// Runs it as a function that may touch keys of any shard: see [`Client::call_across`].
-    pub async fn across(self) -> Result<Reply<T>, TypedCallError<E>> {
+    /// Runs the call as a function that may touch keys of any shard: see [`Client::call_across`].
+    pub async fn across(self) -> Result<TypedReply<T>, TypedCallError<E>> {
         let Call { component, function, args, .. } = &self.call;
         let done = component.client.call_across(&component.name, function, &self.key, args).await;
         self.typed(done, true)
     }
 
     /// Runs a function that only reads, without the log: see [`Client::query`].
-    pub async fn query(self, consistency: Consistency) -> Result<Reply<T>, TypedCallError<E>> {
+    pub async fn query(self, consistency: Consistency) -> Result<TypedReply<T>, TypedCallError<E>> {
         let Call { component: Component { client, name }, function, args, .. } = &self.call;
         let done = client.query(name, function, &self.key, args, consistency).await;
         let reply = |QueryReply { value, revision, fuel }| {
@@ -131,7 +131,7 @@ impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
         self.typed(done.map(reply), false)
     }
 
-    /// What it would come to now; nothing changes.
+    /// Returns the result that the call would have now; nothing changes.
     pub async fn dry_run(self) -> Result<TypedDryRun<T, E>, TypedCallError<E>> {
         let Call { component, function, args, .. } = &self.call;
         let tried = component.client.dry_run(&component.name, function, &self.key, args).await;
@@ -145,12 +145,12 @@ impl<T: FromPayload, E: FromPayload + Debug + 'static> KeyedCall<T, E> {
         &self,
         done: Result<CallReply, CallError>,
         is_applied: bool,
-    ) -> Result<Reply<T>, TypedCallError<E>> {
+    ) -> Result<TypedReply<T>, TypedCallError<E>> {
         let CallReply { value, revision, fuel, writes } = done.map_err(|e| self.failed(e))?;
         let applied = is_applied.then_some(revision);
         let changed = |source| self.changed(Change::Result { source, applied });
         let value = T::from_payload(value).map_err(changed)?;
-        Ok(Reply { value, revision, fuel, writes })
+        Ok(TypedReply { value, revision, fuel, writes })
     }
 
     fn failed(&self, error: CallError) -> TypedCallError<E> {

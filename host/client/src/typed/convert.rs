@@ -1,10 +1,10 @@
 //! Rust values as values of the component model, and back.
 //!
-//! Each type of WIT has one Rust type: the integers, floats, `bool`, `char` and `string` their
-//! namesakes, `list<T>` a `Vec<T>`, `option`, `result` and tuples (up to 12 parts) Rust's own. What
-//! has a name in WIT gets its conversion from [`crate::wit!`].
+//! Each type of WIT has one Rust type: integers, floats, `bool`, `char` and `string` have their
+//! namesakes, `list<T>` is a `Vec<T>`, and `option`, `result` and tuples (up to 12 parts) are Rust's own.
+//! Types with a name in WIT get their conversion from [`crate::wit!`].
 //! Promises that `from_val(into_val(x))` is `x`, bit by bit for floats, and that a value of another
-//! type gives a [`Mismatch`] that says where.
+//! type gives a [`Mismatch`] with the place.
 
 use std::convert::Infallible;
 
@@ -15,25 +15,25 @@ use snafu::Snafu;
 #[derive(Clone, Debug, PartialEq, Eq, Snafu)]
 #[snafu(display("{place}expected {expected}, found {found}"))]
 pub struct Mismatch {
-    /// Where in the value, as `receipt.from-balance: `; empty for the value itself.
+    /// The place in the value, as `receipt.from-balance: `; empty for the value itself.
     place: Box<str>,
     expected: Box<str>,
     found: Box<str>,
 }
 
 impl Mismatch {
-    /// Of the value itself.
+    /// Makes a mismatch of the value itself.
     pub fn new(expected: impl Into<String>, found: &Val) -> Self {
         Self::other(expected, kind(found))
     }
 
-    /// Of something that is missing or too much.
+    /// Makes a mismatch of a part that is missing or too much.
     pub(super) fn other(expected: impl Into<String>, found: impl Into<String>) -> Self {
         let (expected, found) = (expected.into(), found.into());
         Self { place: "".into(), expected: expected.into(), found: found.into() }
     }
 
-    /// The same, seen from the value around it.
+    /// Returns the same mismatch, seen from the value around it.
     pub(super) fn within(mut self, part: &str) -> Self {
         let rest = if self.place.is_empty() { ": " } else { "." };
         self.place = [part, rest, &self.place].concat().into();
@@ -41,7 +41,7 @@ impl Mismatch {
     }
 }
 
-/// What a value is, in WIT's words.
+/// Returns the type of a value, in WIT's words.
 fn kind(val: &Val) -> String {
     match val {
         Val::Bool(_) => "bool",
@@ -75,10 +75,10 @@ fn kind(val: &Val) -> String {
 
 /// A Rust value that a function can take.
 pub trait IntoVal: Sized {
-    /// As the value that travels.
+    /// Converts to the value that travels.
     fn into_val(self) -> Val;
 
-    /// A list of them. Bytes have a form of their own, which is why this is a method.
+    /// Converts a list. Bytes have a form of their own, so this is a method.
     fn list_into_val(list: Vec<Self>) -> Val {
         Val::List(list.into_iter().map(Self::into_val).collect())
     }
@@ -86,10 +86,10 @@ pub trait IntoVal: Sized {
 
 /// A Rust value that a function can return.
 pub trait FromVal: Sized {
-    /// From the value that travelled.
+    /// Converts from the value that travelled.
     fn from_val(val: Val) -> Result<Self, Mismatch>;
 
-    /// A list of them.
+    /// Converts from a list.
     fn list_from_val(val: Val) -> Result<Vec<Self>, Mismatch> {
         let Val::List(vals) = val else { return Err(Mismatch::new("list", &val)) };
         let element = |(at, val)| {
@@ -99,16 +99,16 @@ pub trait FromVal: Sized {
     }
 }
 
-/// What `ok` or `err` of a `result` holds: a value, or nothing, which is `()`.
+/// The content of `ok` or `err` of a `result`: a value, or nothing, which is `()`.
 pub trait IntoPayload {
-    /// As the value that travels, if any.
+    /// Converts to the value that travels, if any.
     fn into_payload(self) -> Option<Val>;
 }
 
-/// What a function returns: a value, or nothing, which is `()`. [`Infallible`] is the error of a
+/// The result of a function: a value, or nothing, which is `()`. [`Infallible`] is the error of a
 /// function that has none.
 pub trait FromPayload: Sized {
-    /// From the value that travelled, if any.
+    /// Converts from the value that travelled, if any.
     fn from_payload(payload: Option<Val>) -> Result<Self, Mismatch>;
 }
 

@@ -1,6 +1,6 @@
-//! Why a typed call did not return what its function promises.
+//! Errors of typed calls.
 //!
-//! The function's own error is a value of its type; everything else says whether something was
+//! Promises the function's own error as a value of its type. Every other error says if something was
 //! written.
 
 use std::fmt::Debug;
@@ -8,8 +8,8 @@ use std::fmt::Debug;
 use aspen_core::{ConflictError, Fuel, GuestFault, Refusal, Revision};
 use snafu::Snafu;
 
-use super::Mismatch;
 use crate::error::RequestError;
+use crate::typed::convert::Mismatch;
 
 /// A typed call did not return. `E` is the error of the function's own `result`.
 #[derive(Debug, Snafu)]
@@ -18,7 +18,6 @@ pub enum TypedCallError<E: Debug + 'static> {
     /// The function returned its error case; it wrote nothing.
     #[snafu(display("the function returned an error: {error:?}"))]
     Returned {
-        /// The error.
         error: E,
         /// Fuel used.
         fuel: Fuel,
@@ -26,12 +25,12 @@ pub enum TypedCallError<E: Debug + 'static> {
     /// The function failed; it wrote nothing.
     #[snafu(display("the function failed: {fault}"))]
     Faulted {
-        /// How.
+        /// The kind of failure.
         fault: GuestFault,
         /// Fuel charged.
         fuel: Fuel,
     },
-    /// The component that the name points to is not the one that this client was made for.
+    /// The name points to another component than the client was made for.
     #[snafu(display(
         "{function} of {component} is not what this client was made for: {change}; make the client \
          again with `aspen client-gen`"
@@ -39,13 +38,12 @@ pub enum TypedCallError<E: Debug + 'static> {
     Changed {
         /// Its name.
         component: String,
-        /// The function.
         function: String,
-        /// What is different.
+        /// The difference.
         change: Change,
     },
-    /// A read of `call_if` does not hold, or what a call across shards depends on kept changing; it wrote
-    /// nothing.
+    /// A read of `call_if` does not hold, or the reads of a call across shards kept changing; the call
+    /// wrote nothing.
     #[snafu(display("conflict on {} keys", conflicts.len()))]
     Conflict {
         /// Every read that failed.
@@ -53,40 +51,34 @@ pub enum TypedCallError<E: Debug + 'static> {
     },
     /// The call was not started.
     #[snafu(display("{refusal}"))]
-    Refused {
-        /// Why.
-        refusal: Refusal,
-    },
-    /// It got no good answer. It may be applied if no node answered.
+    Refused { refusal: Refusal },
+    /// The call got no good answer. It may be applied if no node answered.
     #[snafu(display("{source}"), context(false))]
-    Request {
-        /// Why.
-        source: RequestError,
-    },
+    Request { source: RequestError },
 }
 
-/// How an uploaded function differs from the one that a client was made for.
+/// The difference between an uploaded function and the one that a client was made for.
 #[derive(Clone, Debug, PartialEq, Eq, Snafu)]
 #[snafu(visibility(pub(super)))]
 pub enum Change {
-    /// It is not there. Nothing was written.
+    /// The function does not exist. Nothing was written.
     #[snafu(display("there is no such function"))]
     NoFunction,
-    /// It takes something else. Nothing was written.
+    /// The function takes other arguments. Nothing was written.
     #[snafu(display("the arguments do not fit the function"))]
     Arguments,
-    /// It returned another error. Nothing was written.
+    /// The function returned another error. Nothing was written.
     #[snafu(display("it returned another error, and wrote nothing: {source}"))]
     Error {
         /// The difference.
         source: Mismatch,
     },
-    /// It returned something else, after it was applied unless it was a query or a dry run.
+    /// The function returned another value. The call was applied, unless it was a query or a dry run.
     #[snafu(display("{}it returned something else: {source}", show(*applied)))]
     Result {
         /// The difference.
         source: Mismatch,
-        /// The revision at which it was applied.
+        /// The revision at which the call was applied.
         applied: Option<Revision>,
     },
 }
@@ -99,7 +91,7 @@ fn show(applied: Option<Revision>) -> String {
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(super)))]
 pub enum CheckError {
-    /// Some functions have other types, or are gone.
+    /// Some functions have other types, or do not exist.
     #[snafu(display(
         "{component} is not what this client was made for, which wants {}; make the client again \
          with `aspen client-gen`",
@@ -111,10 +103,7 @@ pub enum CheckError {
         /// The functions as the client wants them.
         missing: Vec<String>,
     },
-    /// Its functions could not be asked for.
+    /// The cluster did not describe the component.
     #[snafu(display("{source}"), context(false))]
-    Describe {
-        /// Why.
-        source: RequestError,
-    },
+    Describe { source: RequestError },
 }

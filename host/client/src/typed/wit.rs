@@ -1,14 +1,14 @@
 //! The conversions of types that have a name in WIT, made by the macro [`crate::wit!`].
 //!
-//! A generated module declares its types as plain Rust and names their WIT spelling in one `wit!`
-//! each; what the macro makes is thin and calls the functions here.
+//! A generated module declares its types as plain Rust, and their WIT names in one `wit!` each. The code
+//! of the macro is thin and calls the functions here.
 //! Leaves out checks of the names: the module was written by a program that read the WIT.
 
 use aspen_core::Val;
 
-use super::{FromPayload, FromVal, Mismatch};
+use crate::typed::convert::{FromPayload, FromVal, Mismatch};
 
-/// Conversions of a record, variant, enum or flags type, and the list of a component's functions.
+/// Writes the conversions of a record, variant, enum or flags type, or the list of a component's functions.
 ///
 /// ```
 /// #[derive(Clone, Debug, PartialEq)]
@@ -151,7 +151,7 @@ macro_rules! wit {
     };
 }
 
-/// The values of a record's fields, which must have these names in this order.
+/// Returns the values of a record's fields, which must have these names in this order.
 #[doc(hidden)]
 pub fn fields(
     record: &str,
@@ -172,7 +172,7 @@ pub fn fields(
     }
 }
 
-/// The next field of a record.
+/// Takes the next field of a record.
 #[doc(hidden)]
 pub fn field<T: FromVal>(
     record: &str,
@@ -182,7 +182,7 @@ pub fn field<T: FromVal>(
     T::from_payload(vals.next()).map_err(|mismatch| mismatch.within(field).within(record))
 }
 
-/// Case and payload of a variant.
+/// Returns case and payload of a variant.
 #[doc(hidden)]
 pub fn case(variant: &str, val: Val) -> Result<(String, Option<Box<Val>>), Mismatch> {
     match val {
@@ -191,7 +191,7 @@ pub fn case(variant: &str, val: Val) -> Result<(String, Option<Box<Val>>), Misma
     }
 }
 
-/// The payload of a case that has one.
+/// Returns the payload of a case that has one.
 #[doc(hidden)]
 pub fn payload<T: FromVal>(
     variant: &str,
@@ -202,14 +202,14 @@ pub fn payload<T: FromVal>(
     payload.map_err(|mismatch| mismatch.within(case).within(variant))
 }
 
-/// That a case which has no payload came without.
+/// Checks that a case without a payload came without one.
 #[doc(hidden)]
 pub fn no_payload(variant: &str, case: &str, payload: Option<Box<Val>>) -> Result<(), Mismatch> {
     let payload = <()>::from_payload(payload.map(|val| *val));
     payload.map_err(|mismatch| mismatch.within(case).within(variant))
 }
 
-/// The flags that are set.
+/// Returns the flags that are set.
 #[doc(hidden)]
 pub fn flags(name: &str, val: Val) -> Result<Vec<String>, Mismatch> {
     match val {
@@ -218,7 +218,7 @@ pub fn flags(name: &str, val: Val) -> Result<Vec<String>, Mismatch> {
     }
 }
 
-/// A case or flag that this client does not know.
+/// Makes the error for a case or flag that this client does not know.
 #[doc(hidden)]
 pub fn unknown(form: &str, name: &str, found: &str) -> Mismatch {
     Mismatch::other(format!("{form} {name} as this client knows it"), found)

@@ -1,6 +1,6 @@
 //! Letting peers in: handshake, hello, admission, and then `serve`.
 //!
-//! A peer is unknown until it is admitted: until then it gets one small window, one hello and a few
+//! Promises a peer that is not admitted yet no more than one small window, one hello and a few
 //! seconds. Connections of nodes and of clients are counted apart, so that neither can use up the
 //! places of the other.
 
@@ -19,15 +19,16 @@ use tokio_real::{
 };
 use tracing::debug;
 
-use super::{HandlerSlot, close::CloseCode, serve};
-use crate::{
-    Frame, FrameDecoder, FrameError, FrameKind, Handler, PeerId, Purpose, encode_frames,
-    frame::{OutOfPlaceSnafu, PurposeSnafu},
-    limits::{
-        CLIENT_CONNECTIONS_MAX, FRAME_BYTES_MAX, HANDSHAKES_MAX, HELLO_BYTES_MAX, HELLO_TIMEOUT,
-        NODE_CONNECTIONS_MAX, REASON_BYTES_MAX, RECEIVE_WINDOW_BYTES,
-    },
+use super::{close::CloseCode, handler_slot::HandlerSlot, serve};
+use crate::frame::{
+    Frame, FrameDecoder, FrameError, FrameKind, OutOfPlaceSnafu, PurposeSnafu, encode_frames,
 };
+use crate::limits::{
+    CLIENT_CONNECTIONS_MAX, FRAME_BYTES_MAX, HANDSHAKES_MAX, HELLO_BYTES_MAX, HELLO_TIMEOUT,
+    NODE_CONNECTIONS_MAX, REASON_BYTES_MAX, RECEIVE_WINDOW_BYTES,
+};
+use crate::peer::PeerId;
+use crate::transport::{Handler, Purpose};
 
 /// Free places.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ struct Places {
     clients: Arc<Semaphore>,
 }
 
-/// A connection we turn away, and how.
-struct TurnedAway(CloseCode, String);
+/// A connection that is turned away: code and reason.
+struct Rejection(CloseCode, String);
 
 /// Accepts until the endpoint closes or the task is aborted; connections end with it.
 pub(super) async fn run(endpoint: Endpoint, handler: Arc<HandlerSlot>) {
@@ -82,9 +83,9 @@ async fn connection(
             serve::run(connection, stream, from, handler).await;
         }
         (admission, streams) => {
-            let no_hello = || TurnedAway(CloseCode::Busy, "no hello".to_owned());
+            let no_hello = || Rejection(CloseCode::Busy, "no hello".to_owned());
             let turned = admission.ok().and_then(Result::err).unwrap_or_else(no_hello);
-            let TurnedAway(code, reason) = turned;
+            let Rejection(code, reason) = turned;
             debug!(%from, ?code, reason, "connection turned away");
             connection.close(code.to_varint(), shorten(&reason).as_bytes());
             // Only now: a stream that ends before its connection does not say why.
@@ -94,27 +95,26 @@ async fn connection(
 }
 
 /// Reads the hello, asks the handler, finds a place and welcomes the peer. The streams stay with the
-/// caller, whatever comes of it.
+/// caller for every result.
 async fn admit(
     connection: &Connection,
     streams: &mut Option<(SendStream, RecvStream)>,
     from: PeerId,
     handler: &dyn Handler,
     places: &Places,
-) -> Result<(Purpose, FrameDecoder, OwnedSemaphorePermit), TurnedAway> {
-    let accepted = connection.accept_bi().await.map_err(|_| TurnedAway::gone())?;
+) -> Result<(Purpose, FrameDecoder, OwnedSemaphorePermit), Rejection> {
+    let accepted = connection.accept_bi().await.map_err(|_| Rejection::gone())?;
     let (send, recv) = streams.insert(accepted);
     let mut decoder = FrameDecoder::new(HELLO_BYTES_MAX);
     let purpose = read_hello(recv, &mut decoder, connection.alpn()).await?;
-    handler.admit(from, purpose).map_err(|reason| TurnedAway(CloseCode::Refused, reason))?;
+    handler.admit(from, purpose).map_err(|reason| Rejection(CloseCode::Refused, reason))?;
     let place = places.of(purpose).clone().try_acquire_owned();
-    let place =
-        place.map_err(|_| TurnedAway(CloseCode::Busy, "too many connections".to_owned()))?;
+    let place = place.map_err(|_| Rejection(CloseCode::Busy, "too many connections".to_owned()))?;
     connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES));
     decoder.set_limit(FRAME_BYTES_MAX);
     let welcome = Frame { id: 0, kind: FrameKind::Welcome, body: Default::default() };
     let welcome = &mut encode_frames([welcome]);
-    send.write_all_chunks(welcome).await.map_err(|_| TurnedAway::gone())?;
+    send.write_all_chunks(welcome).await.map_err(|_| Rejection::gone())?;
     Ok((purpose, decoder, place))
 }
 
@@ -122,19 +122,19 @@ async fn read_hello(
     recv: &mut RecvStream,
     decoder: &mut FrameDecoder,
     alpn: &[u8],
-) -> Result<Purpose, TurnedAway> {
+) -> Result<Purpose, Rejection> {
     loop {
         if let Some(frame) = decoder.next()? {
             return Ok(purpose_of(&frame, alpn)?);
         }
         match recv.read_buf(decoder.space()).await {
-            Ok(0) | Err(_) => return Err(TurnedAway::gone()),
+            Ok(0) | Err(_) => return Err(Rejection::gone()),
             Ok(_) => {}
         }
     }
 }
 
-/// The purpose named by a hello, if the negotiated protocol carries it.
+/// Returns the purpose named by a hello, if the negotiated protocol carries it.
 fn purpose_of(frame: &Frame, alpn: &[u8]) -> Result<Purpose, FrameError> {
     let kind = frame.kind;
     ensure!(kind == FrameKind::Hello, OutOfPlaceSnafu { kind });
@@ -142,7 +142,7 @@ fn purpose_of(frame: &Frame, alpn: &[u8]) -> Result<Purpose, FrameError> {
     named.filter(|purpose| purpose.alpn() == alpn).context(PurposeSnafu)
 }
 
-/// Cuts a reason to what fits into one packet, at a character's edge.
+/// Cuts a reason to the bytes that fit into one packet, at a character's edge.
 fn shorten(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
 }
@@ -164,14 +164,14 @@ impl Places {
     }
 }
 
-impl TurnedAway {
-    /// The peer went by itself; the code reaches nobody.
+impl Rejection {
+    /// Returns the code for a peer that went by itself; the code reaches no peer.
     fn gone() -> Self {
         Self(CloseCode::Closing, "gone".to_owned())
     }
 }
 
-impl From<FrameError> for TurnedAway {
+impl From<FrameError> for Rejection {
     fn from(error: FrameError) -> Self {
         Self(CloseCode::Malformed, error.to_string())
     }

@@ -1,11 +1,11 @@
-//! Why a connection is closed, as both ends see it.
+//! The reason for closing a connection, as both ends see it.
 
 use std::sync::Arc;
 
 use iroh::endpoint::{Connection, ConnectionError, VarInt};
 use snafu::Snafu;
 
-use crate::Cause;
+use crate::error::Cause;
 
 /// The code in the last packet of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,9 +13,9 @@ use crate::Cause;
 pub enum CloseCode {
     /// The transport closes.
     Closing = 1,
-    /// The peer is not admitted; the reason says why.
+    /// The peer is not admitted; the text gives the reason.
     Refused = 2,
-    /// The peer's bytes are no frames; the reason says which.
+    /// The peer's bytes are no frames; the text names the error.
     Malformed = 3,
     /// There are too many connections, or the peer's hello took too long. Try later.
     Busy = 4,
@@ -40,7 +40,7 @@ pub(super) enum ConnectionEnd {
     Unwelcome,
 }
 
-/// What ended a connection on which reading or writing failed.
+/// Returns the end of a connection on which reading or writing failed.
 pub(super) fn cause_of(connection: &Connection) -> Cause {
     match connection.close_reason() {
         Some(error) => Arc::new(error),
@@ -49,12 +49,12 @@ pub(super) fn cause_of(connection: &Connection) -> Cause {
 }
 
 impl CloseCode {
-    /// The code as QUIC carries it.
+    /// Returns the code as QUIC carries it.
     pub fn to_varint(self) -> VarInt {
         VarInt::from_u32(u32::from(self as u8))
     }
 
-    /// The code and the reason with which the peer closed, if it was the peer and a known code.
+    /// Returns code and reason with which the peer closed; `None` if this end closed or the code is unknown.
     pub fn of(error: &ConnectionError) -> Option<(Self, String)> {
         const CODES: [CloseCode; 5] = [
             CloseCode::Closing,

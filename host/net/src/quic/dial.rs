@@ -1,6 +1,7 @@
 //! Opening a stream to a peer: connect, say hello, be welcomed.
 //!
-//! No request leaves before the welcome, so everything that fails here is certainly not executed.
+//! Promises that no request leaves before the welcome: a request that fails here is certainly not
+//! executed.
 
 use std::sync::Arc;
 
@@ -13,25 +14,17 @@ use tokio_real::{io::AsyncReadExt, time::timeout};
 
 use super::{
     close::{CloseCode, ConnectionEnd, cause_of},
-    link::Link,
-    links::Begun,
+    link::{Link, WelcomedStream},
+    links::LinkEntry,
 };
-use crate::{
-    Cause, Frame, FrameDecoder, FrameKind, NetError, PeerAddr, Purpose, encode_frames,
-    limits::{DIAL_TIMEOUT, FRAME_BYTES_MAX, HELLO_BYTES_MAX, RECEIVE_WINDOW_BYTES},
-};
+use crate::error::{Cause, NetError};
+use crate::frame::{Frame, FrameDecoder, FrameKind, encode_frames};
+use crate::limits::{DIAL_TIMEOUT, FRAME_BYTES_MAX, HELLO_BYTES_MAX, RECEIVE_WINDOW_BYTES};
+use crate::peer::PeerAddr;
+use crate::transport::Purpose;
 
-/// A stream whose other end has welcomed us.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub connection: Connection,
-    pub send: SendStream,
-    pub recv: RecvStream,
-    pub decoder: FrameDecoder,
-}
-
-/// The whole life of one link: dial, tell who waits, run until it ends.
-pub(super) async fn run(endpoint: Endpoint, to: PeerAddr, purpose: Purpose, begun: Begun) {
+/// Runs the whole life of one link: dials, tells the callers that wait, moves bytes until the end.
+pub(super) async fn run(endpoint: Endpoint, to: PeerAddr, purpose: Purpose, entry: LinkEntry) {
     let opened = match timeout(DIAL_TIMEOUT, open(&endpoint, to, purpose)).await {
         Ok(opened) => opened,
         Err(_) => Err(unreachable(to, Arc::new(ConnectionEnd::Timeout))),
@@ -41,14 +34,18 @@ pub(super) async fn run(endpoint: Endpoint, to: PeerAddr, purpose: Purpose, begu
     match opened {
         Ok(opened) => {
             let link = Arc::new(Link::new(to));
-            begun.tell(Ok(link.clone()));
+            entry.tell(Ok(link.clone()));
             link.run(opened).await;
         }
-        Err(error) => begun.tell(Err(error)),
+        Err(error) => entry.tell(Err(error)),
     }
 }
 
-async fn open(endpoint: &Endpoint, to: PeerAddr, purpose: Purpose) -> Result<Opened, NetError> {
+async fn open(
+    endpoint: &Endpoint,
+    to: PeerAddr,
+    purpose: Purpose,
+) -> Result<WelcomedStream, NetError> {
     let id = EndpointId::from_bytes(to.id.as_bytes());
     let id = id.map_err(|error| unreachable(to, Arc::new(error)))?;
     let addr = EndpointAddr::new(id).with_ip_addr(to.addr);
@@ -57,7 +54,7 @@ async fn open(endpoint: &Endpoint, to: PeerAddr, purpose: Purpose) -> Result<Ope
     match greet(&connection, purpose).await {
         Ok((send, recv, decoder)) => {
             connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES));
-            Ok(Opened { connection, send, recv, decoder })
+            Ok(WelcomedStream { connection, send, recv, decoder })
         }
         Err(cause) => {
             connection.close(CloseCode::Closing.to_varint(), b"");
@@ -66,7 +63,7 @@ async fn open(endpoint: &Endpoint, to: PeerAddr, purpose: Purpose) -> Result<Ope
     }
 }
 
-/// Says what the stream is for and waits for the welcome.
+/// Says the purpose of the stream and waits for the welcome.
 async fn greet(
     connection: &Connection,
     purpose: Purpose,

@@ -3,24 +3,32 @@
 //! One socket, where the caller asked. No relay, no address lookup, no port mapping, no datagrams,
 //! one stream per connection.
 //!
-//! What iroh does not let us switch off: peers that are connected tell each other the addresses of
-//! their sockets and try these too, so traffic may take another way than the address dialled.
+//! iroh does not let one thing be switched off: connected peers tell each other the addresses of
+//! their sockets and try these too. So traffic may take another way than the address dialled.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use iroh::{
     Endpoint, RelayMode, SecretKey,
     endpoint::{QuicTransportConfig, VarInt, presets},
 };
 
-use super::IrohConfig;
-use crate::{
-    Cause, NetError, Purpose,
-    limits::{
-        IDLE_TIMEOUT, INITIAL_RTT, KEEP_ALIVE_INTERVAL, RECEIVE_WINDOW_BYTES, SEND_WINDOW_BYTES,
-        UNADMITTED_WINDOW_BYTES,
-    },
+use crate::error::{Cause, NetError};
+use crate::limits::{
+    IDLE_TIMEOUT, INITIAL_RTT, KEEP_ALIVE_INTERVAL, RECEIVE_WINDOW_BYTES, SEND_WINDOW_BYTES,
+    UNADMITTED_WINDOW_BYTES,
 };
+use crate::secret::Secret;
+use crate::transport::Purpose;
+
+/// The identity of this process and the address that it listens on.
+#[derive(Clone, Debug)]
+pub struct IrohConfig {
+    /// The secret key that proves the identity.
+    pub secret: Secret,
+    /// Address of the UDP socket; port 0 takes a free one.
+    pub bind: SocketAddr,
+}
 
 /// Binds the endpoint.
 pub(super) async fn open(config: &IrohConfig) -> Result<Endpoint, NetError> {

@@ -3,8 +3,8 @@
 //! A call waits for a place, is entered under a fresh id, and is taken out exactly once: by its
 //! reply, by its caller (deadline, or the future dropped), or by the end of the link.
 //!
-//! Whether a call was *sent* is decided under the lock: the writer marks it there, or finds it gone
-//! and drops its frame. So `sent: false` is certain, and `sent: true` means it may have arrived.
+//! The lock decides if a call was *sent*: under it the writer marks the call, or finds the call gone
+//! and drops its frame. So `sent: false` is certain, and `sent: true` means that it may have arrived.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use iroh::endpoint::{Connection, RecvStream};
+use iroh::endpoint::{Connection, RecvStream, SendStream};
 use tokio_real::{
     io::AsyncReadExt,
     select,
@@ -25,14 +25,22 @@ use tokio_real::{
 
 use super::{
     close::{CloseCode, ConnectionEnd, cause_of},
-    dial::Opened,
-    lock,
-    outbox::{Outbox, Outgoing, WriteEnd},
+    lock::lock,
+    outbox::{Outbox, QueuedFrame, WriteEnd},
 };
-use crate::{
-    Cause, Frame, FrameDecoder, FrameError, FrameKind, NetError, PeerAddr, Unanswered,
-    limits::REQUESTS_IN_FLIGHT_MAX,
-};
+use crate::error::{Cause, NetError, Unanswered};
+use crate::frame::{Frame, FrameDecoder, FrameError, FrameKind};
+use crate::limits::REQUESTS_IN_FLIGHT_MAX;
+use crate::peer::PeerAddr;
+
+/// A stream whose other end has welcomed us: all that a link runs on.
+#[derive(Debug)]
+pub(super) struct WelcomedStream {
+    pub connection: Connection,
+    pub send: SendStream,
+    pub recv: RecvStream,
+    pub decoder: FrameDecoder,
+}
 
 /// A stream to one peer for one purpose.
 #[derive(Debug)]
@@ -46,12 +54,12 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct Calls {
     last_id: u64,
-    waiting: HashMap<u64, Waiting>,
+    waiting: HashMap<u64, WaitingCall>,
     end: Option<LinkEnd>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingCall {
     reply: oneshot::Sender<Result<Bytes, NetError>>,
     sent: bool,
 }
@@ -87,7 +95,7 @@ impl Link {
         }
     }
 
-    /// Whether no call can succeed any more.
+    /// Returns true if no call can succeed any more.
     pub fn has_ended(&self) -> bool {
         lock(&self.calls).end.is_some()
     }
@@ -129,20 +137,20 @@ impl Link {
         }
         calls.last_id += 1;
         let id = calls.last_id;
-        calls.waiting.insert(id, Waiting { reply: sender, sent: false });
+        calls.waiting.insert(id, WaitingCall { reply: sender, sent: false });
         drop(calls);
         self.outbox.push(Frame { id, kind: FrameKind::Request, body }, room);
         Ok(Call { link: self, id, reply, is_settled: false })
     }
 
-    /// Takes a call out; whether it was sent. Without effect on one that is gone already.
+    /// Takes a call out and returns true if it was sent. Without effect on a call that is gone already.
     fn leave(&self, id: u64) -> bool {
         let waiting = lock(&self.calls).waiting.remove(&id);
         waiting.is_none_or(|waiting| waiting.sent)
     }
 
     /// Marks the calls of a batch as sent and drops the frames of those that are gone.
-    fn mark_sent(&self, batch: &mut Vec<Outgoing>) {
+    fn mark_sent(&self, batch: &mut Vec<QueuedFrame>) {
         let mut calls = lock(&self.calls);
         batch.retain(|outgoing| match calls.waiting.get_mut(&outgoing.frame.id) {
             Some(waiting) => {
@@ -153,7 +161,7 @@ impl Link {
         });
     }
 
-    /// Hands replies to their callers; a reply nobody waits for is dropped.
+    /// Hands replies to their callers; a reply without a caller is dropped.
     fn settle(&self, replies: &mut Vec<Frame>) {
         let mut calls = lock(&self.calls);
         let settled = replies.drain(..).filter_map(|frame| {
@@ -181,7 +189,7 @@ impl Link {
         end.error(self.peer, sent)
     }
 
-    /// Ends the link: every call fails with what ended it, and no new one enters.
+    /// Ends the link: every call fails with `end`, and no new call enters.
     fn end(&self, end: LinkEnd) {
         let mut calls = lock(&self.calls);
         if calls.end.is_some() {
@@ -199,8 +207,8 @@ impl Link {
     }
 
     /// Moves bytes until the connection ends or the task is aborted.
-    pub async fn run(self: Arc<Self>, opened: Opened) {
-        let Opened { connection, mut send, mut recv, decoder } = opened;
+    pub async fn run(self: Arc<Self>, stream: WelcomedStream) {
+        let WelcomedStream { connection, mut send, mut recv, decoder } = stream;
         let last = EndOnDrop { link: &self, connection: &connection };
         let mut writer = JoinSet::new();
         let link = self.clone();
@@ -218,7 +226,7 @@ impl Link {
         if let LinkEnd::Malformed(error) = &end {
             connection.close(CloseCode::Malformed.to_varint(), error.to_string().as_bytes());
         }
-        // The writer first: what is unsent now stays unsent.
+        // The writer first: frames that are unsent now stay unsent.
         writer.shutdown().await;
         self.end(end);
         drop(last);

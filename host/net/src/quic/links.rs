@@ -1,7 +1,7 @@
-//! The links a process has, one per peer, address and purpose.
+//! The links of a process, one per peer, address and purpose.
 //!
-//! Whoever needs a link that is not there begins it; everybody who comes meanwhile waits for the
-//! same attempt and shares its outcome. An entry leaves the map when its link ends, so the next
+//! Promises one attempt per link: the first request begins it, and requests that come meanwhile wait
+//! for the same attempt and share its outcome. An entry leaves the map when its link ends, so the next
 //! request dials afresh and never gets an old failure.
 
 use std::{
@@ -11,8 +11,10 @@ use std::{
 
 use tokio_real::sync::watch;
 
-use super::{link::Link, lock};
-use crate::{NetError, PeerAddr, Purpose};
+use super::{link::Link, lock::lock};
+use crate::error::NetError;
+use crate::peer::PeerAddr;
+use crate::transport::Purpose;
 
 type Outcome = Option<Result<Arc<Link>, NetError>>;
 type Key = (PeerAddr, Purpose);
@@ -21,13 +23,14 @@ type Key = (PeerAddr, Purpose);
 #[derive(Debug, Default)]
 pub(super) struct Links(Mutex<BTreeMap<Key, watch::Receiver<Outcome>>>);
 
-/// A link that is dialling or live, as seen by who wants to use it.
+/// A link that is dialling or live, as seen by a request.
 #[derive(Debug)]
-pub(super) struct Pending(watch::Receiver<Outcome>);
+pub(super) struct LinkWaiter(watch::Receiver<Outcome>);
 
-/// A link that is dialling or live, as held by the task that runs it. Its end frees the entry.
+/// A link that is dialling or live, as held by the task that runs it. The end of the task frees the
+/// entry.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct LinkEntry {
     links: Arc<Links>,
     key: Key,
     outcome: watch::Sender<Outcome>,
@@ -39,20 +42,20 @@ impl Links {
         self: &Arc<Self>,
         to: PeerAddr,
         purpose: Purpose,
-        begin: impl FnOnce(Begun) -> Result<(), NetError>,
-    ) -> Result<Pending, NetError> {
+        begin: impl FnOnce(LinkEntry) -> Result<(), NetError>,
+    ) -> Result<LinkWaiter, NetError> {
         let key = (to, purpose);
         let mut links = lock(&self.0);
         if let Some(entry) = links.get(&key)
             && is_usable(&entry.borrow())
         {
-            return Ok(Pending(entry.clone()));
+            return Ok(LinkWaiter(entry.clone()));
         }
         let (outcome, entry) = watch::channel(None);
         links.insert(key, entry.clone());
         drop(links);
-        begin(Begun { links: self.clone(), key, outcome })?;
-        Ok(Pending(entry))
+        begin(LinkEntry { links: self.clone(), key, outcome })?;
+        Ok(LinkWaiter(entry))
     }
 }
 
@@ -64,7 +67,7 @@ fn is_usable(outcome: &Outcome) -> bool {
     }
 }
 
-impl Pending {
+impl LinkWaiter {
     /// Waits for the end of the attempt. `Closed` if its task was ended before.
     pub async fn wait(mut self) -> Result<Arc<Link>, NetError> {
         let outcome = self.0.wait_for(Option::is_some).await;
@@ -72,14 +75,14 @@ impl Pending {
     }
 }
 
-impl Begun {
-    /// Tells everybody who waits.
+impl LinkEntry {
+    /// Tells the outcome to all requests that wait.
     pub fn tell(&self, outcome: Result<Arc<Link>, NetError>) {
         self.outcome.send_replace(Some(outcome));
     }
 }
 
-impl Drop for Begun {
+impl Drop for LinkEntry {
     fn drop(&mut self) {
         let mut links = lock(&self.links.0);
         // A successor may have the place already.

@@ -1,7 +1,7 @@
 //! Frames on their way out of one stream.
 //!
-//! Whoever has a frame pushes it; one writer takes everything that waits and writes it in one go,
-//! so that batches grow by themselves under load and a lone frame leaves at once.
+//! Tasks push frames. One writer takes all frames that wait and writes them at once, so that batches
+//! grow by themselves under load and a lone frame leaves immediately.
 //!
 //! Invariant: the queue holds at most `STREAM_BYTES_MAX` body bytes, for each frame carries its
 //! share of that budget and gives it back when it is written or dropped.
@@ -18,15 +18,13 @@ use tokio_real::{
     time::timeout,
 };
 
-use super::lock;
-use crate::{
-    Frame, encode_frames,
-    limits::{STREAM_BYTES_MAX, WRITE_STALL_MAX},
-};
+use super::lock::lock;
+use crate::frame::{Frame, encode_frames};
+use crate::limits::{STREAM_BYTES_MAX, WRITE_STALL_MAX};
 
 /// A frame and its share of the byte budget.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct QueuedFrame {
     pub frame: Frame,
     pub room: OwnedSemaphorePermit,
 }
@@ -34,7 +32,7 @@ pub(super) struct Outgoing {
 /// The queue in front of a writer.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: Mutex<Vec<Outgoing>>,
+    queue: Mutex<Vec<QueuedFrame>>,
     filled: Notify,
     room: Arc<Semaphore>,
 }
@@ -42,7 +40,7 @@ pub(super) struct Outbox {
 /// Why a writer stopped.
 #[derive(Debug)]
 pub(super) enum WriteEnd {
-    /// The connection is gone; it knows why.
+    /// The connection is gone; the connection has the reason.
     Lost,
     /// The peer takes nothing.
     Stalled,
@@ -62,7 +60,7 @@ impl Outbox {
     /// Queues a frame.
     pub fn push(&self, frame: Frame, room: OwnedSemaphorePermit) {
         let mut queue = lock(&self.queue);
-        queue.push(Outgoing { frame, room });
+        queue.push(QueuedFrame { frame, room });
         let is_first = queue.len() == 1;
         drop(queue);
         if is_first {
@@ -70,22 +68,22 @@ impl Outbox {
         }
     }
 
-    /// Gives up what waits and lets nobody wait for room any more.
+    /// Drops the frames that wait; from now on no caller waits for room.
     pub fn close(&self) {
         self.room.close();
         lock(&self.queue).clear();
     }
 
     /// Waits for frames and takes them all.
-    async fn take(&self) -> Vec<Outgoing> {
+    async fn take(&self) -> Vec<QueuedFrame> {
         loop {
             let batch = mem::take(&mut *lock(&self.queue));
             if !batch.is_empty() {
                 return batch;
             }
             self.filled.notified().await;
-            // The scheduler runs who was woken last first: without a step back the writer would
-            // leave with one frame while a hundred tasks are about to push theirs.
+            // The scheduler runs the task that was woken last first: without a step back the writer
+            // would leave with one frame while a hundred tasks are about to push theirs.
             yield_now().await;
         }
     }
@@ -94,14 +92,14 @@ impl Outbox {
     pub async fn write_to(
         &self,
         stream: &mut SendStream,
-        mut keep: impl FnMut(&mut Vec<Outgoing>),
+        mut keep: impl FnMut(&mut Vec<QueuedFrame>),
     ) -> WriteEnd {
         loop {
             let mut batch = self.take().await;
             keep(&mut batch);
             // Given back at the end of this turn, when all is written.
             let mut rooms = Vec::with_capacity(batch.len());
-            let mut chunks = encode_frames(batch.into_iter().map(|Outgoing { frame, room }| {
+            let mut chunks = encode_frames(batch.into_iter().map(|QueuedFrame { frame, room }| {
                 rooms.push(room);
                 frame
             }));
@@ -117,7 +115,7 @@ impl Outbox {
     }
 }
 
-/// Permits a body of `bytes` takes of a byte budget.
+/// Returns the permits that a body of `bytes` takes of a byte budget.
 pub(super) fn share(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("bodies are checked against BODY_BYTES_MAX")
 }

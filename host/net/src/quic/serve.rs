@@ -1,6 +1,6 @@
 //! The answering end of one admitted stream.
 //!
-//! Each request runs as a task of its own, so a slow one delays nobody. When all places or all room
+//! Each request runs as a task of its own, so a slow one delays no other. When all places or all room
 //! for bodies are taken, the reader stops reading and QUIC makes the peer wait. The tasks end with
 //! the connection.
 
@@ -21,10 +21,11 @@ use super::{
     close::CloseCode,
     outbox::{Outbox, WriteEnd, share},
 };
-use crate::{
-    Frame, FrameDecoder, FrameError, FrameKind, Handler, PeerId, Purpose, Unanswered,
-    limits::{BODY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, STREAM_BYTES_MAX},
-};
+use crate::error::Unanswered;
+use crate::frame::{Frame, FrameDecoder, FrameError, FrameKind};
+use crate::limits::{BODY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, STREAM_BYTES_MAX};
+use crate::peer::PeerId;
+use crate::transport::{Handler, Purpose};
 
 /// A stream whose dialling end is admitted.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub(super) struct Stream {
     pub decoder: FrameDecoder,
 }
 
-/// What all requests of one stream share.
-struct Session {
+/// The state that all requests of one stream share.
+struct StreamState {
     from: PeerId,
     purpose: Purpose,
     handler: Arc<dyn Handler>,
@@ -52,7 +53,7 @@ enum ServeEnd {
     Malformed(FrameError),
 }
 
-/// Closes a connection whichever way its task ends.
+/// Closes a connection when its task ends, in any way.
 struct CloseOnDrop(Connection);
 
 /// Serves until the connection ends or the task is aborted.
@@ -64,7 +65,7 @@ pub(super) async fn run(
 ) {
     let connection = CloseOnDrop(connection);
     let Stream { purpose, mut send, mut recv, decoder } = stream;
-    let session = Arc::new(Session {
+    let stream_state = Arc::new(StreamState {
         from,
         purpose,
         handler,
@@ -73,13 +74,13 @@ pub(super) async fn run(
         room: Arc::new(Semaphore::new(STREAM_BYTES_MAX)),
     });
     let mut writer = JoinSet::new();
-    let writing = session.clone();
+    let writing = stream_state.clone();
     writer.spawn(async move { writing.outbox.write_to(&mut send, |_| {}).await });
     let mut answers = JoinSet::new();
     // A reader that waits for a place does not see the connection end: look at that too.
     let end = select! {
         biased;
-        end = read(&session, &mut recv, decoder, &mut answers) => end,
+        end = read(&stream_state, &mut recv, decoder, &mut answers) => end,
         end = writer.join_next() => match end {
             Some(Ok(WriteEnd::Stalled)) => ServeEnd::Stalled,
             _ => ServeEnd::Lost,
@@ -98,7 +99,7 @@ pub(super) async fn run(
 }
 
 async fn read(
-    session: &Arc<Session>,
+    stream_state: &Arc<StreamState>,
     recv: &mut RecvStream,
     mut decoder: FrameDecoder,
     answers: &mut JoinSet<()>,
@@ -114,10 +115,10 @@ async fn read(
             if kind != FrameKind::Request {
                 return ServeEnd::Malformed(FrameError::OutOfPlace { kind });
             }
-            let Some(place) = session.place(frame.body.len()).await else {
+            let Some(place) = stream_state.place(frame.body.len()).await else {
                 return ServeEnd::Lost;
             };
-            answers.spawn(answer(session.clone(), frame, place));
+            answers.spawn(answer(stream_state.clone(), frame, place));
         }
         while answers.try_join_next().is_some() {}
         match recv.read_buf(decoder.space()).await {
@@ -129,21 +130,22 @@ async fn read(
 
 /// Handles one request and queues its reply. The place is free when the reply is queued.
 async fn answer(
-    session: Arc<Session>,
+    stream_state: Arc<StreamState>,
     frame: Frame,
     place: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 ) {
     let Frame { id, body, .. } = frame;
-    let handling = async { session.handler.handle(session.from, session.purpose, body).await };
-    // Unwind safe: of what the handler touches, only the session is ours, and it is not changed.
+    let handling =
+        async { stream_state.handler.handle(stream_state.from, stream_state.purpose, body).await };
+    // Unwind safe: the handler touches no data of this task but the stream's state, and changes none.
     let reply = AssertUnwindSafe(handling).catch_unwind().await;
     let (kind, body) = match reply {
         Ok(body) if body.len() <= BODY_BYTES_MAX => (FrameKind::Response, body),
         Ok(_) => failure(Unanswered::ReplyTooLarge),
         Err(_) => failure(Unanswered::HandlerFailed),
     };
-    if let Some(room) = session.outbox.room(body.len()).await {
-        session.outbox.push(Frame { id, kind, body }, room);
+    if let Some(room) = stream_state.outbox.room(body.len()).await {
+        stream_state.outbox.push(Frame { id, kind, body }, room);
     }
     drop(place);
 }
@@ -152,7 +154,7 @@ fn failure(cause: Unanswered) -> (FrameKind, Bytes) {
     (FrameKind::Failure, Bytes::copy_from_slice(&[cause.to_byte()]))
 }
 
-impl Session {
+impl StreamState {
     /// Waits for a place among the requests in flight and for room for the body.
     async fn place(&self, bytes: usize) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let place = self.places.clone().acquire_owned().await.ok()?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aspen_client::{Client, NotVerified, VerifiedReplica};
+use aspen_client::{Client, ReplicaVerification, VerificationError};
 use aspen_core::{Digest, LogIndex, NodeId, ShardId, ShardStatus};
 
 /// The first digest seen of each entry.
@@ -68,10 +68,10 @@ pub async fn stored_alike(client: &Client, shards: u16) {
             if verified.is_equal() {
                 break;
             }
-            let may_tell_later = |replica: &VerifiedReplica| {
+            let may_tell_later = |replica: &ReplicaVerification| {
                 matches!(
                     replica.found,
-                    Ok(_) | Err(NotVerified::NotReached { .. } | NotVerified::Gone)
+                    Ok(_) | Err(VerificationError::NotReached { .. } | VerificationError::Gone)
                 )
             };
             let is_asked_again = verified.replicas.iter().all(may_tell_later) && asked < ASKED_MAX;

@@ -126,7 +126,7 @@ async fn work(worker: Worker) {
 
 /// An audit by a consistent scan.
 async fn scan(worker: &Worker) {
-    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
     match worker.client.scan(KeyRange::prefix("account/branch-"), options).await {
         Ok(items) => {
             let cents = |item: &Item| {
@@ -171,7 +171,7 @@ async fn notes(worker: &Worker, acknowledged: &Mutex<Vec<String>>) {
 async fn look_at_notes(worker: &Worker, acknowledged: Vec<String>) {
     let found = match rand::random_bool(0.5) {
         true => {
-            let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+            let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
             let scan = worker.client.scan(KeyRange::prefix("note/"), options).await;
             scan.map(|items| items.into_iter().map(|item| item.key).collect())
                 .map_err(|error| error.to_string())
@@ -204,7 +204,7 @@ async fn expire(client: &Client) {
         let some = some.build().expect("within the limits");
         insist(|| client.write(some.clone())).await;
     }
-    let options = ScanOptions { consistent: true, ..ScanOptions::default() };
+    let options = ScanOptions { one_moment: true, ..ScanOptions::default() };
     let mut scan = insist(|| client.scan_stream(KeyRange::prefix("{idle}/"), options)).await;
     // The first page is asked for already, again and again if it gets lost: so long the view is read.
     sleep(PATIENCE + Duration::from_secs(62)).await;

@@ -1,4 +1,4 @@
-//! Schedules: functions that the cluster calls by itself, at a time or again and again.
+//! Schedules: functions that the cluster calls by itself, at one moment or again and again.
 //!
 //! ```no_run
 //! # async fn example(client: aspen_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -19,19 +19,19 @@ use std::time::Duration;
 use aspen_core::{
     Call, Command, First, Name, NewSchedule, Outcome, Request, Response, Schedule, Timestamp, Val,
 };
-use futures::future::try_join_all;
 
-use crate::client::{Client, to_key};
+use crate::arguments::{to_key, to_name};
+use crate::client::Client;
 use crate::error::*;
-use crate::functions::{to_call, to_component};
+use crate::functions::calls::{to_call, to_component};
 
-/// What a schedule calls.
+/// The call that a schedule makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledCall(Call);
 
 impl ScheduledCall {
-    /// A function of a component, by name (then each run calls what the name points to by then) or
-    /// `sha256:` and a hash, on the shard where `key` lives.
+    /// Makes a call of a function on the shard where `key` lives. `component` is a name, whose component
+    /// is looked up at each run, or `sha256:` and a hash.
     pub fn new(
         component: &str,
         function: &str,
@@ -43,13 +43,13 @@ impl ScheduledCall {
 }
 
 impl Client {
-    /// Has the cluster make a call: first at `first`, and then `every` so often (a second at least) or,
-    /// if that is `None`, no more. A schedule of that name on the shard of the call's key is replaced.
-    /// Entry time of the first call.
+    /// Lets the cluster make a call: first at `first`, then after each `every` (a second at least); only
+    /// once if `every` is `None`. Replaces a schedule of that name on the shard of the call's key. Returns
+    /// the entry time of the first call.
     ///
     /// Each run is applied exactly once, in an entry of its own, and its caller is this client. Runs that
-    /// are missed while the shard has no leader count as one. A run that aborts or faults writes nothing,
-    /// and the next one comes all the same. The function sees the keys of its shard alone.
+    /// are missed while the shard has no leader count as one. A run that aborts or faults writes nothing;
+    /// the next run comes nevertheless. The function sees the keys of its shard alone.
     pub async fn schedule(
         &self,
         name: &str,
@@ -57,35 +57,33 @@ impl Client {
         first: First,
         every: Option<Duration>,
     ) -> Result<Timestamp, WriteError> {
-        let name = Name::new(name).map_err(Invalid::from)?;
+        let name = to_name(name)?;
         let every_ms = every.map(|every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
         let shard = self.router().shard(call.0.key.as_bytes());
         let new = NewSchedule { name, call: call.0, first, every_ms };
-        match self.propose(shard, &Command::Schedule(new)).await? {
+        match self.must_propose(shard, &Command::Schedule(new)).await? {
             Outcome::Scheduled { due } => Ok(due),
-            Outcome::Refused(refusal) => RefusalSnafu { refusal }.fail(),
-            _ => Err(ProtocolSnafu.build().into()),
+            _ => Err(RequestError::Protocol.into()),
         }
     }
 
-    /// Ends a schedule on the shard where `key` lives. False if there is none of this name.
+    /// Ends a schedule on the shard where `key` lives. Returns false if no schedule has this name.
     pub async fn unschedule(&self, name: &str, key: impl AsRef<[u8]>) -> Result<bool, WriteError> {
-        let name = Name::new(name).map_err(Invalid::from)?;
+        let name = to_name(name)?;
         let shard = self.router().shard(to_key(key)?.as_bytes());
-        match self.propose(shard, &Command::Unschedule { name }).await? {
+        match self.must_propose(shard, &Command::Unschedule { name }).await? {
             Outcome::Unscheduled { existed } => Ok(existed),
-            Outcome::Refused(refusal) => RefusalSnafu { refusal }.fail(),
-            _ => Err(ProtocolSnafu.build().into()),
+            _ => Err(RequestError::Protocol.into()),
         }
     }
 
-    /// The schedules of all shards, in order of names; linearizable shard by shard.
+    /// Returns the schedules of all shards, in order of names; linearizable shard by shard.
     pub async fn schedules(&self) -> Result<Vec<(Name, Schedule)>, RequestError> {
         let of_shard = async |shard| match self.ask(shard, &Request::Schedules { shard }).await? {
             Response::Schedules(schedules) => Ok(schedules),
             _ => ProtocolSnafu.fail(),
         };
-        let found = try_join_all(self.router().all().map(of_shard)).await?;
+        let found = self.ask_all_shards(of_shard).await?;
         let mut all: Vec<(Name, Schedule)> = found.into_iter().flatten().collect();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(all)

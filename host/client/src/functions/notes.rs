@@ -1,27 +1,27 @@
-//! What calls did: their log lines, and figures of each function.
+//! Notes of calls: their log lines, and figures of each function.
 //!
 //! Promises each call once, also when the leader changes between two questions: a position names log
-//! entries, which all replicas count alike. What a replica notes begins when it is opened and is
-//! bounded, so lines may be gone. Leaves out calls across shards and queries; a dry run has its own lines.
+//! entries, which all replicas count alike. A replica's notes begin when it is opened and are bounded, so
+//! lines may be gone. Leaves out calls across shards and queries; a dry run has its own lines.
 
 use std::collections::BTreeMap;
 
 use aspen_core::{
     CallNote, ComponentHash, FunctionStatistics, LogIndex, Request, Response, ShardId,
 };
-use futures::future::try_join_all;
 
 use crate::client::Client;
 use crate::error::*;
-use crate::functions::to_component;
+use crate::functions::calls::to_component;
 
-/// How far log lines were read, on each shard. The default is before everything.
+/// The position up to which log lines were read, on each shard. The default is before all lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogPosition(BTreeMap<ShardId, LogIndex>);
 
 impl Client {
-    /// What calls logged since `position`, which goes on, and those that faulted; by entry time. Of
-    /// one component if wanted: by the name that it was called by, or `sha256:` and its hash.
+    /// Returns the notes of calls that logged or faulted since `position`, by entry time, and moves the
+    /// position on. `component` limits them to one component: the name that it was called by, or `sha256:`
+    /// and its hash.
     pub async fn logs(
         &self,
         component: Option<&str>,
@@ -38,7 +38,7 @@ impl Client {
                 }
             }
         };
-        let found = try_join_all(self.router().all().map(of_shard)).await?;
+        let found = self.ask_all_shards(of_shard).await?;
         let mut all = vec![];
         for (shard, notes) in found {
             if let Some(last) = notes.last() {
@@ -50,14 +50,14 @@ impl Client {
         Ok(all)
     }
 
-    /// Figures of each function that was called, of all shards together: since their leaders' processes
-    /// began, and only of the functions that each shard called first, if they are many.
+    /// Returns figures of each function that was called, of all shards together, since their leaders'
+    /// processes began. If functions are many, only those that each shard called first have figures.
     pub async fn statistics(&self) -> Result<Vec<FunctionStatistics>, RequestError> {
         let of_shard = async |shard| match self.ask(shard, &Request::Statistics { shard }).await? {
             Response::Statistics(statistics) => Ok(statistics),
             _ => ProtocolSnafu.fail(),
         };
-        let found = try_join_all(self.router().all().map(of_shard)).await?;
+        let found = self.ask_all_shards(of_shard).await?;
         let mut all: BTreeMap<(ComponentHash, String), FunctionStatistics> = BTreeMap::new();
         for one in found.into_iter().flatten() {
             let key = (one.component, one.function.clone());

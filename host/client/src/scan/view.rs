@@ -1,7 +1,7 @@
 //! A view for a consistent scan: opened once, held by the nodes that pinned it, closed at the end.
 //!
-//! Promises that whoever drops it, or closes it, lets the nodes know; should that get lost, they
-//! find out by the clock. Leaves out why a view is of one moment (`aspen-node`, `open_view.rs`).
+//! Promises that dropping a view, or closing it, lets the nodes know. If that message is lost, they
+//! find out by the clock. Leaves out the reason why a view is of one moment (`aspen-node`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,19 +17,19 @@ use tokio::task::JoinHandle;
 use crate::client::Client;
 use crate::error::*;
 
-/// A node that does not answer is asked once more after this: a connection may have broken.
-const ONCE_MORE: Duration = Duration::from_millis(100);
+/// Pause before a node that does not answer is asked once more: a connection may have broken.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A view that is open.
+/// A view of all shards of a scan.
 pub struct OpenView {
     view: ViewId,
     holders: BTreeMap<ShardId, PeerAddr>,
-    /// Dropped when nobody reads any more.
+    /// Dropped when the scan ends.
     in_use: oneshot::Sender<()>,
     closed: JoinHandle<()>,
 }
 
-/// Who reads a shard of a view, and where.
+/// The view of one shard, and the node that holds it.
 #[derive(Clone, Copy)]
 pub struct Holder {
     view: ViewId,
@@ -56,10 +56,10 @@ impl OpenView {
         let (in_use, over) = oneshot::channel::<()>();
         let client = client.clone();
         let closed = tokio::spawn(async move {
-            // Nothing is ever sent.
+            // Nothing is ever sent: the end of the sender is the signal.
             let _: Result<(), _> = over.await;
             for node in nodes {
-                // A node that does not hear it closes the view when it was idle for long.
+                // A node that does not hear this closes the view when it was idle for long.
                 let _: Result<Response, _> =
                     client.link().ask_node(&node, &Request::CloseView { view }).await;
             }
@@ -69,21 +69,21 @@ impl OpenView {
         Ok(opened)
     }
 
-    /// Who holds `shard`; it is one of those that it was opened for.
+    /// Returns the holder of `shard`, one of the shards that the view was opened for.
     pub fn holder(&self, shard: ShardId) -> Holder {
         Holder { view: self.view, node: self.holders[&shard] }
     }
 
-    /// Closes it, and returns when the nodes know.
+    /// Closes the view, and returns when the nodes know.
     pub async fn close(self) {
         drop(self.in_use);
-        // It fails only when the runtime ends.
+        // The task fails only when the runtime ends.
         let _: Result<(), _> = self.closed.await;
     }
 }
 
 impl Holder {
-    /// One page of the view.
+    /// Reads one page of the view.
     pub async fn page(self, client: &Client, scan: ScanRequest) -> Result<Page, RequestError> {
         let shard = scan.shard;
         let request = Request::Scan(ScanRequest { view: Some(self.view), ..scan });
@@ -101,7 +101,7 @@ impl Holder {
                 Err(RequestError::Unreachable { .. }) => asked_before = true,
                 Err(error) => return Err(error),
             }
-            tokio::time::sleep(ONCE_MORE).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Comparing what all replicas of a shard have stored, all of it, as of one log entry.
+//! Verification: comparing the whole state of all replicas of a shard, as of one log entry.
 //!
-//! Promises that hashes which are compared are of the same entry, and that each replica of the cluster's
-//! map is named, with its hash or why there is none. The shard goes on meanwhile; every replica reads
-//! its whole state once. Leaves out what is done about a difference, and whether the log's bytes are whole:
-//! they have checksums of their own.
+//! Promises that the hashes compared are of the same entry, and that each replica of the placement map is
+//! named, with its hash or the reason why it has none. The shard works on meanwhile; every replica reads
+//! its whole state once. Leaves out the repair of a difference, and damage of the log's bytes: they have
+//! checksums of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use aspen_core::{LogIndex, NodeId, Request, Response, ShardId, StateHash, Verification};
-use aspen_net::PeerAddr;
+use aspen_net::{Backoff, PeerAddr};
 use futures::future::join_all;
 use snafu::{OptionExt, Snafu};
 use tokio::time::{Instant, sleep};
@@ -18,89 +18,88 @@ use tokio::time::{Instant, sleep};
 use crate::client::Client;
 use crate::error::*;
 
-/// The first pause before a replica is asked again; it doubles up to the longest.
-const LOOK_FIRST: Duration = Duration::from_millis(5);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// First pause before a replica is asked again; doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// See [`PAUSE_MIN`].
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// What the replicas of a shard have, as of one entry.
+/// The hashes of all replicas of a shard, as of one entry.
 #[derive(Debug)]
-pub struct Verified {
-    /// The shard.
+pub struct ShardVerification {
     pub shard: ShardId,
     /// The entry.
     pub index: LogIndex,
-    /// By node.
-    pub replicas: Vec<VerifiedReplica>,
+    /// One per replica, by node.
+    pub replicas: Vec<ReplicaVerification>,
 }
 
-/// What one replica has.
+/// The hash of one replica.
 #[derive(Debug)]
-pub struct VerifiedReplica {
-    /// The node that has it.
+pub struct ReplicaVerification {
+    /// The node that has the replica.
     pub node: NodeId,
     /// Its address, `hex@ip:port`.
     pub address: String,
     /// The hash of its whole state.
-    pub found: Result<StateHash, NotVerified>,
+    pub found: Result<StateHash, VerificationError>,
 }
 
-/// Why there is no hash of a replica.
+/// Why a replica has no hash.
 #[derive(Debug, Snafu)]
-pub enum NotVerified {
+pub enum VerificationError {
     /// The node does not answer.
     #[snafu(display("it does not answer: {last}"))]
     NotReached {
-        /// What the last attempt came to.
+        /// The failure of the last attempt.
         last: String,
     },
-    /// It did not apply the entry, nor any other, for as long as the client's limit.
+    /// The replica did not apply the entry, nor any other, for the client's time limit.
     #[snafu(display("it is behind: entry {} is the last that it has applied", applied.get()))]
     Lags {
         /// The last entry that it has applied.
         applied: LogIndex,
     },
-    /// It did not read one key in as long as the client's limit: others are verified there.
+    /// The replica did not read one key in the client's time limit: others are verified on its node.
     #[snafu(display("it made no progress in {waited:?}"))]
     Stalled {
         /// The limit.
         waited: Duration,
     },
-    /// It restarted, got beyond the entry by a snapshot, or began two others since.
+    /// The replica restarted, got beyond the entry by a snapshot, or began two other verifications since.
     #[snafu(display("it restarted meanwhile, or took a snapshot: verify again"))]
     Gone,
-    /// It has failed: a damaged row that was found is a failure too.
+    /// The replica failed. A damaged row that was found is a failure too.
     #[snafu(display("it has failed: {reason}"))]
     ReplicaFailed {
-        /// In the node's words.
+        /// The node's own words.
         reason: String,
     },
 }
 
-/// How far the replicas of a shard are, all together.
+/// The progress of all replicas of a shard together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyProgress {
-    /// The shard.
     pub shard: ShardId,
-    /// Keys that were read.
+    /// Keys read.
     pub keys: u64,
-    /// Of so many, as far as is known.
+    /// Keys in all, as far as known.
     pub of: u64,
 }
 
-impl Verified {
-    /// The hash that a majority of the replicas has, those without one counted.
+impl ShardVerification {
+    /// Returns the hash that a majority of the replicas has; replicas without a hash count too.
     pub fn majority(&self) -> Option<&StateHash> {
         let hashes = || self.replicas.iter().filter_map(|replica| replica.found.as_ref().ok());
         let count = |hash: &StateHash| hashes().filter(|other| *other == hash).count();
         hashes().find(|hash| count(hash) > self.replicas.len() / 2)
     }
 
-    /// The nodes whose hash is not that of the majority; without a majority all that have a hash, if
-    /// these are not all equal.
+    /// Returns the nodes whose hash is not that of the majority. Without a majority: all nodes with a
+    /// hash, if the hashes are not all equal.
     pub fn differing(&self) -> Vec<NodeId> {
         let hashes = || {
             let hash =
-                |replica: &VerifiedReplica| Some((replica.node, *replica.found.as_ref().ok()?));
+                |replica: &ReplicaVerification| Some((replica.node, *replica.found.as_ref().ok()?));
             self.replicas.iter().filter_map(hash)
         };
         let majority = self.majority();
@@ -109,30 +108,26 @@ impl Verified {
         hashes().filter(|(_, hash)| differs(hash)).map(|(node, _)| node).collect()
     }
 
-    /// Whether every replica has a hash, and all the same.
+    /// Returns true if every replica has a hash, and all hashes are equal.
     pub fn is_equal(&self) -> bool {
-        let has_hash = |replica: &VerifiedReplica| replica.found.is_ok();
+        let has_hash = |replica: &ReplicaVerification| replica.found.is_ok();
         self.replicas.iter().all(has_hash) && self.differing().is_empty()
     }
 }
 
 impl Client {
     /// Compares the replicas of every shard, one shard after the other.
-    pub async fn verify(&self) -> Result<Vec<Verified>, RequestError> {
-        let mut all = vec![];
-        for shard in self.router().all() {
-            all.push(self.verify_shard(shard, |_| {}).await?);
-        }
-        Ok(all)
+    pub async fn verify(&self) -> Result<Vec<ShardVerification>, RequestError> {
+        self.on_each_shard(|shard| self.verify_shard(shard, |_| {})).await
     }
 
-    /// Compares the replicas of one shard, and tells meanwhile how far they are. Takes as long as they
-    /// read; a replica that makes no progress for the client's limit is given up.
+    /// Compares the replicas of one shard, and tells their progress meanwhile. Takes the time that they
+    /// need to read; gives up a replica that makes no progress for the client's time limit.
     pub async fn verify_shard(
         &self,
         shard: ShardId,
         tell: impl Fn(VerifyProgress),
-    ) -> Result<Verified, RequestError> {
+    ) -> Result<ShardVerification, RequestError> {
         let index = match self.ask(shard, &Request::Verify { shard }).await? {
             Response::Verifying { index } => index,
             _ => return ProtocolSnafu.fail(),
@@ -152,9 +147,9 @@ impl Client {
                 Ok(at) => self.verified(shard, index, &at, |keys, of| told(node, keys, of)).await,
                 Err(_) => NotReachedSnafu { last: "its address cannot be read" }.fail(),
             };
-            VerifiedReplica { node, address: address.to_string(), found }
+            ReplicaVerification { node, address: address.to_string(), found }
         });
-        Ok(Verified { shard, index, replicas: join_all(asked).await })
+        Ok(ShardVerification { shard, index, replicas: join_all(asked).await })
     }
 
     /// Asks one replica until it has the hash. A node that does not answer is asked once more.
@@ -164,23 +159,16 @@ impl Client {
         index: LogIndex,
         address: &PeerAddr,
         tell: impl Fn(u64, u64),
-    ) -> Result<StateHash, NotVerified> {
+    ) -> Result<StateHash, VerificationError> {
         let (request, limit) = (Request::Verified { shard, index }, self.link().limit());
-        let (mut before, mut since, mut pause) = (None, Instant::now(), LOOK_FIRST);
+        let (mut before, mut since) = (None, Instant::now());
+        let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
         let mut is_silent = false;
         loop {
             let found = match self.link().ask_node(address, &request).await {
                 Ok(Response::Verified(found)) => Some(found),
-                Ok(_) => {
-                    return NotReachedSnafu { last: RequestError::Protocol.to_string() }.fail();
-                }
-                Err(error) if is_silent => {
-                    let last = match error {
-                        RequestError::Unreachable { last, .. } => last,
-                        error => error.to_string(),
-                    };
-                    return NotReachedSnafu { last }.fail();
-                }
+                Ok(_) => return Err(not_reached(RequestError::Protocol)),
+                Err(error) if is_silent => return Err(not_reached(error)),
                 Err(_) => None,
             };
             is_silent = found.is_none();
@@ -205,20 +193,27 @@ impl Client {
                     _ => StalledSnafu { waited: limit }.fail(),
                 };
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LOOK_EVERY);
+            sleep(backoff.pause()).await;
         }
     }
+}
+
+fn not_reached(error: RequestError) -> VerificationError {
+    let last = match error {
+        RequestError::Unreachable { last, .. } => last,
+        error => error.to_string(),
+    };
+    VerificationError::NotReached { last }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Replicas by the first byte of their hashes, none for one that was not reached; then who has the
-    /// majority's hash, who differs, and whether all is well.
+    /// Replicas by the first byte of their hashes, `None` for one that was not reached; then the hash of
+    /// the majority, the nodes that differ, and the verdict.
     fn check(found: &[Option<u8>], majority: Option<u8>, differing: &[u64], is_equal: bool) {
-        let replica = |(at, first): (usize, &Option<u8>)| VerifiedReplica {
+        let replica = |(at, first): (usize, &Option<u8>)| ReplicaVerification {
             node: NodeId::new(at as u64 + 1),
             address: String::new(),
             found: match first {
@@ -227,7 +222,8 @@ mod tests {
             },
         };
         let replicas = found.iter().enumerate().map(replica).collect();
-        let verified = Verified { shard: ShardId::new(0), index: LogIndex::new(1), replicas };
+        let verified =
+            ShardVerification { shard: ShardId::new(0), index: LogIndex::new(1), replicas };
         assert_eq!(verified.majority().map(|hash| hash.hash[0]), majority, "{found:?}");
         let ids: Vec<u64> = verified.differing().iter().map(|node| node.get()).collect();
         assert_eq!(ids, differing, "{found:?}");

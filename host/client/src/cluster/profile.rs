@@ -1,4 +1,4 @@
-//! With which profile functions run: what decides outcomes besides code and input.
+//! Profiles: the settings with which functions run. They decide outcomes, as code and input do.
 
 use aspen_core::{NodeId, ProfileId, ReplicaStatus, Request, Response};
 
@@ -8,16 +8,16 @@ use crate::error::*;
 /// The profiles of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profiles {
-    /// What functions run with, by what the leaders of the shards say; several while a switch is under way.
+    /// The profiles of the shards, as their leaders say; several while a switch is under way.
     pub present: Vec<ProfileId>,
-    /// The newest one that every node that answers can run.
+    /// The newest profile that every node that answers can run.
     pub newest: Option<ProfileId>,
-    /// What each node can run.
+    /// The profiles that each node can run.
     pub of_nodes: Vec<(NodeId, Vec<ProfileId>)>,
 }
 
 impl Profiles {
-    /// By what nodes say of themselves.
+    /// Collects the profiles from the nodes' own status.
     pub fn of(nodes: &[&ReplicaStatus]) -> Self {
         let led = |node: &&ReplicaStatus| {
             let leads = node.shards.iter().filter(|shard| shard.leader == Some(node.node));
@@ -34,24 +34,25 @@ impl Profiles {
 }
 
 impl Client {
-    /// The profiles that functions run with and could run with, as far as nodes answer.
+    /// Returns the profiles that functions run with and could run with, as far as nodes answer.
     pub async fn profiles(&self) -> Profiles {
         let nodes = self.status().await;
         let nodes: Vec<_> = nodes.iter().filter_map(|(_, status)| status.as_ref().ok()).collect();
         Profiles::of(&nodes)
     }
 
-    /// Lets functions run with another profile, shard by shard. Refused where a node that has a replica
-    /// does not say that it can; shards that were switched before stay so, and asking again goes on.
-    /// From then on no node can go back to a program that does not know the profile.
+    /// Lets functions run with another profile, shard by shard. A shard refuses if a node with a replica
+    /// does not say that it can run the profile. Shards that were switched before stay switched; the same
+    /// request again switches the rest. From then on no node can go back to a program that does not know
+    /// the profile.
     pub async fn switch_profile(&self, profile: ProfileId) -> Result<(), RequestError> {
-        for shard in self.router().all() {
+        let switched = self.on_each_shard(|shard| async move {
             match self.ask(shard, &Request::SwitchProfile { shard, profile }).await? {
-                Response::ProfileSwitched => {}
-                _ => return ProtocolSnafu.fail(),
+                Response::ProfileSwitched => Ok(()),
+                _ => ProtocolSnafu.fail(),
             }
-        }
-        Ok(())
+        });
+        switched.await.map(|_| ())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Printing: lines, bytes, records as JSON.
+//! Printing: lines, bytes, sizes, times, and records as JSON.
 
 use std::io::Write;
 
@@ -21,7 +21,7 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     print_on(bytes).map(|_| ())
 }
 
-/// Prints; false if the reader closed its end and wants no more.
+/// Prints; returns false if the reader closed its end and wants no more.
 pub fn print_on(bytes: &[u8]) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -31,7 +31,7 @@ pub fn print_on(bytes: &[u8]) -> Result<bool, Failure> {
     }
 }
 
-/// Bytes with three digits or more, in the largest unit that leaves them.
+/// Returns a number of bytes as text, in the largest unit that leaves three digits or more.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} B"),
@@ -40,7 +40,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Milliseconds since 1970 as date and time in UTC, RFC 3339; as a number if they are out of range.
+/// Returns a time as date and time in UTC, RFC 3339; as milliseconds since 1970 if it is out of range.
 pub fn time(time: Timestamp) -> String {
     let seconds = i64::try_from(time.get() / 1000).ok();
     let time_of =
@@ -48,7 +48,7 @@ pub fn time(time: Timestamp) -> String {
     seconds.and_then(time_of).unwrap_or_else(|| format!("{} ms", time.get()))
 }
 
-/// Encoded values as WAVE.
+/// Returns encoded values as WAVE.
 pub fn vals(bytes: &Bytes) -> String {
     match decode_vals(bytes) {
         Ok(vals) => vals.iter().map(wave::print).collect::<Vec<_>>().join(", "),
@@ -56,7 +56,7 @@ pub fn vals(bytes: &Bytes) -> String {
     }
 }
 
-/// Text as text; bytes that are none as `{"hex": "..."}`.
+/// Returns text as JSON text, and bytes that are no text as `{"hex": "..."}`.
 pub fn bytes_json(bytes: &[u8]) -> Json {
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
@@ -67,7 +67,7 @@ pub fn bytes_json(bytes: &[u8]) -> Json {
     }
 }
 
-/// A key with everything known of it.
+/// Returns a key and its record as JSON.
 pub fn record_json(key: &Key, record: &Record) -> Json {
     json!({
         "key": bytes_json(key.as_bytes()),

@@ -1,7 +1,7 @@
 //! One shard of a scan: the page that is read, and the next one, which is fetched meanwhile.
 //!
-//! Promises the shard's entries in order, each once, and to hold two pages at most. Leaves out the
-//! order among shards (`scan.rs`).
+//! Promises the shard's entries in order, each once, and no more than two pages in memory. Leaves out
+//! the order among shards (`scan.rs`).
 
 use std::vec;
 
@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::error::*;
-use crate::scan::{SCAN_BUFFER_BYTES, ScanOptions};
-use crate::scan_view::Holder;
+use crate::scan::options::{SCAN_BUFFER_BYTES, ScanOptions};
+use crate::scan::view::Holder;
 
-/// How much of a shard is fetched at once, and when.
+/// The amount that is fetched of a shard at once, and if it is fetched ahead.
 #[derive(Clone, Copy)]
 pub struct PageSize {
     entries: usize,
@@ -27,11 +27,11 @@ pub struct PageSize {
 /// One shard of a scan.
 pub struct Source {
     shard: ShardId,
-    /// Of a consistent scan.
+    /// The node that holds the view of a consistent scan.
     holder: Option<Holder>,
     options: ScanOptions,
     size: PageSize,
-    /// What no page covers that has come; `None`: all is there.
+    /// The part of the range that no page has covered yet; `None` if all came.
     rest: Option<KeyRange>,
     ready: vec::IntoIter<Item>,
     has_head: bool,
@@ -49,8 +49,8 @@ impl Drop for Fetch {
 }
 
 impl PageSize {
-    /// For this many shards. Who wants a single page, and does not read ahead, gets it from pages that
-    /// are about its share of it.
+    /// Returns the size for a number of shards. A scan that wants a single page, and does not read ahead,
+    /// fetches about its share of that page from each shard.
     pub fn new(shards: usize, wanted: usize, reads_ahead: bool) -> PageSize {
         let shards = shards.max(1);
         let bytes = SCAN_PAGE_BYTES.min(SCAN_BUFFER_BYTES / (2 * shards));
@@ -63,7 +63,7 @@ impl PageSize {
 }
 
 impl Source {
-    /// The keys of `range` on `shard`.
+    /// Makes the source of the keys of `range` on `shard`.
     pub fn new(
         shard: ShardId,
         holder: Option<Holder>,
@@ -84,36 +84,36 @@ impl Source {
         }
     }
 
-    /// Whether the entry that was taken last is not given yet, or none will come.
+    /// Returns true if the entry that was taken last is not given yet.
     pub fn has_head(&self) -> bool {
         self.has_head
     }
 
-    /// Whether no entry is left, here or there.
+    /// Returns true if no entry is left, neither here nor on the shard.
     pub fn is_through(&self) -> bool {
         self.rest.is_none() && self.ready.len() == 0
     }
 
-    /// The revision of the page that came last.
+    /// Returns the revision of the page that came last.
     pub fn revision(&self) -> Option<Revision> {
         self.revision
     }
 
-    /// The next entry, if it is here.
+    /// Takes the next entry, if it is here.
     pub fn next(&mut self) -> Option<Item> {
         let next = self.ready.next();
         self.has_head = next.is_some();
         next
     }
 
-    /// Starts to fetch what nothing here gives, of `wanted` entries.
+    /// Starts to fetch up to `wanted` entries if none is here.
     pub fn fetch_if_due(&mut self, client: &Client, wanted: usize) {
         if !self.has_head && self.ready.len() == 0 {
             self.fetch(client, wanted);
         }
     }
 
-    /// Waits until an entry is here; false if none is left.
+    /// Waits until an entry is here; returns false if none is left.
     pub async fn arrives(&mut self, client: &Client, wanted: usize) -> Result<bool, RequestError> {
         if self.ready.len() > 0 {
             return Ok(true);
@@ -121,7 +121,7 @@ impl Source {
         let Some(rest) = self.rest.clone() else { return Ok(false) };
         self.fetch(client, wanted);
         let fetch = self.fetch.as_mut().context(ProtocolSnafu)?;
-        // It panics only with a bug, and is aborted only by a drop.
+        // The task panics only with a bug, and is aborted only by a drop.
         let page = (&mut fetch.0).await.ok().context(ProtocolSnafu);
         self.fetch = None;
         let Page { revision, items, more } = page??;
@@ -136,7 +136,7 @@ impl Source {
         Ok(self.ready.len() > 0)
     }
 
-    /// Fetches the next page, if there is one and it is not under way.
+    /// Starts to fetch the next page, if one exists and is not under way.
     fn fetch(&mut self, client: &Client, wanted: usize) {
         let Some(range) = self.rest.clone().filter(|_| self.fetch.is_none()) else { return };
         let ScanOptions { reverse, keys_only, consistency, .. } = self.options;
@@ -155,7 +155,7 @@ impl Source {
         self.fetch = Some(Fetch(tokio::spawn(async move {
             match holder {
                 Some(holder) => holder.page(&client, scan).await,
-                None => client.ask_page(scan).await?.ok().context(ProtocolSnafu),
+                None => client.read_page(scan).await?.ok().context(ProtocolSnafu),
             }
         })));
     }

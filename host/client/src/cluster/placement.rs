@@ -1,8 +1,8 @@
-//! Changing which nodes a cluster has, and where its replicas are.
+//! Changes of placement: the nodes of a cluster, and the nodes of each replica.
 //!
-//! Promises that a change that was answered is part of the cluster's map, in one step: what follows is
-//! the cluster's own affair, whether or not anybody waits for it ([`Client::settle`] does). Asking
-//! again for what was asked for before does no harm.
+//! Promises that a change that was answered is part of the placement map, in one step. The cluster then
+//! moves replicas in the background; [`Client::settle`] waits for them. The same request again does no
+//! harm.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use tokio::time::sleep;
 use crate::client::Client;
 use crate::error::*;
 
-/// How often somebody who waits for replicas looks at the map.
+/// Interval at which a client that waits for replicas asks for the map.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Client {
-    /// Lets the node at `address` in, and gives the id it has from then on. Shards with too few
-    /// replicas get one there.
+    /// Lets the node at `address` in, and returns its id. Shards with too few replicas get one there.
     pub async fn add_node(&self, address: &PeerAddr) -> Result<NodeId, RequestError> {
         let change = PlacementChange::AddNode { address: address.to_string() };
         self.place(change).await?.context(ProtocolSnafu)
     }
 
-    /// Moves what a node has to others, as far as there are others, and lets it go then.
+    /// Moves the replicas of a node to other nodes, as far as others can take them, and then removes the
+    /// node.
     pub async fn remove_node(&self, node: NodeId) -> Result<(), RequestError> {
         self.place(PlacementChange::RemoveNode { node }).await.map(|_| ())
     }
 
-    /// Moves a replica of a shard to a node; from the fullest one, if none is named.
+    /// Moves a replica of a shard to the node `to`; from the fullest node, if `from` is `None`.
     pub async fn move_replica(
         &self,
         shard: ShardId,
@@ -40,13 +40,14 @@ impl Client {
         self.place(PlacementChange::Move { shard, from, to }).await.map(|_| ())
     }
 
-    /// Evens out how many replicas each node has. Shards of which some are on their way already are
-    /// left alone: ask again once they have arrived.
+    /// Evens out the number of replicas of each node. Leaves alone the shards with a replica under way:
+    /// ask again once it arrived.
     pub async fn rebalance(&self) -> Result<(), RequestError> {
         self.place(PlacementChange::Rebalance).await.map(|_| ())
     }
 
-    /// Who leads a shard; none if nobody does at the moment, as far as those know who have a replica.
+    /// Returns the leader of a shard, as far as the nodes with a replica know it; `None` if no node leads
+    /// at the moment.
     pub async fn leader(&self, shard: ShardId) -> Result<Option<NodeId>, RequestError> {
         let at = usize::from(shard.get());
         let info = self.cluster().await?;
@@ -54,7 +55,7 @@ impl Client {
         if let Some(leader) = known(&info) {
             return Ok(Some(leader));
         }
-        // The node that was asked has no replica of it.
+        // The node that answered has no replica of the shard.
         let replicas = info.placement.replicas(shard).map(|it| it.now.clone()).unwrap_or_default();
         for address in replicas.iter().filter_map(|id| info.placement.address(*id)?.parse().ok()) {
             let asked = self.link().ask_node(&address, &Request::Cluster).await;
@@ -77,15 +78,15 @@ impl Client {
         }
     }
 
-    /// Waits until the map, with every change that this client made, satisfies `is_there`; asks the
-    /// nodes in turn. Has no time limit of its own: a copy takes as long as the state is large.
+    /// Waits until the placement map, with every change that this client made, satisfies `is_settled`;
+    /// asks the nodes in turn. Has no time limit of its own: the time of a copy grows with the state.
     pub async fn settle(
         &self,
-        is_there: impl Fn(&ClusterInfo) -> bool,
+        is_settled: impl Fn(&ClusterInfo) -> bool,
     ) -> Result<ClusterInfo, RequestError> {
         loop {
             let info = self.cluster().await?;
-            if info.epoch >= self.link().known_epoch().max(1) && is_there(&info) {
+            if info.epoch >= self.link().known_epoch().max(1) && is_settled(&info) {
                 return Ok(info);
             }
             self.link().turn_to_another();

@@ -1,22 +1,23 @@
 //! Uploads: a component to every shard, in one entry or in parts.
 //!
-//! Promises that a shard's name points to the component when [`Client::upload`] returns, and that what an
-//! interrupted one left on a shard is gone after 15 minutes. A component of up to 2 MiB goes in one
-//! entry; a large one in parts of 1 MiB, and then an entry that puts them together. A shard that has it
-//! already, from an earlier try or under another name, gets no part.
+//! Promises that the name points to the component on every shard when [`Client::upload`] returns. The
+//! parts that an interrupted upload left on a shard are gone after 15 minutes. A component of up to 2 MiB
+//! goes in one entry; a large one in parts of 1 MiB, and then an entry that puts them together. A shard
+//! that has the component already, from an earlier try or under another name, gets no part.
 
 use aspen_core::limits::{COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX, UPLOAD_PART_BYTES_MAX};
 use aspen_core::{Command, ComponentHash, Name, Outcome, Refusal, ShardId, Upload, UploadPart};
 use bytes::Bytes;
 use snafu::ensure;
 
+use crate::arguments::to_name;
 use crate::client::Client;
 use crate::error::*;
 
-/// Times that the parts of one shard are begun anew, should they be gone before the end.
+/// Times that the parts of one shard are begun anew, if they are gone before the end.
 const RESTARTS_MAX: u32 = 2;
 
-/// How far an upload is.
+/// The progress of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadProgress {
     /// Bytes that arrived, on all shards together.
@@ -35,32 +36,33 @@ impl Client {
         self.upload_with(name, component, |_| {}).await
     }
 
-    /// As [`Self::upload`]; `progress` is called whenever a part, or a whole component, arrived.
+    /// Uploads as [`Self::upload`]; calls `progress` whenever a part, or a whole component, arrived.
     pub async fn upload_with(
         &self,
         name: &str,
         component: impl Into<Bytes>,
         progress: impl Fn(UploadProgress),
     ) -> Result<ComponentHash, WriteError> {
-        let name = Name::new(name).map_err(Invalid::from)?;
+        let name = to_name(name)?;
         let bytes: Bytes = component.into();
         let limit = LARGE_COMPONENT_BYTES_MAX;
         ensure!(bytes.len() <= limit, ComponentSnafu { bytes: bytes.len(), limit });
         let hash = ComponentHash::of(&bytes);
         let size = bytes.len() as u64;
         let total = size * self.router().all().count() as u64;
-        let mut before = 0;
-        for shard in self.router().all() {
+        let (name, bytes, progress) = (&name, &bytes, &progress);
+        let uploaded = self.on_each_shard(|shard| async move {
+            let before = size * u64::from(shard.get());
             let sent = |sent: u64| progress(UploadProgress { sent: before + sent, total });
             if bytes.len() <= COMPONENT_BYTES_MAX {
-                self.upload_whole(shard, &name, &bytes, hash).await?;
+                self.upload_whole(shard, name, bytes, hash).await?;
             } else {
-                self.upload_parts(shard, &name, &bytes, hash, sent).await?;
+                self.upload_parts(shard, name, bytes, hash, sent).await?;
             }
             sent(size);
-            before += size;
-        }
-        Ok(hash)
+            Ok::<_, WriteError>(())
+        });
+        uploaded.await.map(|_| hash)
     }
 
     async fn upload_whole(
@@ -71,10 +73,9 @@ impl Client {
         hash: ComponentHash,
     ) -> Result<(), WriteError> {
         let upload = Upload { name: name.clone(), bytes: bytes.clone() };
-        match self.propose(shard, &Command::Upload(upload)).await? {
+        match self.must_propose(shard, &Command::Upload(upload)).await? {
             Outcome::Uploaded { component } if component == hash => Ok(()),
-            Outcome::Refused(refusal) => RefusalSnafu { refusal }.fail(),
-            _ => Err(ProtocolSnafu.build().into()),
+            _ => Err(RequestError::Protocol.into()),
         }
     }
 
@@ -91,7 +92,7 @@ impl Client {
             Outcome::Pointed => return Ok(()),
             Outcome::Refused(Refusal::ComponentUnknown) => {}
             Outcome::Refused(refusal) => return RefusalSnafu { refusal }.fail(),
-            _ => return Err(ProtocolSnafu.build().into()),
+            _ => return Err(RequestError::Protocol.into()),
         }
         let mut restarts = 0;
         loop {
@@ -100,16 +101,16 @@ impl Client {
             match self.propose(shard, &finish).await? {
                 Outcome::Uploaded { component: uploaded } if uploaded == component => return Ok(()),
                 Outcome::Pointed => return Ok(()),
-                // It took longer than parts are kept.
+                // The upload took longer than parts are kept.
                 Outcome::Refused(Refusal::UploadIncomplete) if restarts < RESTARTS_MAX => {}
                 Outcome::Refused(refusal) => return RefusalSnafu { refusal }.fail(),
-                _ => return Err(ProtocolSnafu.build().into()),
+                _ => return Err(RequestError::Protocol.into()),
             }
             restarts += 1;
         }
     }
 
-    /// Sends what is not there; the shard says where to go on.
+    /// Sends the parts that the shard does not have; the shard says where to continue.
     async fn send_parts(
         &self,
         shard: ShardId,
@@ -123,17 +124,16 @@ impl Client {
             let start = offset as usize;
             let end = bytes.len().min(start + UPLOAD_PART_BYTES_MAX);
             let part = UploadPart { component, total, offset, bytes: bytes.slice(start..end) };
-            let there = match self.propose(shard, &Command::UploadPart(part)).await? {
+            let stored = match self.must_propose(shard, &Command::UploadPart(part)).await? {
                 Outcome::PartStored { bytes } if bytes <= total => bytes,
-                Outcome::Refused(refusal) => return RefusalSnafu { refusal }.fail(),
-                _ => return Err(ProtocolSnafu.build().into()),
+                _ => return Err(RequestError::Protocol.into()),
             };
-            if there <= offset {
+            if stored <= offset {
                 restarts += 1;
                 let refusal = Refusal::UploadIncomplete;
                 ensure!(restarts <= RESTARTS_MAX, RefusalSnafu { refusal });
             }
-            offset = there;
+            offset = stored;
             sent(offset);
         }
         Ok(())
