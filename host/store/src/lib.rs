@@ -78,6 +78,5 @@ pub use runtime::sim_cost;
 pub use runtime::{Pool, Runtime, Worker};
 pub use snapshot::{Snapshot, SnapshotFile, SnapshotInbox, SnapshotReceiver};
 pub use types::{
-    EncodedOutcome as Reply, LogId, Proposal, RaftEntry, SnapshotMeta, StoredMembership,
-    TypeConfig, Vote,
+    EncodedOutcome, LogId, Proposal, RaftEntry, SnapshotMeta, StoredMembership, TypeConfig, Vote,
 };
