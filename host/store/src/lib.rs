@@ -70,7 +70,7 @@ pub use files::sim_files;
 pub use limits::APPLY_STACK_BYTES;
 pub use log::{EntryError, Log, ShardLog, decode_entry, encode_entry};
 pub use read::{Gate, PinnedView, StateReader};
-pub use recovery::{Divergence, recorded_divergence as marked};
+pub use recovery::{Divergence, recorded_divergence};
 pub use replay::Replay;
 pub use replica::CallObserver;
 #[cfg(madsim)]
