@@ -55,7 +55,7 @@ impl Verifier {
     fn wake(&mut self, shared: &Arc<Shared>) -> std::io::Result<()> {
         if self.wake.is_none() {
             let (wake, woken) = mpsc::channel(1);
-            self.worker = Some(Pool::Beside.spawn(work(shared.clone(), woken))?);
+            self.worker = Some(Pool::Background.spawn(work(shared.clone(), woken))?);
             self.wake = Some(wake);
         }
         // If it is full, the worker has been woken already.

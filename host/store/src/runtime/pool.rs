@@ -13,5 +13,5 @@ pub enum Pool {
     /// Flushes memtables.
     Flush,
     /// Runs functions that are not part of the log, and hashes states.
-    Beside,
+    Background,
 }

@@ -43,11 +43,11 @@ impl Pool {
     fn threads(self) -> &'static Mutex<Option<Arc<Threads>>> {
         static APPLY: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
         static FLUSH: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
-        static BESIDE: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
+        static BACKGROUND: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
         match self {
             Pool::Apply => &APPLY,
             Pool::Flush => &FLUSH,
-            Pool::Beside => &BESIDE,
+            Pool::Background => &BACKGROUND,
         }
     }
 
@@ -55,7 +55,7 @@ impl Pool {
         let (name, stack_bytes) = match self {
             Pool::Apply => ("aspen-apply", APPLY_STACK_BYTES),
             Pool::Flush => ("aspen-flush", FLUSH_STACK_BYTES),
-            Pool::Beside => ("aspen-beside", APPLY_STACK_BYTES),
+            Pool::Background => ("aspen-backg", APPLY_STACK_BYTES),
         };
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = (POOL_THREADS_PER_CORE * cores).max(POOL_THREADS_MIN);
