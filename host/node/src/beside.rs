@@ -33,7 +33,7 @@ pub async fn on_a_stack<T: Send + 'static>(
         // Whoever asked may have gone.
         let _: Result<(), T> = sender.send(result);
     };
-    let worker = Pool::Beside.spawn(job);
+    let worker = Pool::Background.spawn(job);
     let worker = worker.map_err(|error| failed(format!("starting a thread: {error}")))?;
     let done = done.await;
     worker.join().await;

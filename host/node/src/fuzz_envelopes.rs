@@ -8,7 +8,7 @@ use aspen_core::{
     Command, Decision, Digest, KeyRange, NodeId, Placement, ShardId, Timestamp, TxnId, ViewId,
     decode, encode,
 };
-use aspen_store::{Entry, LogId, Proposal, StoredMembership, Vote};
+use aspen_store::{LogId, Proposal, RaftEntry, StoredMembership, Vote};
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
@@ -53,7 +53,7 @@ fn envelopes() -> Vec<Envelope> {
     let members = Membership::new_with_defaults(vec![[1, 2].into()], [3]);
     let payloads =
         [normal, EntryPayload::Blank, EntryPayload::Membership(members)].into_iter().enumerate();
-    let entry = |(at, payload)| Entry { log_id: log_id(300 + at as u64), payload };
+    let entry = |(at, payload)| RaftEntry { log_id: log_id(300 + at as u64), payload };
     let append = AppendEntriesRequest {
         vote,
         prev_log_id: Some(log_id(299)),

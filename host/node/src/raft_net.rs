@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aspen_core::{ComponentHash, Digest, Placement, ProfileId, ShardId, decode, encode};
 use aspen_net::{NetError, PeerAddr, Purpose, Transport};
-use aspen_store::{Entry, LogId, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
+use aspen_store::{LogId, RaftEntry, Snapshot, SnapshotFile, SnapshotMeta, TypeConfig, Vote};
 use bytes::Bytes;
 use openraft::EntryPayload;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -293,9 +293,9 @@ impl From<Failure> for RPCError<TypeConfig> {
 }
 
 /// How many of the entries go into one message, at least one.
-fn fitting(entries: &[Entry]) -> usize {
+fn fitting(entries: &[RaftEntry]) -> usize {
     let mut bytes = 0;
-    let fits = |entry: &&Entry| {
+    let fits = |entry: &&RaftEntry| {
         bytes += match &entry.payload {
             EntryPayload::Normal(proposal) => proposal.0.len(),
             EntryPayload::Blank | EntryPayload::Membership(_) => 0,

@@ -57,7 +57,7 @@ impl Lost {
         purged: LogId,
     ) -> Result<Option<Lost>, StoreError> {
         let opening = node.opening();
-        let marked = aspen_store::marked(&opening.dir(shard))?;
+        let marked = aspen_store::recorded_divergence(&opening.dir(shard))?;
         let named = marked.map(|divergence| divergence.members).unwrap_or_default();
         let peers = opening.identity.peers.iter().map(PeerAddr::to_string);
         let own = opening.identity.address.id;

@@ -1,7 +1,7 @@
-//! What can go wrong on a node's disk, each with the file and what to do about it.
+//! Errors of a node's disk, each with the file and the remedy.
 //!
-//! An error while opening is one of these; later ones reach openraft as `std::io::Error` with the
-//! same text, and stop the replica: going on with a disk that lies would be worse.
+//! An error while opening is one of these. A later error reaches openraft as `std::io::Error` with the
+//! same text, and stops the replica: to go on with a disk that lies would be worse.
 
 use std::error::Error;
 use std::fmt;
@@ -13,12 +13,12 @@ use snafu::Snafu;
 
 use crate::types::LogId;
 
-/// Whose files these are; written at creation and compared at every open.
+/// The owner of a file; written at creation and compared at every open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The cluster, a random number drawn when it was created.
+    /// The cluster: a random number that was drawn when the cluster was created.
     pub cluster: u128,
-    /// The node.
+    /// The node that the file belongs to.
     pub node: NodeId,
 }
 
@@ -28,11 +28,11 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The disk failed, or holds what it should not.
+/// The disk failed, or holds content that it should not hold.
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum StoreError {
-    /// The log is another node's: the data folders were mixed up.
+    /// The log belongs to another node: the data folders were mixed up.
     #[snafu(display(
         "raft log {} belongs to {found}, this is {expected}: give this node its own data folder",
         path.display()
@@ -40,12 +40,12 @@ pub enum StoreError {
     ForeignLog {
         /// The log's file.
         path: PathBuf,
-        /// Who opens it.
+        /// The node that opens it.
         expected: Identity,
-        /// Who wrote it.
+        /// The node that wrote it.
         found: Identity,
     },
-    /// The state is another node's or another shard's: the data folders were mixed up.
+    /// The state belongs to another node or another shard: the data folders were mixed up.
     #[snafu(display(
         "state {} belongs to {found_shard} on {found}, this is {expected_shard} on {expected}: \
          give this node its own data folder",
@@ -54,13 +54,13 @@ pub enum StoreError {
     ForeignState {
         /// The state's file.
         path: PathBuf,
-        /// Who opens it.
+        /// The node that opens it.
         expected: Identity,
-        /// For which shard.
+        /// The shard that it is opened for.
         expected_shard: ShardId,
-        /// Who wrote it.
+        /// The node that wrote it.
         found: Identity,
-        /// Of which shard.
+        /// The shard that it was written for.
         found_shard: ShardId,
     },
     /// The log cannot be trusted. It holds promises to other nodes, so it is never repaired by
@@ -73,40 +73,40 @@ pub enum StoreError {
     LogDamaged {
         /// The log's file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The log could not be read or written: a full or failing disk, or another process has it.
     #[snafu(display("raft log {}: {what} failed", path.display()))]
     LogStorage {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
         /// The log's file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: Box<redb::Error>,
     },
-    /// A file could not be read or written, or a worker not be started.
+    /// A file could not be read or written, or a worker could not be started.
     #[snafu(display("{what} {} failed", path.display()))]
     File {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// With what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: std::io::Error,
     },
     /// SQLite could not read or write: a full or failing disk.
     #[snafu(display("state {}: {what} failed", path.display()))]
     StateStorage {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
         /// The database.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: rusqlite::Error,
     },
-    /// The state is gone and cannot be rebuilt here: the log before it was already deleted and no
+    /// The state is gone and cannot be rebuilt here: the log up to the state was already deleted and no
     /// good snapshot is left.
     #[snafu(display(
         "state of {shard} in {} reaches {}, but its log begins after entry {}, and no good \
@@ -117,33 +117,33 @@ pub enum StoreError {
         purged.index
     ))]
     StateLost {
-        /// The shard.
+        /// The shard without a state.
         shard: ShardId,
         /// The state's folder.
         dir: PathBuf,
-        /// How far the state got.
+        /// The last entry in the state.
         applied: Option<LogId>,
-        /// Up to where the log is deleted.
+        /// The last deleted entry of the log.
         purged: LogId,
     },
-    /// A snapshot is not what its checksum or its meta says.
+    /// A snapshot differs from its checksum or its meta.
     #[snafu(display("snapshot {} is damaged: {what}", path.display()))]
     SnapshotDamaged {
         /// The snapshot's file.
         path: PathBuf,
-        /// What is wrong.
+        /// The difference.
         what: &'static str,
     },
 }
 
-/// With the whole chain of causes in its text: openraft keeps nothing but the text.
+/// Puts the whole chain of causes into the text: openraft keeps nothing but the text.
 impl From<StoreError> for std::io::Error {
     fn from(error: StoreError) -> std::io::Error {
         std::io::Error::other(chain(&error))
     }
 }
 
-/// An error and its causes in one line.
+/// Returns an error and its causes in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,74 +1,82 @@
-//! A node's disk: the Raft log of all its shards in redb, the state of each shard in SQLite with
+//! A node's disk: the Raft log of all its shards in redb, and the state of each shard in SQLite with
 //! the latest writes in memory over it.
 //!
-//! Promises that what was acknowledged is on disk, that a state file that is lost or damaged is
-//! rebuilt or refused with a remedy but never guessed, and that everything runs unchanged in
-//! production and in the simulation (`--cfg madsim`: no threads, simulated time).
+//! Promises that an acknowledged write is on disk, that a lost or damaged state file is rebuilt or
+//! refused with a remedy but never guessed, and that everything runs unchanged in production and in
+//! the simulation (`--cfg madsim`: no threads, simulated time).
 //!
 //! Leaves out consensus (openraft), the rules of commands (`aspen-core`) and how functions run.
-//! Start reading at [`Log`], then [`StateMachine`].
+//! Start reading at [`ShardLog`], then [`StateMachine`].
+//!
+//! Rooms, bottom to top; each uses only those above it in this list:
+//! - `limits`: every bound of the crate, with its reason
+//! - `sync`: a lock, and the sender that tells of an end
+//! - `runtime`: openraft's runtime, workers and their threads; the simulation's clock
+//! - `types`: the types that openraft is told to use
+//! - `error`: errors of the disk, each with its remedy
+//! - `files`: changes of files that survive a power cut
+//! - `log`: the Raft log in redb, and its one writer
+//! - `memtable`: sorted writes in memory
+//! - `state`: the file of a shard's state in SQLite
+//! - `buffer`: memtables over the file, and the flush to the file
+//! - `snapshot`: the snapshot that a shard keeps, sends and receives
+//! - `recovery`: rebuilding a lost, damaged or diverged state
+//! - `replica`: the parts of a replica that apply and readers share
+//! - `read`: reads while apply goes on
+//! - `apply`: the state machine and its worker
+//! - `replay`: applying a log once more, apart from the node
+
+mod limits;
+
+mod sync;
+
+mod runtime;
+
+mod types;
+
+mod error;
+
+mod files;
 
 mod log;
-mod log_file;
-mod log_tail;
-mod log_writer;
 
-mod apply_worker;
-mod buffer;
-mod digests;
-mod divergence;
-mod flusher;
-mod inbox;
-mod layer;
-mod live;
-mod overlay;
-mod pinned;
-mod reader;
-mod recovery;
-mod replay;
-mod resident_store;
-mod schema;
-mod session_store;
-mod snapshot;
-mod snapshot_due;
-mod snapshot_transfer;
+mod memtable;
+
 mod state;
-mod state_machine;
-mod verification;
-mod view;
 
-mod entry_codec;
-mod error;
-mod files;
-mod runtime;
-#[cfg(madsim)]
-pub mod sim_cost;
-#[cfg(madsim)]
-pub mod sim_files;
-#[cfg(madsim)]
-mod sim_runtime;
-#[cfg(madsim)]
-mod sim_watch;
-#[cfg(not(madsim))]
-mod threads;
-mod types;
+mod buffer;
+
+mod snapshot;
+
+mod recovery;
+
+mod replica;
+
+mod read;
+
+mod apply;
+
+mod replay;
 
 #[cfg(test)]
 mod tests;
 
-pub use divergence::{Divergence, marked};
-pub use entry_codec::{EntryError, decode_entry, encode_entry};
+pub use apply::{Raft, SnapshotBuilder, StateConfig, StateMachine};
+pub use buffer::Status;
 pub use error::{Identity, StoreError};
 pub use files::remove_folder;
-pub use inbox::SnapshotInbox;
-pub use live::Status;
-pub use log::{Log, ShardLog};
-pub use pinned::{Gate, PinnedView};
-pub use reader::{OnCall, StateReader};
+#[cfg(madsim)]
+pub use files::sim_files;
+pub use limits::APPLY_STACK_BYTES;
+pub use log::{EntryError, Log, ShardLog, decode_entry, encode_entry};
+pub use read::{Gate, PinnedView, StateReader};
+pub use recovery::{Divergence, recorded_divergence};
 pub use replay::Replay;
-pub use runtime::{APPLY_STACK_BYTES, Pool, Runtime, Worker};
-pub use snapshot_transfer::{SnapshotFile, SnapshotReceiver};
-pub use state_machine::{SnapshotBuilder, StateConfig, StateMachine};
+pub use replica::CallObserver;
+#[cfg(madsim)]
+pub use runtime::sim_cost;
+pub use runtime::{Pool, Runtime, Worker};
+pub use snapshot::{Snapshot, SnapshotFile, SnapshotInbox, SnapshotReceiver};
 pub use types::{
-    Entry, LogId, Proposal, Raft, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Vote,
+    EncodedOutcome, LogId, Proposal, RaftEntry, SnapshotMeta, StoredMembership, TypeConfig, Vote,
 };

@@ -1,7 +1,7 @@
-//! The types that openraft is told to use, and short names for what it makes of them.
+//! The types that openraft is told to use, and short names for the types that openraft makes of them.
 //!
-//! A proposal is opaque here: the bytes of an [`aspen_core::Entry`], decoded once, in apply.
-//! Leaves out their form on disk and on the wire: see `entry_codec.rs`.
+//! A proposal is opaque here: the bytes of an [`aspen_core::Entry`], which apply decodes once.
+//! Leaves out the form of these types on disk and on the wire: see `log/entry_codec.rs`.
 
 use std::fmt;
 
@@ -10,20 +10,18 @@ use openraft::alias;
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::Runtime;
-use crate::snapshot_transfer::SnapshotFile;
-use crate::state_machine::StateMachine;
 
 openraft::declare_raft_types!(
     /// Aspen's choice of types for openraft.
     pub TypeConfig:
         D = Proposal,
-        R = Reply,
+        R = EncodedOutcome,
         NodeId = u64,
         Node = openraft::impls::BasicNode,
         AsyncRuntime = Runtime,
 );
 
-/// What a log entry carries: an [`aspen_core::Entry`] as [`aspen_core::encode`] writes it.
+/// The content of a log entry: an [`aspen_core::Entry`] as [`aspen_core::encode`] writes it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal(pub Bytes);
 
@@ -39,21 +37,17 @@ impl fmt::Debug for Proposal {
     }
 }
 
-/// What applying it gave: an encoded [`aspen_core::Outcome`]; empty for entries that Raft made.
+/// The result of applying an entry: an encoded [`aspen_core::Outcome`]; empty for entries that Raft made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply(pub Bytes);
+pub struct EncodedOutcome(pub Bytes);
 
 /// A vote of a shard's group.
 pub type Vote = alias::VoteOf<TypeConfig>;
 /// Term, leader and index of an entry.
 pub type LogId = alias::LogIdOf<TypeConfig>;
-/// An entry of a shard's log.
-pub type Entry = alias::EntryOf<TypeConfig>;
-/// What a snapshot holds: up to which entry, and the members then.
+/// An entry of a shard's log, as Raft has it. Its payload may hold an [`aspen_core::Entry`].
+pub type RaftEntry = alias::EntryOf<TypeConfig>;
+/// The last entry in a snapshot, and the members as of that entry.
 pub type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
-/// A snapshot's meta and its file.
-pub type Snapshot = alias::SnapshotOf<TypeConfig, SnapshotFile>;
-/// Members and the entry that made them so.
+/// The members, and the entry that set them.
 pub type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
-/// One replica of one shard.
-pub type Raft = openraft::Raft<TypeConfig, StateMachine>;

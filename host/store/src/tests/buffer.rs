@@ -9,14 +9,12 @@ use proptest::prelude::*;
 use tokio::sync::mpsc;
 
 use crate::StateReader;
-use crate::buffer::BufferedState;
-use crate::live::Live;
-use crate::log::lock;
-use crate::reader::Shared;
-use crate::recovery::StateFile;
-use crate::schema::{self, INLINE_BYTES_MAX};
+use crate::buffer::{BufferedState, LiveState};
+use crate::limits::INLINE_BYTES_MAX;
+use crate::replica::Shared;
 use crate::snapshot::Snapshots;
-use crate::state::{Flush, SqliteState};
+use crate::state::{self, Flush, SqliteState, StateFile, schema_tests};
+use crate::sync::lock;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -24,11 +22,11 @@ enum Step {
     Remove(Key),
     /// The batch ends, and another begins.
     Batch,
-    /// Somebody goes on reading what is there now, so that layers are not merged.
+    /// A reader keeps the present memtables, so that they are not merged.
     Read,
-    Freeze,
+    BeginFlush,
     Write,
-    Thaw,
+    EndFlush,
 }
 
 fn key() -> impl Strategy<Value = Key> {
@@ -46,9 +44,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => key().prop_map(Step::Remove),
         3 => Just(Step::Batch),
         1 => Just(Step::Read),
-        1 => Just(Step::Freeze),
+        1 => Just(Step::BeginFlush),
         1 => Just(Step::Write),
-        1 => Just(Step::Thaw),
+        1 => Just(Step::EndFlush),
     ]
 }
 
@@ -89,14 +87,14 @@ struct Parts {
 fn open() -> Parts {
     let dir = tempfile::tempdir().unwrap();
     let path = StateFile::new(dir.path(), 1);
-    schema::create(&path.path, &schema::tests::OWNER).unwrap();
+    state::create(&path.path, &schema_tests::OWNER).unwrap();
     let (mut file, owner) = SqliteState::open(&path.path, false).unwrap();
-    let live = Arc::new(Mutex::new(Live::new(path, &file, None)));
+    let live = Arc::new(Mutex::new(LiveState::new(path, &file, None)));
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let snapshots = Snapshots::open(dir.path()).unwrap();
     let shared = Arc::new(Shared::new(dir.path().to_path_buf(), owner, snapshots, live));
-    let reader =
-        StateReader { shared, worker: mpsc::channel(1).0, jobs: mpsc::channel(1).0.downgrade() };
+    let (worker, requests) = (mpsc::channel(1).0, mpsc::channel(1).0.downgrade());
+    let reader = StateReader { shared, worker, requests };
     Parts { state, file, reader, _dir: dir }
 }
 
@@ -137,16 +135,16 @@ proptest! {
                     (committed, is_between) = (model.clone(), true);
                     state.begin();
                 }
-                Step::Read => readers.push((lock(&reader.shared.live).layers(), committed.clone())),
-                Step::Freeze if flush.is_none() && is_between => flush = Some(state.flush()),
+                Step::Read => readers.push((lock(&reader.shared.live).memtables(), committed.clone())),
+                Step::BeginFlush if flush.is_none() && is_between => flush = Some(state.flush()),
                 Step::Write => flush.iter().for_each(|flush| file.write(flush).unwrap()),
-                Step::Thaw if flush.as_ref().is_some_and(|flush| {
+                Step::EndFlush if flush.as_ref().is_some_and(|flush| {
                     flush.progress.applied == file.applied()
                 }) => {
-                    lock(&reader.shared.live).thaw(file.applied());
+                    lock(&reader.shared.live).end_flush(file.applied());
                     flush = None;
                 }
-                Step::Freeze | Step::Thaw => {}
+                Step::BeginFlush | Step::EndFlush => {}
             }
             check(&state, &model, &range, limit);
             let read = |view: &dyn View, _| { check(view, &committed, &range, limit); Ok(()) };

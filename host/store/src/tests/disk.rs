@@ -1,7 +1,7 @@
-//! A disk that loses and tears what was not synced, and a log that keeps every promise on it.
+//! A disk that loses and tears unsynced sectors, and a log that keeps every promise on it.
 //!
 //! Each seed writes until the power fails in the middle of something, keeps a random part of the
-//! unsynced sectors, reopens and compares with what was answered. The same seed does the same.
+//! unsynced sectors, reopens and compares with the answers. The same seed does the same.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -97,7 +97,7 @@ impl redb::StorageBackend for Power {
     }
 }
 
-/// The power fails: of what was not synced, each sector is kept or lost by chance.
+/// Cuts the power: each unsynced sector is kept or lost by chance.
 fn crash(disk: &Arc<Mutex<Disk>>, chance: &mut SmallRng) {
     let mut disk = disk.lock().unwrap();
     let mut image = std::mem::take(&mut disk.durable);
@@ -156,7 +156,7 @@ fn storage_log_keeps_what_it_answered_through_power_cuts() {
                 let vote = shard.read_vote().await.unwrap().map_or(0, |vote| vote.leader_id.term);
                 assert!(vote == term || vote == term + 1, "seed {seed}: vote {term}, found {vote}");
                 term = vote;
-                // What was written but never answered may be there; Raft would overwrite it.
+                // An entry that was written but never answered may be there; Raft would overwrite it.
                 let last = (index > 0).then(|| log_id(1, index));
                 shard.truncate_after(last).await.unwrap();
                 disk.lock().unwrap().budget = Some(chance.random_range(1..200));
@@ -198,7 +198,7 @@ fn storage_log_writes_what_waits_in_one_transaction() {
         let log = Log::with_backend(Power::on(&disk), ME).unwrap();
         let waiting = {
             // The writer cannot touch the disk, so at most one transaction has begun. (More than
-            // 128 appends would use up what tokio lets a task do at once.)
+            // 128 appends would use up the budget that tokio gives a task at once.)
             let mut disk = disk.lock().unwrap();
             disk.syncs = 0;
             let append = |shard| {

@@ -10,7 +10,8 @@ use super::{
     SHARD, append, apply, close_state, entry, log_id, members, open_log, open_state, put, run,
     try_open_state, value,
 };
-use crate::{Divergence, SnapshotInbox, StateMachine, StateReader, StoreError, marked};
+use crate::recovery::recorded_divergence;
+use crate::{Divergence, SnapshotInbox, StateMachine, StateReader, StoreError};
 
 fn divergence(index: u64, agreed: Option<u64>) -> Divergence {
     let (own, theirs) = (Digest::new(1), Digest::new(2));
@@ -31,7 +32,7 @@ async fn filled(dir: &Path) -> (StateMachine, StateReader, Vec<Option<Digest>>) 
 }
 
 fn mark_of(dir: &Path) -> Option<Divergence> {
-    marked(&dir.join("s0")).unwrap()
+    recorded_divergence(&dir.join("s0")).unwrap()
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn storage_diverged_replica_uses_neither_its_state_nor_a_tainted_snapshot() {
             let (machine, reader, _) = filled(dir.path()).await;
             reader.quarantine(tainted).await;
             close_state(machine, reader).await;
-            // Twice: what a crash interrupts is done again.
+            // Twice: work that a crash interrupts is done again.
             for _ in 0..2 {
                 let lost = try_open_state(dir.path(), Some(log_id(1, 2))).err().unwrap();
                 assert!(matches!(lost, StoreError::StateLost { applied: None, .. }), "{lost}");

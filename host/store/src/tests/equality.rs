@@ -17,9 +17,9 @@ use proptest::prelude::*;
 
 use super::{SHARD, apply, close_state, crashed_copy, open_bounded, proposal, run, verified};
 use crate::StateReader;
-use crate::schema::INLINE_BYTES_MAX;
+use crate::limits::INLINE_BYTES_MAX;
 
-/// What the test does between batches.
+/// A step of the test between batches.
 #[derive(Clone, Copy, Debug)]
 enum Pause {
     Nothing,
@@ -242,7 +242,7 @@ fn check(reader: &StateReader, model: &Model) {
     assert_eq!(reader.read(|view, _| Ok(first(view))).unwrap(), first(model));
 }
 
-/// Sessions, leases and tombstones are equal, but for what is still to be stored.
+/// Compares sessions, leases and tombstones, except for changes that are still to be stored.
 async fn check_resident(reader: &StateReader, model: &Model) {
     let resident = reader.inspect(|_, resident, _| Ok(resident.clone())).await.unwrap();
     let stored = |mut resident: Resident| {

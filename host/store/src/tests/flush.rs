@@ -1,5 +1,5 @@
-//! Claims about what is applied but not in the file: readable at once, lost by a crash and applied
-//! again, bounded, and never half visible.
+//! Claims about writes that are applied but not in the file: readable at once, lost by a crash and
+//! applied again, bounded, and never half visible.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,17 +11,16 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{apply, close_state, crashed_copy, log_id, open_bounded, open_state, put, run, value};
-use crate::apply_worker::{ApplyWorker, Job};
-use crate::buffer::BufferedState;
-use crate::flusher::Flusher;
-use crate::live::Live;
-use crate::reader::Shared;
+use crate::StateReader;
+use crate::apply::ApplyWorker;
+use crate::buffer::{BufferedState, Flusher, LiveState};
 use crate::recovery::recover;
-use crate::schema::tests::OWNER;
+use crate::replica::{ApplyRequest, Shared};
 use crate::snapshot::Snapshots;
-use crate::{Entry, StateReader};
+use crate::state::schema_tests::OWNER;
+use crate::types::RaftEntry;
 
-fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<RaftEntry> {
     range.map(|index| put(index, None, &format!("k{}", index % 40), &index.to_string())).collect()
 }
 
@@ -134,22 +133,22 @@ fn storage_apply_waits_when_the_flusher_is_behind() {
     let snapshots = Snapshots::open(dir.path()).unwrap();
     let opened = recover(dir.path(), &OWNER, None, &snapshots).unwrap();
     let mut file = opened.state;
-    let live = Arc::new(Mutex::new(Live::new(opened.file, &file, None)));
+    let live = Arc::new(Mutex::new(LiveState::new(opened.file, &file, None)));
     let state = BufferedState::new(&mut file, live.clone()).unwrap();
     let (flusher, mut flushes) = Flusher::unattended(file);
     let shared = Arc::new(Shared::new(dir.path().to_path_buf(), OWNER, snapshots, live));
-    let (sender, jobs) = mpsc::channel(4);
+    let (sender, requests) = mpsc::channel(4);
     let worker = ApplyWorker {
         shared: shared.clone(),
         state,
         flusher,
         verifier: Default::default(),
-        buffer_bytes_max: BUFFER_BYTES,
-        waiting: vec![],
-        asked: vec![],
+        memtable_bytes_max: BUFFER_BYTES,
+        flush_waiters: vec![],
+        next_flush_waiters: vec![],
         functions: Arc::new(NoFunctions),
         router: ShardRouter::new(1).unwrap(),
-        jobs,
+        requests,
         alive: mpsc::channel(1).1,
     };
     let mut worker = Box::pin(worker.run());
@@ -158,8 +157,8 @@ fn storage_apply_waits_when_the_flusher_is_behind() {
         let entries = entries.into_iter().map(|entry| (entry, None)).collect();
         let (done, answer) = oneshot::channel();
         // Nobody waits for any of the entries.
-        let answers = mpsc::unbounded_channel().0;
-        sender.try_send(Job::Apply { entries, answers, done }).ok().unwrap();
+        let replies = mpsc::unbounded_channel().0;
+        sender.try_send(ApplyRequest::Apply { entries, replies, done }).ok().unwrap();
         answer
     };
     // Each batch is larger than the bound: one is being written, one is in memory.

@@ -1,7 +1,7 @@
 //! Snapshots whose pieces are changed, missing, repeated, cut or out of order on their way.
 //!
 //! A transfer ends in the whole file, byte for byte, or in a typed error; then nothing of it is
-//! left and the state is what it was.
+//! left and the state is unchanged.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use crate::{SnapshotFile, StateReader, StoreError};
 
 const CHUNK_BYTES: usize = 4_000;
 
-/// What happens to the pieces of one transfer.
+/// A fault of the pieces of one transfer.
 #[derive(Clone, Debug)]
 enum Harm {
     Flip(Index, Index, u8),
@@ -30,7 +30,7 @@ enum Harm {
     Announce(Announce),
 }
 
-/// What is told of the whole before the first piece.
+/// The announcement of the whole before the first piece.
 #[derive(Clone, Debug)]
 enum Announce {
     Checksum(Index),
@@ -148,7 +148,7 @@ fn storage_fuzz_snapshot_arrives_whole_or_not_at_all() {
         runner.run(&harms, one).unwrap();
         assert_eq!((value(&reader, "old").as_deref(), value(&reader, "k0001")), (Some("x"), None));
         assert_eq!(reader.status().header, status);
-        // What arrives unharmed is installed.
+        // A snapshot that arrives unharmed is installed.
         let file = receive(&reader, &whole).await.unwrap();
         follower.install_snapshot(&built.meta, file).await.unwrap();
         assert_eq!(value(&reader, "k0300").as_deref(), Some("value of some length"));

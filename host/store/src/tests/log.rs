@@ -9,10 +9,11 @@ use openraft::impls::Vote;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
 
 use super::{ME, SHARD, append, entry, log_id, open_log, run};
-use crate::log_tail::Tail;
-use crate::{Entry, Identity, Log, ShardLog, StoreError};
+use crate::log::Tail;
+use crate::types::RaftEntry;
+use crate::{Identity, Log, ShardLog, StoreError};
 
-async fn all(log: &mut ShardLog) -> Vec<Entry> {
+async fn all(log: &mut ShardLog) -> Vec<RaftEntry> {
     log.try_get_log_entries(0..u64::MAX).await.unwrap()
 }
 
@@ -36,13 +37,13 @@ fn storage_log_answers_all_shards_and_keeps_all_of_it() {
         let mut vote = log.shard(ShardId::new(3));
         vote.save_vote(&Vote::new(9, 1)).await.unwrap();
     });
-    // Dropped without being closed: what was answered is there.
+    // Dropped without being closed: the answered entries are there.
     run(async {
         let log = open_log(dir.path()).unwrap();
         assert_eq!(log.shards().len(), 5);
         for shard in 0..5 {
             let mut log = log.shard(ShardId::new(shard));
-            let want: Vec<Entry> = (1..=20).map(|index| entry(1, index, 100)).collect();
+            let want: Vec<RaftEntry> = (1..=20).map(|index| entry(1, index, 100)).collect();
             assert_eq!(all(&mut log).await, want);
             let vote = log.read_vote().await.unwrap();
             assert_eq!(vote, (shard == 3).then(|| Vote::new(9, 1)));
@@ -53,7 +54,7 @@ fn storage_log_answers_all_shards_and_keeps_all_of_it() {
 #[test]
 fn storage_log_truncates_replaces_and_purges_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let want: Vec<Entry> =
+    let want: Vec<RaftEntry> =
         (4..=6).map(|index| entry(1, index, 10)).chain([entry(2, 7, 10)]).collect();
     run(async {
         let log = open_log(dir.path()).unwrap();
@@ -160,7 +161,7 @@ fn storage_log_is_opened_once() {
 fn storage_log_damage_is_reported_never_answered() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log.redb");
-    let want: Vec<Entry> = (0..50).map(|index| entry(1, index, 2_000)).collect();
+    let want: Vec<RaftEntry> = (0..50).map(|index| entry(1, index, 2_000)).collect();
     run(async {
         let log = open_log(dir.path()).unwrap();
         let flushed = append(&mut log.shard(SHARD), want.clone()).await;

@@ -1,4 +1,4 @@
-//! Claims about the store as a whole, and what their tests share.
+//! Claims about the store as a whole, and the functions that the tests share.
 
 mod buffer;
 mod conformance;
@@ -33,9 +33,10 @@ use openraft::storage::{IOFlushed, RaftLogStorage, RaftStateMachine};
 use openraft::{EntryPayload, Membership};
 use tokio::sync::oneshot;
 
+use crate::types::RaftEntry;
 use crate::{
-    Entry, Identity, Log, LogId, Proposal, Runtime, ShardLog, StateConfig, StateMachine,
-    StateReader, StoreError, TypeConfig,
+    Identity, Log, LogId, Proposal, Runtime, ShardLog, StateConfig, StateMachine, StateReader,
+    StoreError, TypeConfig,
 };
 
 pub const SHARD: ShardId = ShardId::new(0);
@@ -49,22 +50,22 @@ pub fn log_id(term: u64, index: u64) -> LogId {
     LogId { leader_id: LeaderId { term, node_id: 1 }, index }
 }
 
-pub fn entry(term: u64, index: u64, bytes: usize) -> Entry {
+pub fn entry(term: u64, index: u64, bytes: usize) -> RaftEntry {
     normal(term, index, Bytes::from(vec![index as u8; bytes]))
 }
 
-pub fn normal(term: u64, index: u64, bytes: Bytes) -> Entry {
-    Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(Proposal(bytes)) }
+pub fn normal(term: u64, index: u64, bytes: Bytes) -> RaftEntry {
+    RaftEntry { log_id: log_id(term, index), payload: EntryPayload::Normal(Proposal(bytes)) }
 }
 
-pub fn members(index: u64, ids: &[u64]) -> Entry {
+pub fn members(index: u64, ids: &[u64]) -> RaftEntry {
     let ids: BTreeSet<u64> = ids.iter().copied().collect();
     let membership = Membership::new_with_defaults(vec![ids], []);
-    Entry { log_id: log_id(1, index), payload: EntryPayload::Membership(membership) }
+    RaftEntry { log_id: log_id(1, index), payload: EntryPayload::Membership(membership) }
 }
 
 /// An entry that sets `key` to `value` as request `sequence` of session 1, or outside of sessions.
-pub fn put(index: u64, sequence: Option<u64>, key: &str, value: &str) -> Entry {
+pub fn put(index: u64, sequence: Option<u64>, key: &str, value: &str) -> RaftEntry {
     let request = sequence.map(|sequence| RequestId {
         session: SessionId::new(1),
         sequence,
@@ -75,7 +76,7 @@ pub fn put(index: u64, sequence: Option<u64>, key: &str, value: &str) -> Entry {
     proposal(index, request, command)
 }
 
-pub fn proposal(index: u64, request: Option<RequestId>, command: Command) -> Entry {
+pub fn proposal(index: u64, request: Option<RequestId>, command: Command) -> RaftEntry {
     let (stamp, caller) = (Timestamp::new(index * 10), Caller::LOCAL);
     let entry = aspen_core::Entry { stamp, seed: index, caller, request, command };
     normal(1, index, aspen_core::encode(&entry))
@@ -96,10 +97,10 @@ pub fn try_open_state(
     StateMachine::open(config(dir, purged), Arc::new(NoFunctions))
 }
 
-/// Opens a state that begins a flush when `buffer_bytes_max` are not in its file.
-pub fn open_bounded(dir: &Path, buffer_bytes_max: usize) -> (StateMachine, StateReader) {
+/// Opens a state that begins a flush when `memtable_bytes_max` bytes are not in its file.
+pub fn open_bounded(dir: &Path, memtable_bytes_max: usize) -> (StateMachine, StateReader) {
     let functions = Arc::new(NoFunctions);
-    StateMachine::open_bounded(config(dir, None), functions, buffer_bytes_max).unwrap()
+    StateMachine::open_bounded(config(dir, None), functions, memtable_bytes_max).unwrap()
 }
 
 fn config(dir: &Path, purged: Option<LogId>) -> StateConfig {
@@ -108,8 +109,8 @@ fn config(dir: &Path, purged: Option<LogId>) -> StateConfig {
     StateConfig { dir, shard, router, identity, purged }
 }
 
-/// What the disk of an open state would be after a crash at this moment. Its log of writes only
-/// grows meanwhile, so a flush that runs is in the copy as a whole or not at all.
+/// Copies the disk of an open state as a crash at this moment would leave it. The write-ahead log only
+/// grows during the copy, so a flush that runs is in the copy as a whole or not at all.
 pub fn crashed_copy(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     std::fs::create_dir(copy.path().join("s0")).unwrap();
@@ -128,13 +129,13 @@ pub async fn close_state(machine: StateMachine, reader: StateReader) {
     reader.closed().await;
 }
 
-pub async fn apply(machine: &mut StateMachine, entries: Vec<Entry>) -> io::Result<()> {
+pub async fn apply(machine: &mut StateMachine, entries: Vec<RaftEntry>) -> io::Result<()> {
     let entries = entries.into_iter().map(|entry| Ok((entry, None)));
     machine.apply(futures::stream::iter(entries)).await
 }
 
-/// Appends and returns what will tell that it is on disk.
-pub async fn append(log: &mut ShardLog, entries: Vec<Entry>) -> Flushed {
+/// Appends entries; the receiver tells when they are on disk.
+pub async fn append(log: &mut ShardLog, entries: Vec<RaftEntry>) -> Flushed {
     let (done, flushed) = <openraft_rt_tokio::TokioOneshot as openraft_rt::Oneshot>::channel();
     log.append(entries, IOFlushed::<TypeConfig>::signal(done)).await.unwrap();
     flushed
@@ -151,7 +152,7 @@ pub fn value(reader: &StateReader, key: &str) -> Option<String> {
     Some(String::from_utf8(record.value.as_bytes().to_vec()).unwrap())
 }
 
-/// What comes out of the hash that the entry of this index asked for.
+/// Waits for the hash that the entry of this index asked for.
 pub async fn verified(reader: &StateReader, index: u64) -> Verification {
     loop {
         match reader.verification(LogIndex::new(index)) {

@@ -1,4 +1,4 @@
-//! Claims about pinned views: they stay as they were, whatever happens to the state below them, and
+//! Claims about pinned views: they do not change while the state below them does, and
 //! their gates hold apply back.
 
 use aspen_core::{Fault, Header, KeyRange, View};
@@ -7,9 +7,10 @@ use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 
 use super::snapshot::send;
 use super::{apply, close_state, open_bounded, open_state, put, run, value};
-use crate::{Entry, Gate, PinnedView, StateReader};
+use crate::types::RaftEntry;
+use crate::{Gate, PinnedView, StateReader};
 
-fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<RaftEntry> {
     range.map(|index| put(index, None, &format!("k{}", index % 40), &index.to_string())).collect()
 }
 
@@ -89,7 +90,7 @@ fn storage_gate_of_a_pinned_view_holds_apply_back() {
         }
         assert_eq!(value(&reader, "k1").as_deref(), Some("41"));
         assert_eq!(all(&view), ((1..=40).collect(), 40));
-        // What refuses keeps no gate, and who does not wait for the answer neither.
+        // A refusal keeps no gate, nor does a caller that does not wait for the answer.
         assert_eq!(reader.pin(|_| Some("locked")).await.unwrap().err(), Some("locked"));
         drop(reader.pin(|_| None::<()>).now_or_never());
         apply(&mut machine, puts(81..=120)).await.unwrap();

@@ -19,7 +19,8 @@ use openraft::storage::RaftLogReader;
 use openraft::{Config, EntryPayload, OptionalSend, SnapshotPolicy};
 
 use super::{SHARD, open_log, outcome, proposal, put, run, try_open_state, value};
-use crate::{Entry, Log, Raft, Reply, Snapshot, SnapshotFile, StateReader, TypeConfig, Vote};
+use crate::types::{EncodedOutcome, RaftEntry};
+use crate::{Log, Raft, Snapshot, SnapshotFile, StateReader, TypeConfig, Vote};
 
 /// A network without anybody.
 struct Nobody;
@@ -95,10 +96,10 @@ impl Replica {
         Replica { log, raft, reader }
     }
 
-    /// Proposes what `entry` carries; its place in the log is Raft's choice.
-    async fn propose(&self, entry: Entry) -> Outcome {
+    /// Proposes the content of `entry`; its place in the log is Raft's choice.
+    async fn propose(&self, entry: RaftEntry) -> Outcome {
         let EntryPayload::Normal(proposal) = entry.payload else { panic!("not a proposal") };
-        let Reply(reply) = self.raft.client_write(proposal).await.unwrap().data;
+        let EncodedOutcome(reply) = self.raft.client_write(proposal).await.unwrap().data;
         outcome(&reply)
     }
 

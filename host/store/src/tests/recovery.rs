@@ -13,10 +13,11 @@ use super::{
     ME, SHARD, append, apply, close_state, log_id, members, open_log, open_state, proposal, put,
     read, run, try_open_state, value,
 };
-use crate::{Entry, Identity, StateConfig, StateMachine, StoreError};
+use crate::types::RaftEntry;
+use crate::{Identity, StateConfig, StateMachine, StoreError};
 
 /// A session, members and some keys: entries 1 to 5.
-fn entries() -> Vec<Entry> {
+fn entries() -> Vec<RaftEntry> {
     vec![
         proposal(1, None, Command::OpenSession),
         members(2, &[1, 2, 3]),
@@ -94,7 +95,7 @@ fn storage_damaged_state_is_set_aside_and_rebuilt_from_the_log() {
     }
 }
 
-/// An index repeats what rows say, and has no checksums.
+/// An index repeats the content of rows, and has no checksums.
 #[test]
 fn storage_key_that_changed_in_the_index_of_leases_is_damage() {
     let places = |bytes: &[u8]| {

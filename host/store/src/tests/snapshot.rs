@@ -1,4 +1,4 @@
-//! Claims about snapshots: built beside apply, sent in chunks, installed whole or not at all.
+//! Claims about snapshots: built while apply goes on, sent in chunks, installed whole or not at all.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use super::{apply, close_state, log_id, open_state, put, run, value};
 use crate::{SnapshotFile, SnapshotReceiver, StateReader, StoreError};
 
-fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<crate::Entry> {
+fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<crate::types::RaftEntry> {
     range.map(|index| put(index, None, &format!("k{index:04}"), &index.to_string())).collect()
 }
 
@@ -64,7 +64,7 @@ fn storage_snapshot_of_a_large_state_waits_until_the_log_has_grown() {
     run(async {
         let (mut machine, reader) = open_state(dir.path());
         let large = "v".repeat(1 << 20);
-        let puts = |range: std::ops::RangeInclusive<u64>| -> Vec<crate::Entry> {
+        let puts = |range: std::ops::RangeInclusive<u64>| -> Vec<crate::types::RaftEntry> {
             range.map(|index| put(index, None, &format!("k{index:04}"), &large)).collect()
         };
         apply(&mut machine, puts(1..=40)).await.unwrap();

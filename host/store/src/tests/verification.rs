@@ -11,15 +11,16 @@ use rusqlite::Connection;
 
 use super::snapshot::send;
 use super::{apply, close_state, open_state, proposal, put, read, run, value, verified};
-use crate::schema::INLINE_BYTES_MAX;
-use crate::view::record_sum;
-use crate::{Entry, StateMachine, StateReader};
+use crate::limits::INLINE_BYTES_MAX;
+use crate::state::record_sum;
+use crate::types::RaftEntry;
+use crate::{StateMachine, StateReader};
 
-fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+fn puts(range: std::ops::RangeInclusive<u64>) -> Vec<RaftEntry> {
     range.map(|index| put(index, None, &format!("k{}", index % 40), &index.to_string())).collect()
 }
 
-fn verify(index: u64) -> Entry {
+fn verify(index: u64) -> RaftEntry {
     proposal(index, None, Command::Verify)
 }
 
@@ -32,7 +33,7 @@ async fn hash(machine: &mut StateMachine, reader: &StateReader, index: u64) -> S
     }
 }
 
-/// Opens the file of a state beside the replica.
+/// Opens the file of a state while the replica has it open.
 fn file(dir: &Path) -> Connection {
     Connection::open(dir.join("s0/state-1.db")).unwrap()
 }
@@ -55,7 +56,7 @@ fn storage_value_that_changed_with_its_checksum_changes_the_hash() {
                 let row = (record.value.as_bytes(), sum, key.as_bytes());
                 assert_eq!(file(dir.path()).execute(sql, row).unwrap(), 1);
             }
-            // What was computed is the same, and nothing else notices.
+            // The computed digests are the same, and nothing else notices.
             hashes.push((hash(&mut machine, &reader, 101).await, reader.status().header));
             close_state(machine, reader).await;
         }
@@ -67,7 +68,7 @@ fn storage_value_that_changed_with_its_checksum_changes_the_hash() {
 
 #[test]
 fn storage_damaged_row_is_told_and_stops_the_replica_until_it_is_rebuilt() {
-    // A row of a key, and one of what lives in memory, which was read when it was opened.
+    // A row of a key, and one of a resident part, which was read when the state was opened.
     for (damage, what) in [
         ("UPDATE kv SET value = x'00' WHERE key = x'6b37'", "scanning keys"),
         ("UPDATE large SET value = x'00' WHERE key = x'6c61726765'", "scanning keys"),
@@ -147,7 +148,7 @@ fn storage_hash_is_of_its_entry_though_a_snapshot_takes_the_place_of_the_file() 
         apply(&mut machine, log(1..=100)).await.unwrap();
         machine.install_snapshot(&built.meta, file).await.unwrap();
         assert_eq!(verified(&reader, 101).await, Verification::Done(at_101));
-        // What came by snapshot is the same from there on.
+        // The state from the snapshot is the same from there on.
         let both =
             (hash(&mut machine, &reader, 301).await, hash(&mut ahead, &ahead_reader, 301).await);
         assert_eq!(both.0, both.1);
