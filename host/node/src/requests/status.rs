@@ -1,0 +1,25 @@
+//! What a node tells about itself and its cluster.
+
+use aspen_core::{ClusterInfo, ReplicaStatus};
+
+use crate::context::NodeContext;
+
+/// Returns the cluster as this node knows it.
+pub fn cluster(node: &NodeContext) -> ClusterInfo {
+    let map = node.map();
+    let leader = |shard| node.replica(shard).and_then(|replica| replica.leader());
+    ClusterInfo {
+        cluster: node.cluster(),
+        shards: node.router().shards(),
+        node: node.id(),
+        epoch: map.epoch,
+        placement: map.placement.clone(),
+        leaders: node.router().all().map(leader).collect(),
+    }
+}
+
+/// Returns the status of this node's replicas.
+pub fn status(node: &NodeContext) -> ReplicaStatus {
+    let shards = node.router().all().filter_map(|shard| node.shard_status(shard)).collect();
+    ReplicaStatus { node: node.id(), shards, profiles: node.functions().profiles() }
+}
