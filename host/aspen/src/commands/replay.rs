@@ -4,7 +4,7 @@ use std::path::Path;
 
 use aspen_client::{ComponentHash, DryRun, Fuel};
 use aspen_core::{Call, Command, Outcome, ShardId};
-use aspen_node::Replayed;
+use aspen_node::ReplayReport;
 use serde_json::{Value as Json, json};
 
 use crate::commands::functions::{did_json, say_did};
@@ -22,8 +22,8 @@ pub fn replay(data: &Path, shard: u16, index: u64, as_json: bool) -> Result<(), 
     }
 }
 
-fn say_replayed(replayed: &Replayed, shard: ShardId, index: u64) -> Result<(), Failure> {
-    let Replayed { entry, outcome, call, .. } = replayed;
+fn say_replayed(replayed: &ReplayReport, shard: ShardId, index: u64) -> Result<(), Failure> {
+    let ReplayReport { entry, outcome, call, .. } = replayed;
     say(&format!("entry   {shard}/{index} of {} by {}", print_time(entry.stamp), entry.caller))?;
     match made(replayed) {
         Some(Call { component, function, args, key, .. }) => {
@@ -49,7 +49,7 @@ fn say_replayed(replayed: &Replayed, shard: ShardId, index: u64) -> Result<(), F
 }
 
 /// The call that the entry made.
-fn made(replayed: &Replayed) -> Option<&Call> {
+fn made(replayed: &ReplayReport) -> Option<&Call> {
     match (&replayed.scheduled, &replayed.entry.command) {
         (Some((call, _)), _) | (None, Command::Call(call)) => Some(call),
         _ => None,
@@ -81,8 +81,8 @@ fn kind(command: &Command) -> &'static str {
     }
 }
 
-fn replayed_json(replayed: &Replayed, shard: ShardId, index: u64) -> Json {
-    let Replayed { entry, outcome, call, scheduled } = replayed;
+fn replayed_json(replayed: &ReplayReport, shard: ShardId, index: u64) -> Json {
+    let ReplayReport { entry, outcome, call, scheduled } = replayed;
     let made = made(replayed).map(|call| (call.function.clone(), vals(&call.args)));
     let (function, args) = made.unzip();
     let (result, error) = match outcome {
