@@ -1,4 +1,7 @@
 //! The settings that a node starts from: its identity, its files, its timing and its clock.
+//!
+//! Leaves out the bounds that no operator sets (`limits.rs`) and the file of the identity
+//! (`folder.rs`).
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -13,6 +13,6 @@ mod slot;
 
 pub use access::Members;
 pub use attempts::AttemptGuard;
-pub use find::{entry, entry_bytes, find, led, led_and_ready};
+pub use find::{encoded_entry, entry, find, led, led_and_ready};
 pub use node_context::NodeContext;
 pub use opener::ReplicaOpener;

@@ -116,8 +116,8 @@ pub const VIEW_STEP_WAIT: Duration = Duration::from_secs(2);
 /// transaction that is found twice was left behind.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// The interval at which a leader looks whether a lease is over or a schedule due: how late one may
-/// end, or run, besides the time that the entry takes.
+/// The interval at which a leader looks for leases that are over and schedules that are due: so late
+/// one may end, or run, besides the time that the entry takes.
 pub const EXPIRY_CHECK: Duration = Duration::from_millis(100);
 
 /// With more than 100 shards a leader looks less often, so that idle shards cost little: this for

@@ -1,7 +1,7 @@
 //! The node itself: started from a folder, answering as a [`Handler`], stopped gracefully.
 //!
-//! Promises that a stopped or dropped node leaves no task behind. The state that the other rooms share
-//! is [`NodeContext`]; here is what starts and stops it.
+//! Promises that a stopped node leaves no task behind, and that nothing acknowledged depends on a
+//! graceful stop. The state that the other rooms share is [`NodeContext`]; the node starts and stops it.
 
 use std::sync::Arc;
 use std::time::Duration;

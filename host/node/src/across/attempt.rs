@@ -14,7 +14,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
 
 use crate::ask::ask;
-use crate::context::{AttemptGuard, NodeContext, entry_bytes, find};
+use crate::context::{AttemptGuard, NodeContext, encoded_entry, find};
 use crate::limits::{FINISH_WAIT, PREPARE_WAIT};
 use crate::peer::{LeaderReply, LeaderRequest};
 use crate::replica::ReplicaError;
@@ -90,7 +90,7 @@ impl Attempt {
         let home = find(&self.node, shard);
         let home = home.map_err(|refused| ReplicaError::Stopped(refused.to_string()))?;
         let Requester { caller, request } = self.requester;
-        home.propose(entry_bytes(&self.node, caller, Some(request), command)).await
+        home.propose(encoded_entry(&self.node, caller, Some(request), command)).await
     }
 }
 

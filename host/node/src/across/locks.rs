@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::ask::ask;
-use crate::context::{NodeContext, entry_bytes};
+use crate::context::{NodeContext, encoded_entry};
 use crate::limits::{FINISH_WAIT, LOCK_PATIENCE};
 use crate::peer::{LeaderReply, LeaderRequest};
 use crate::replica::{Replica, ReplicaError};
@@ -70,7 +70,7 @@ pub async fn resolve(node: &NodeContext, replica: &Replica, txn: TxnId, ticket: 
         let finish = Command::Finish(Finish { txn, ticket: Some(ticket), branch });
         // Should it not be done, the next one that meets the lock tries again.
         let _: Result<Bytes, ReplicaError> =
-            replica.propose(entry_bytes(node, Caller::LOCAL, None, finish)).await;
+            replica.propose(encoded_entry(node, Caller::LOCAL, None, finish)).await;
     }
 }
 
@@ -86,7 +86,7 @@ pub async fn settle(
     }
     let decide = Decide { txn, decision: Decision::Abort, answer: Answer::Results(vec![]) };
     let command = Command::Decide(decide);
-    let outcome = home.propose(entry_bytes(node, Caller::LOCAL, None, command)).await?;
+    let outcome = home.propose(encoded_entry(node, Caller::LOCAL, None, command)).await?;
     match decode(&outcome) {
         Ok(Outcome::Decided(decision)) => Ok(Some(decision)),
         _ => Ok(None),

@@ -12,7 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::across::attempt::propose_on;
 use crate::across::locks::resolve;
-use crate::context::{NodeContext, entry_bytes};
+use crate::context::{NodeContext, encoded_entry};
 use crate::limits::{FINISH_WAIT, SWEEP_EVERY};
 use crate::replica::{Replica, ReplicaError};
 
@@ -65,7 +65,7 @@ async fn sweep_shard(node: &NodeContext, replica: Arc<Replica>, before: &Found) 
     if !done.is_empty() {
         // Should it not be done, they are found again.
         let _: Result<Bytes, ReplicaError> =
-            replica.propose(entry_bytes(node, Caller::LOCAL, None, Command::Forget(done))).await;
+            replica.propose(encoded_entry(node, Caller::LOCAL, None, Command::Forget(done))).await;
     }
     found
 }

@@ -1,4 +1,7 @@
 //! A transaction across shards, for a client: attempts until one commits or is refused.
+//!
+//! Promises an answer that no later attempt at the same request can contradict. Leaves out what one
+//! attempt does (`attempt.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::across::attempt::{Attempt, Requester};
 use crate::across::locks::unlocked;
-use crate::context::{NodeContext, entry_bytes, find, led};
+use crate::context::{NodeContext, encoded_entry, find, led};
 use crate::limits::ACROSS_WAIT;
 use crate::tasks::Backoff;
 
@@ -61,7 +64,7 @@ pub async fn conclude(
     let Requester { caller, request } = *requester;
     let command = Command::Conclude(Box::new(told));
     let home = led(node, shard)?;
-    Ok(home.propose(entry_bytes(node, caller, Some(request), command)).await?)
+    Ok(home.propose(encoded_entry(node, caller, Some(request), command)).await?)
 }
 
 /// Tries to commit until no other transaction is in the way; returns the encoded outcome.

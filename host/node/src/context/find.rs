@@ -1,4 +1,7 @@
 //! Finding the replica that a request needs, and writing the entry that a request proposes.
+//!
+//! Promises that a refusal names the replicas or the leader to ask instead, as far as this node knows.
+//! Leaves out asking them (`ask.rs`).
 
 use std::sync::Arc;
 
@@ -58,7 +61,7 @@ pub fn entry(
 }
 
 /// As [`entry`], encoded.
-pub fn entry_bytes(
+pub fn encoded_entry(
     node: &NodeContext,
     caller: Caller,
     request: Option<RequestId>,

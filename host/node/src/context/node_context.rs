@@ -81,7 +81,7 @@ impl NodeContext {
     }
 
     /// Returns how many shards this node leads, the system group aside.
-    pub fn leads_count(&self) -> usize {
+    pub fn lead_count(&self) -> usize {
         self.router().all().filter(|shard| self.leads(*shard)).count()
     }
 

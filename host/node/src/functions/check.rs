@@ -1,4 +1,7 @@
 //! Checking and compiling a component on this node, off the async threads.
+//!
+//! Promises that a compilation ends when nobody waits for its result. Leaves out the limits of the
+//! compiler (`aspen-functions`).
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@
 use aspen_core::{Caller, Command, NodeId, Outcome, ProfileId, Refused, Response, ShardId, decode};
 use futures::future::join_all;
 
-use crate::context::{NodeContext, entry_bytes, led_and_ready};
+use crate::context::{NodeContext, encoded_entry, led_and_ready};
 
 /// Switches `shard` to `profile`, as its leader.
 pub async fn switch_profile(
@@ -38,7 +38,7 @@ pub async fn switch_profile(
             return Err(Refused::Invalid { reason });
         }
     }
-    let switch = entry_bytes(node, Caller::LOCAL, None, Command::SwitchProfile(profile));
+    let switch = encoded_entry(node, Caller::LOCAL, None, Command::SwitchProfile(profile));
     let outcome = home.propose(switch).await?;
     match decode(&outcome) {
         Ok(Outcome::ProfileSwitched { .. }) => Ok(Response::ProfileSwitched),

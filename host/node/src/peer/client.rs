@@ -63,9 +63,9 @@ impl PeerReplica {
     }
 
     /// Returns the number of shards that this node leads; `None` without an answer.
-    pub async fn leads(&self) -> Option<usize> {
-        let asked = self.ask::<u32>(Purpose::Raft, PeerMessage::Leads, MAP_ASK_WAIT).await;
-        asked.ok().map(|leads| leads as usize)
+    pub async fn lead_count(&self) -> Option<usize> {
+        let asked = self.ask::<u32>(Purpose::Raft, PeerMessage::LeadCount, MAP_ASK_WAIT).await;
+        asked.ok().map(|count| count as usize)
     }
 
     /// Returns the profiles with which this node can run functions; `None` without an answer.

@@ -1,4 +1,7 @@
 //! The request to compile a component before the entry that makes the component callable.
+//!
+//! Promises that a reply says if another source may help. Leaves out when a node asks
+//! (`functions/compile_ahead.rs`).
 
 use aspen_core::Caller;
 use bytes::Bytes;

@@ -76,7 +76,7 @@ fn envelopes() -> Vec<Envelope> {
         PeerMessage::Digests(vec![1, 300]),
         PeerMessage::SnapshotPart(wanted),
         PeerMessage::Map,
-        PeerMessage::Leads,
+        PeerMessage::LeadCount,
         PeerMessage::Host { epoch: 300 },
         PeerMessage::Leader(LeaderRequest::Members),
         PeerMessage::Leader(LeaderRequest::Settle(txn)),

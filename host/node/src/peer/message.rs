@@ -41,7 +41,7 @@ pub enum PeerMessage {
     /// Asks the node for its placement map: the answer is a `PlacementMap`.
     Map,
     /// Asks how many shards the node leads: the answer is a number.
-    Leads,
+    LeadCount,
     /// Asks with which profiles the node can run functions.
     Profiles,
     /// Says that the node shall have a replica by the map of this epoch, and asks if the node has one.

@@ -1,10 +1,13 @@
 //! The answers of a shard's leader to other nodes.
+//!
+//! Promises that a node which does not lead the shard says so, and names the leader if it knows one.
+//! Leaves out how a node finds the leader (`ask.rs`).
 
 use aspen_core::{Caller, ShardId};
 use futures::future::BoxFuture;
 
 use crate::across;
-use crate::context::{NodeContext, entry_bytes, find};
+use crate::context::{NodeContext, encoded_entry, find};
 use crate::peer::{LeaderReply, LeaderRequest};
 use crate::replica::{Replica, ReplicaError};
 use crate::requests;
@@ -38,7 +41,7 @@ async fn answer(
 ) -> Result<LeaderReply, ReplicaError> {
     Ok(match request {
         LeaderRequest::Propose(command) => {
-            let entry = entry_bytes(node, Caller::LOCAL, None, command);
+            let entry = encoded_entry(node, Caller::LOCAL, None, command);
             LeaderReply::Outcome(home.propose(entry).await?)
         }
         LeaderRequest::Settle(txn) => LeaderReply::Settled(across::settle(node, home, txn).await?),

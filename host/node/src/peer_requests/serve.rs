@@ -31,7 +31,7 @@ pub async fn serve(node: &Arc<NodeContext>, body: Bytes) -> Bytes {
     // These are about the node, or about a replica that need not be here.
     match message {
         PeerMessage::Map => return reply(&*node.map()),
-        PeerMessage::Leads => return reply(node.leads_count() as u32),
+        PeerMessage::LeadCount => return reply(node.lead_count() as u32),
         PeerMessage::Profiles => return reply(node.functions().profiles()),
         PeerMessage::Host { epoch } => {
             return reply(Box::pin(placement::host(node, shard, epoch)).await);
@@ -75,7 +75,7 @@ async fn answer(node: &NodeContext, replica: &Replica, message: PeerMessage) -> 
         PeerMessage::Snapshot(chunk) => reply_or_stopped(replica.receive(chunk).await),
         // Answered by `serve`.
         PeerMessage::Map
-        | PeerMessage::Leads
+        | PeerMessage::LeadCount
         | PeerMessage::Profiles
         | PeerMessage::Host { .. } => refuse(PeerError::NoShard { shard: replica.id }),
     }

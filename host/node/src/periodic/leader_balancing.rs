@@ -52,7 +52,7 @@ async fn give_one(node: &NodeContext) -> Duration {
     let map = node.map();
     for to in offers.iter().map(|(_, to)| *to).collect::<BTreeSet<_>>() {
         let Some(address) = map.placement.address(to) else { continue };
-        let asked = node.opener().net(ShardId::SYSTEM).peer(address).leads().await;
+        let asked = node.opener().net(ShardId::SYSTEM).peer(address).lead_count().await;
         let Some(count) = asked else { return BALANCING_CHECK };
         leads.insert(to, count);
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::across::{locked_by, unlocked};
 use crate::admission::Executor;
-use crate::context::{NodeContext, entry_bytes};
+use crate::context::{NodeContext, encoded_entry};
 use crate::limits::{EXPIRY_CHECK, EXPIRY_CHECK_SHARE, LOCKED_WAIT};
 use crate::replica::Replica;
 use crate::tasks::ShardJobs;
@@ -62,7 +62,7 @@ async fn propose_due(node: Weak<NodeContext>, replica: Arc<Replica>) {
             }
         };
         let Ok(pass) = admitted else { return };
-        let entry = entry_bytes(&node, Caller::LOCAL, None, Command::Tick);
+        let entry = encoded_entry(&node, Caller::LOCAL, None, Command::Tick);
         let proposed = replica.propose(entry).await;
         // Others go on while this one waits for a lock.
         drop(pass);

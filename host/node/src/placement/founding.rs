@@ -1,4 +1,7 @@
 //! Creating the cluster and its Raft groups.
+//!
+//! Promises that creating again what exists changes nothing, so a crash in between costs only time.
+//! Leaves out who creates the group of a shard (`wanted.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Weak;

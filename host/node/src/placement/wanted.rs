@@ -1,4 +1,7 @@
 //! The members that a group shall have by the placement map, and how far the group is from that.
+//!
+//! Promises that the system group changes as few voters as possible. Leaves out the changes
+//! themselves (`steer.rs`).
 
 use std::collections::BTreeSet;
 

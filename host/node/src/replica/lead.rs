@@ -1,4 +1,7 @@
 //! Handing the lead of a shard to another replica.
+//!
+//! Promises that the other replica is a voter; Raft makes sure that it has all entries before it leads.
+//! Leaves out when a node hands the lead over (`node.rs`, `periodic/leader_balancing.rs`).
 
 use std::time::Duration;
 

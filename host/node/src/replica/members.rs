@@ -1,4 +1,7 @@
 //! The members and the leader of a replica's group, as the replica knows them.
+//!
+//! Promises an answer at once; it may be old, unless a majority confirms it. Leaves out changes of the
+//! members (`placement/steer.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,6 @@
-//! A replica: its shard, its member of the Raft group, its storage, and what is known about it.
+//! A replica: its shard, its member of the Raft group, its storage, and the times that it remembers.
+//!
+//! Leaves out what a replica does: the other files of this room add that.
 
 use std::sync::Mutex;
 

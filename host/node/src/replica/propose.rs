@@ -1,4 +1,7 @@
 //! Proposing entries on a replica.
+//!
+//! Promises that a refusal other than [`ReplicaError::Unknown`] means that nothing was proposed. Leaves
+//! out how an entry is made (`context/find.rs`).
 
 use aspen_core::LogIndex;
 use aspen_store::Proposal;

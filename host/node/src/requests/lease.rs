@@ -1,4 +1,6 @@
 //! The answer to a question about a lease.
+//!
+//! Promises a linearizable answer. Leaves out the end of leases (`periodic/ticks.rs`).
 
 use aspen_core::{
     Consistency, Header, LeaseId, LeaseInfo, Refused, Resident, Response, ShardId, Timestamp, View,

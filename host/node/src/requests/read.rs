@@ -1,4 +1,7 @@
 //! Reads of keys and ranges.
+//!
+//! Promises records of one revision in each answer, within the limits on keys and bytes. Leaves out
+//! conditions and locks (`checked.rs`).
 
 use aspen_core::limits::{READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX};
 use aspen_core::{

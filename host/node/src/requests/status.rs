@@ -1,4 +1,7 @@
-//! What a node tells about itself and its cluster.
+//! The answers of a node about itself and its cluster.
+//!
+//! Promises an answer at once, from what the node knows: it may be old. Leaves out the status of one
+//! replica (`replica/status.rs`).
 
 use aspen_core::{ClusterInfo, ReplicaStatus};
 

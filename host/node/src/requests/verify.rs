@@ -7,12 +7,12 @@
 use aspen_core::{Caller, Command, LogIndex, Refused, Response, ShardId, Verification};
 use aspen_net::PeerId;
 
-use crate::context::{NodeContext, entry_bytes, led};
+use crate::context::{NodeContext, encoded_entry, led};
 
 /// Proposes that every replica hashes its state.
 pub async fn begin(node: &NodeContext, from: PeerId, shard: ShardId) -> Result<Response, Refused> {
     let replica = led(node, shard)?;
-    let entry = entry_bytes(node, Caller::new(*from.as_bytes()), None, Command::Verify);
+    let entry = encoded_entry(node, Caller::new(*from.as_bytes()), None, Command::Verify);
     let (index, _) = replica.propose_at(entry).await?;
     Ok(Response::Verifying { index })
 }

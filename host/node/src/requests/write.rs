@@ -1,4 +1,7 @@
 //! Writes of clients: checked, proposed, and repeated while a transaction across shards is in the way.
+//!
+//! Promises that only the leader proposes, that an entry is within its limit, and that a component is
+//! compiled before it is proposed. Leaves out transactions across shards (`across`).
 
 use std::sync::Arc;
 

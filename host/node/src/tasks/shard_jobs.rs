@@ -47,3 +47,26 @@ impl<T> ShardJobs<T> {
         Some((shard, result))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+
+    #[test]
+    fn shard_is_busy_until_its_job_is_over() {
+        let (slow, fast) = (ShardId::new(0), ShardId::new(1));
+        let mut jobs = ShardJobs::default();
+        assert!(jobs.is_empty() && block_on(jobs.next()).is_none());
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        jobs.start(slow, async move { receiver.await.unwrap() });
+        jobs.start(fast, async { 7 });
+        assert!(jobs.is_busy(slow) && jobs.is_busy(fast));
+        assert_eq!(block_on(jobs.next()), Some((fast, 7)), "the slow one holds up no other");
+        assert!(jobs.is_busy(slow) && !jobs.is_busy(fast));
+        sender.send(8).unwrap();
+        assert_eq!(block_on(jobs.next()), Some((slow, 8)));
+        assert!(jobs.is_empty());
+    }
+}

@@ -1,4 +1,6 @@
 //! The rules of admission control, with time passed in.
+//!
+//! Each test is one claim about who may run when. Leaves out the waiting itself (`control.rs`).
 
 use super::*;
 use crate::limits::{ALONE_PLACES, FUNCTIONS_KNOWN_MAX, HEAVY_REST, HEAVY_REST_MAX};
