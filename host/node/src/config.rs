@@ -1,4 +1,7 @@
-//! What a node starts from: who it is, where its files are, its timing and its clock.
+//! The settings that a node starts from: its identity, its files, its timing and its clock.
+//!
+//! Leaves out the bounds that no operator sets (`limits.rs`) and the file of the identity
+//! (`folder.rs`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +15,13 @@ use crate::error::{NodeError, RaftSnafu};
 use crate::folder::Identity;
 use crate::limits::{APPEND_ENTRIES_MAX, DIGEST_CHECK, HEARTBEAT_SHARE, LOG_KEEP, SNAPSHOT_EVERY};
 
-/// How fast a node notices that a leader is gone, and how often it makes snapshots.
+/// The times after which a node acts, and how often it makes snapshots.
 ///
 /// With many shards heartbeats are rarer than this, and elections later, so that an idle shard costs
 /// next to nothing: from 50 shards on each has a heartbeat every 4 ms times the number of shards.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Between two heartbeats of a leader.
+    /// The time between two heartbeats of a leader.
     pub heartbeat: Duration,
     /// A follower waits between this and twice this for a leader before it stands for election.
     pub election: Duration,
@@ -26,7 +29,7 @@ pub struct Timing {
     pub snapshot_every: u64,
     /// Entries kept behind a snapshot.
     pub log_keep: u64,
-    /// Between two comparisons of digests with the other voters.
+    /// The time between two comparisons of digests with the other voters.
     pub digest_check: Duration,
 }
 
@@ -42,36 +45,34 @@ impl Default for Timing {
     }
 }
 
-/// What a node starts from.
+/// The settings that a node starts from.
 pub struct NodeConfig {
-    /// Who it is.
+    /// The node's identity, from its folder.
     pub identity: Identity,
     /// Folder of the shards' states.
     pub states: PathBuf,
-    /// Its timing.
     pub timing: Timing,
-    /// Its clock.
     pub clock: Clock,
 }
 
-/// A machine's clock: what stamps the entries that its node proposes. Nothing else reads it.
+/// A machine's clock: stamps the entries that its node proposes. Nothing else reads the clock.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     ahead_ms: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// The system's.
+    /// The clock of the system.
     pub fn system() -> Clock {
         Clock::default()
     }
 
-    /// Lets it differ from the system's by so many milliseconds: machines' clocks never agree.
+    /// Lets the clock differ from the system's by so many milliseconds: machines' clocks never agree.
     pub fn set_ahead(&self, ahead_ms: i64) {
         self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = since.map_or(0, |since| since.as_millis() as u64);
@@ -79,7 +80,7 @@ impl Clock {
     }
 }
 
-/// As openraft takes it.
+/// Returns the timing as openraft takes it.
 pub fn raft_config(timing: &Timing, shards: u16, cluster: u128) -> Result<Config, NodeError> {
     let heartbeat = timing.heartbeat.max(HEARTBEAT_SHARE * u32::from(shards));
     // A heartbeat that is lost or late must not cost the lead.

@@ -1,8 +1,9 @@
 //! The same store inside one program: one node, no network.
 //!
-//! [`open`] gives a node over a folder and a [`Client`] that reaches it by function call. Durable
-//! like a cluster of one: a write is answered after it is on this disk. Uploads are compiled in this
-//! program: what it uploads it must trust not to be made to take long.
+//! [`open`] gives a node over a folder and a [`Client`] that reaches the node by function call. Promises
+//! the durability of a cluster of one: a write is answered after it is on this disk. Leaves out a
+//! process of its own for compiling: uploads are compiled in this program, so the program must trust
+//! that no upload is made to take long.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,20 +22,20 @@ use crate::folder::{Folder, Identity};
 use crate::local::NoNetwork;
 use crate::node::ShardedRaftNode;
 
-/// A node inside this program. Close it before the program ends; what was acknowledged is safe
-/// without.
+/// A node inside this program. Close it before the program ends; acknowledged writes are safe without
+/// that.
 pub struct Embedded {
     node: Arc<ShardedRaftNode>,
     client: Client,
     _folder: Folder,
 }
 
-/// Opens the store in `path`, creating it if there is none, with one shard.
+/// Opens the store in `path`, with one shard; creates the store if there is none.
 pub async fn open(path: impl AsRef<Path>) -> Result<Embedded, NodeError> {
     open_sharded(path, 1).await
 }
 
-/// As [`open`]; a store that is created gets so many shards, at most
+/// As [`open`]; a store that is created gets `shards` shards, at most
 /// [`aspen_core::limits::SHARDS_MAX`]: each applies on a thread of its own.
 pub async fn open_sharded(path: impl AsRef<Path>, shards: u16) -> Result<Embedded, NodeError> {
     let allowed = 1..=aspen_core::limits::SHARDS_MAX;
@@ -69,12 +70,12 @@ pub async fn open_sharded(path: impl AsRef<Path>, shards: u16) -> Result<Embedde
 }
 
 impl Embedded {
-    /// The client of this store.
+    /// Returns the client of this store.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// The node behind it.
+    /// Returns the node behind the store.
     pub fn node(&self) -> &Arc<ShardedRaftNode> {
         &self.node
     }

@@ -1,4 +1,6 @@
-//! Why a node does not start, or its folder cannot be used.
+//! The errors of a node that does not start, and of a data folder that cannot be used.
+//!
+//! Leaves out the refusals of requests (`replica/error.rs`).
 
 use std::path::PathBuf;
 
@@ -12,109 +14,57 @@ pub enum FolderError {
     /// Reading or writing failed.
     #[snafu(display("cannot {what} {}", path.display()))]
     Io {
-        /// What was tried.
+        /// The action that failed.
         what: &'static str,
-        /// On which file.
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
     /// There is no node in the folder.
     #[snafu(display("{} holds no Aspen node; create one with `aspen node --data {} --init`", path.display(), path.display()))]
-    Empty {
-        /// The folder.
-        path: PathBuf,
-    },
+    Empty { path: PathBuf },
     /// There is a node in the folder already.
     #[snafu(display("{} holds an Aspen node already", path.display()))]
-    Occupied {
-        /// The folder.
-        path: PathBuf,
-    },
+    Occupied { path: PathBuf },
     /// The identity file is damaged.
     #[snafu(display("{} is damaged: restore it from a backup, or remove the node and join anew", path.display()))]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What the parser says.
-        source: serde_json::Error,
-    },
+    Damaged { path: PathBuf, source: serde_json::Error },
     /// The key file is damaged.
     #[snafu(display("{} does not hold 64 hex digits", path.display()))]
-    BadKey {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Written by a newer program.
+    BadKey { path: PathBuf },
+    /// A newer program wrote the file.
     #[snafu(display("{} has form {form}, this program reads {expected}", path.display()))]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// Its form.
-        form: u32,
-        /// Ours.
-        expected: u32,
-    },
+    Form { path: PathBuf, form: u32, expected: u32 },
     /// The Raft log is gone.
     #[snafu(display("{} is missing: remove the node from the cluster and join anew with an empty folder", path.display()))]
-    LogLost {
-        /// The file.
-        path: PathBuf,
-    },
+    LogLost { path: PathBuf },
     /// Another process has the folder open.
     #[snafu(display("{} is in use by another process", path.display()))]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
+    InUse { path: PathBuf },
 }
 
 /// A node does not start, or an action on it failed.
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(crate)))]
 pub enum NodeError {
-    /// Its folder.
+    /// The node's folder cannot be used.
     #[snafu(display("{source}"), context(false))]
-    Folder {
-        /// What is wrong.
-        source: FolderError,
-    },
-    /// Its storage.
+    Folder { source: FolderError },
+    /// The node's storage failed.
     #[snafu(display("{source}"), context(false))]
-    Store {
-        /// What is wrong.
-        source: StoreError,
-    },
-    /// Its functions' engine.
+    Store { source: StoreError },
+    /// The engine for functions does not start.
     #[snafu(display("the function engine does not start"))]
-    Engine {
-        /// Why.
-        source: aspen_functions::EngineError,
-    },
-    /// Raft.
+    Engine { source: aspen_functions::EngineError },
+    /// Raft refused an action.
     #[snafu(display("{what}"))]
-    Raft {
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A cluster cannot be so.
+    Raft { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    /// A cluster cannot have that number of shards.
     #[snafu(display("a cluster has 1 to 256 shards, not {shards}"))]
-    Shards {
-        /// The number asked for.
-        shards: u16,
-    },
+    Shards { shards: u16 },
     /// The embedded store did not become ready.
     #[snafu(display("the store does not answer"))]
-    NotReady {
-        /// Why.
-        source: aspen_client::ConnectError,
-    },
-    /// A cluster cannot be so.
+    NotReady { source: aspen_client::ConnectError },
+    /// A cluster cannot have those nodes and replicas.
     #[snafu(display("{source}"))]
-    Placement {
-        /// Why.
-        source: aspen_core::PlacementError,
-    },
+    Placement { source: aspen_core::PlacementError },
 }

@@ -1,11 +1,11 @@
-//! A node's data folder: who it is, and where its files are.
+//! A node's data folder: the node's identity and its files.
 //!
 //! ```text
 //! DIR/node.json     identity: cluster, node, shards, address, who may connect
 //! DIR/node.key      the secret key, 64 hex digits, mode 0600
 //! DIR/lock          held while a process uses the folder
 //! DIR/log.redb      the Raft log of all shards
-//! DIR/system/       state and snapshots of the system group, which holds the map
+//! DIR/system/       state and snapshots of the system group, which holds the placement map
 //! DIR/shard-N/      the same of one shard
 //! DIR/modules/      compiled functions; may be deleted
 //! ```
@@ -30,7 +30,8 @@ use crate::error::{
 
 const FORM: u32 = 4;
 
-/// Who a node is. Written once; the members of the cluster are replicated data, not this.
+/// The identity of a node. Written once; the members of the cluster are replicated data and not in
+/// here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Version of this file's form.
@@ -38,15 +39,15 @@ pub struct Identity {
     /// The cluster, as 32 hex digits.
     #[serde(with = "hex_cluster")]
     pub cluster: u128,
-    /// The node.
+    /// The node's id.
     pub node: NodeId,
     /// Number of shards, fixed at creation.
     pub shards: u16,
-    /// Replicas of each shard, as the cluster was founded; what counts is the map.
+    /// Replicas of each shard, as the cluster was founded; later the placement map counts.
     pub factor: u8,
     /// The node's own key and address.
     pub address: PeerAddr,
-    /// Nodes known when this one was made: whom it believes before it has a log.
+    /// Nodes known when this one was made: the node believes them before it has a log.
     pub peers: Vec<PeerAddr>,
     /// Keys of clients that may connect.
     pub clients: Vec<PeerId>,
@@ -72,7 +73,7 @@ impl Identity {
         Self { form: FORM, cluster, node, shards, factor, address, peers, clients }
     }
 
-    /// As the storage's files carry it.
+    /// Returns the identity as the storage's files carry it.
     pub fn store(&self) -> aspen_store::Identity {
         aspen_store::Identity { cluster: self.cluster, node: self.node }
     }
@@ -101,24 +102,23 @@ impl Folder {
         }
     }
 
-    /// Opens the folder of a node, which there must be, and locks it.
+    /// Opens the folder of a node, which must exist, and locks it.
     pub fn open_existing(path: impl Into<PathBuf>) -> Result<Folder, FolderError> {
         let path = path.into();
         ensure!(path.join("node.json").exists(), EmptySnafu { path });
         Self::open(path)
     }
 
-    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether a node lives here.
+    /// Returns true if the folder holds a node.
     pub fn is_occupied(&self) -> bool {
         self.path.join("node.json").exists()
     }
 
-    /// Makes this the folder of a new node. The key is written first: an identity without its key
+    /// Makes this the folder of a new node. Its key must be written first: an identity without its key
     /// would be a node that nobody knows.
     pub fn create(&self, identity: &Identity) -> Result<(), FolderError> {
         ensure!(!self.is_occupied(), OccupiedSnafu { path: &self.path });
@@ -131,7 +131,7 @@ impl Folder {
         replace(&self.path.join("node.json"), &text)
     }
 
-    /// Who lives here.
+    /// Reads the identity.
     pub fn identity(&self) -> Result<Identity, FolderError> {
         let path = self.path.join("node.json");
         ensure!(path.exists(), EmptySnafu { path: &self.path });
@@ -143,8 +143,8 @@ impl Folder {
         Ok(identity)
     }
 
-    /// The file of the Raft log. A folder with states but without their log is damaged: a new log
-    /// would let the node vote twice in one term.
+    /// Returns the file of the Raft log. A folder with states but without their log is damaged: a new
+    /// log would let the node vote twice in one term.
     pub fn log_file(&self) -> Result<PathBuf, FolderError> {
         let log = self.path.join("log.redb");
         let lost = !log.exists() && self.path.join("system").exists();
@@ -152,7 +152,7 @@ impl Folder {
         Ok(log)
     }
 
-    /// The folder's secret key, made at the first use.
+    /// Returns the folder's secret key, made at the first use.
     pub fn secret(&self) -> Result<Secret, FolderError> {
         secret_file(&self.path.join("node.key"))
     }

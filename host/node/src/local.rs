@@ -1,7 +1,8 @@
-//! A client inside the node's own process: what this node can answer costs no message.
+//! A client inside the node's own process.
 //!
-//! Requests to the node itself are function calls; those to others go through its own transport, for
-//! members are admitted as clients. Leaves out a node that is alone ([`NoNetwork`] is its transport).
+//! Promises that a request which this node can answer costs no message: it is a function call. Requests
+//! to other nodes go through the node's own transport, for members are admitted as clients. A node that
+//! is alone has [`NoNetwork`] as its transport.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,34 +12,36 @@ use aspen_client::{
     RequestError, ScanOptions, Transact, Val, WriteError, WriteReply,
 };
 use aspen_core::Item;
-use aspen_net::{BoxFuture, Handler, NetError, PeerAddr, Purpose, Transport};
+use aspen_net::{BoxFuture, NetError, PeerAddr, Purpose, Transport};
 use bytes::Bytes;
 
-use crate::node::{NodeHandler, ShardedRaftNode};
+use crate::context::NodeContext;
+use crate::node::{ShardedRaftNode, handle};
 
 impl ShardedRaftNode {
-    /// A client of the cluster that this node belongs to, in its process. Made once; the node must
-    /// know its cluster's map, or some other node must run that does.
+    /// Returns a client of the cluster that this node belongs to, in its process. Made once; the node
+    /// must know its cluster's map, or another node must run that does.
     pub async fn client(&self) -> Result<Client, ConnectError> {
         let make = async {
-            let own = self.opening().identity.address;
-            let transport = self.opening().transport.clone();
-            let local = Local { own, node: self.handle().clone(), transport };
-            // Of the others it learns from this one, with which it stays for what any can answer.
+            let opener = self.context().opener();
+            let (own, transport) = (opener.identity.address, opener.transport.clone());
+            let local = LocalTransport { own, node: Arc::downgrade(self.context()), transport };
+            // The client learns the other nodes from this one, and stays with this one for what any
+            // node can answer.
             Client::over(Arc::new(local), vec![own], Options::default()).await
         };
         self.own_client().get_or_try_init(|| make).await.cloned()
     }
 }
 
-/// The node itself by function call, others through its transport.
-struct Local {
+/// Reaches the node itself by function call, others through the node's transport.
+struct LocalTransport {
     own: PeerAddr,
-    node: Weak<ShardedRaftNode>,
+    node: Weak<NodeContext>,
     transport: Arc<dyn Transport>,
 }
 
-impl Transport for Local {
+impl Transport for LocalTransport {
     fn local(&self) -> PeerAddr {
         self.own
     }
@@ -57,7 +60,7 @@ impl Transport for Local {
         let Some(node) = self.node.upgrade() else {
             return Box::pin(async { Err(NetError::Closed) });
         };
-        let handled = NodeHandler(node).handle(self.own.id, purpose, body);
+        let handled = handle(node, self.own.id, purpose, body);
         Box::pin(async move {
             let reply = tokio::time::timeout(deadline, handled).await;
             reply.map_err(|_| NetError::Deadline { peer, after: deadline, sent: true })
@@ -65,7 +68,7 @@ impl Transport for Local {
     }
 }
 
-/// The transport of a node that has nobody to talk to.
+/// The transport of a node that is alone.
 pub struct NoNetwork(pub PeerAddr);
 
 impl Transport for NoNetwork {
@@ -88,7 +91,7 @@ impl ShardedRaftNode {
     async fn at_hand(&self) -> Result<Client, RequestError> {
         self.client().await.map_err(|error| match error {
             ConnectError::Request { source } => source,
-            // It has neither ticket nor socket that could be wrong.
+            // A local client has neither ticket nor socket that could be wrong.
             _ => RequestError::Protocol,
         })
     }

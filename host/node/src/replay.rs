@@ -1,8 +1,8 @@
-//! One entry of a stopped node's log, run once more: what it read, wrote, logged and came to.
+//! One entry of a stopped node's log, run once more: its reads, writes, log lines and outcome.
 //!
-//! Promises what happened then, by the same code on the same state: the entry has time, chance and
+//! Promises the same result as then, by the same code on the same state: the entry has time, chance and
 //! caller in it. The node's files stay as they are. Leaves out entries that only the snapshot holds
-//! any more, and calls across shards, whose function ran beside the log.
+//! any more, and calls across shards, whose function ran in the background.
 
 use std::ops::Range;
 use std::panic::resume_unwind;
@@ -27,17 +27,15 @@ use crate::folder::Folder;
 /// Entries read at a time.
 const READ_ENTRIES: u64 = 256;
 
-/// What an entry did.
+/// The report of an entry that was run again.
 #[derive(Debug)]
-pub struct Replayed {
-    /// The entry.
+pub struct ReplayReport {
     pub entry: Entry,
-    /// What it came to.
     pub outcome: Outcome,
-    /// Of a call: the component, what else it did, and the fuel it used. `None` if it was not run: it
-    /// was refused, or the repeat of a request.
+    /// For a call: the component, its reads, writes and log lines, and the fuel it used. `None` if the
+    /// call was not run: it was refused, or repeats a request.
     pub call: Option<(ComponentHash, DryRun, Fuel)>,
-    /// The call, and who scheduled it, if a schedule made it.
+    /// The call and the caller who scheduled it, if a schedule made the call.
     pub scheduled: Option<(Call, Caller)>,
 }
 
@@ -47,62 +45,36 @@ pub struct Replayed {
 pub enum ReplayError {
     /// The folder cannot be used.
     #[snafu(display("{source}"))]
-    ReplayFolder {
-        /// Why.
-        source: FolderError,
-    },
+    ReplayFolder { source: FolderError },
     /// The shard has no replica there.
     #[snafu(display("{} has no replica of {shard}", path.display()))]
-    NoReplica {
-        /// The folder.
-        path: PathBuf,
-        /// The shard.
-        shard: ShardId,
-    },
+    NoReplica { path: PathBuf, shard: ShardId },
     /// Log, snapshot or state cannot be read.
     #[snafu(display("{source}"))]
-    ReplayStore {
-        /// Why.
-        source: StoreError,
-    },
-    /// It cannot be read or applied.
+    ReplayStore { source: StoreError },
+    /// The entry cannot be read or applied.
     #[snafu(display("cannot {what}: {source}"))]
-    ReplayIo {
-        /// What was tried.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
+    ReplayIo { what: &'static str, source: io::Error },
     /// There is no engine for functions.
     #[snafu(display("{source}"))]
-    ReplayEngine {
-        /// Why.
-        source: EngineError,
-    },
+    ReplayEngine { source: EngineError },
     /// The entry is not in the log.
     #[snafu(display("entry {index} of {shard} cannot be run again: {}", first_to_last(there)))]
     NotThere {
-        /// The shard.
         shard: ShardId,
-        /// What was asked for.
         index: u64,
-        /// What can be run.
+        /// The entries that can be run again.
         there: Range<u64>,
     },
     /// Raft made the entry for itself.
     #[snafu(display("entry {index} of {shard} is Raft's own: it names a leader or members"))]
-    NotOurs {
-        /// The shard.
-        shard: ShardId,
-        /// The entry.
-        index: u64,
-    },
+    NotOurs { shard: ShardId, index: u64 },
 }
 
-/// Runs entry `index` of `shard` again, from the folder of a node that does not run. Needs time for all
-/// entries since the snapshot, and as much room in the system's folder for temporary files as the
-/// shard's state takes.
-pub fn replay(data: &Path, shard: ShardId, index: u64) -> Result<Replayed, ReplayError> {
+/// Runs entry `index` of `shard` again, from the folder of a node that does not run. Takes the time of
+/// all entries since the snapshot, and as much room in the system's folder for temporary files as the
+/// shard's state.
+pub fn replay(data: &Path, shard: ShardId, index: u64) -> Result<ReplayReport, ReplayError> {
     thread::scope(|scope| {
         // Functions need the stack that they have in apply.
         let thread = thread::Builder::new().stack_size(APPLY_STACK_BYTES);
@@ -112,7 +84,7 @@ pub fn replay(data: &Path, shard: ShardId, index: u64) -> Result<Replayed, Repla
     })
 }
 
-fn replay_here(data: &Path, shard: ShardId, index: u64) -> Result<Replayed, ReplayError> {
+fn replay_here(data: &Path, shard: ShardId, index: u64) -> Result<ReplayReport, ReplayError> {
     let folder = Folder::open_existing(data).context(ReplayFolderSnafu)?;
     let identity = folder.identity().context(ReplayFolderSnafu)?;
     let from = data.join(format!("shard-{}", shard.get()));
@@ -146,7 +118,7 @@ fn run(
     mut log: ShardLog,
     shard: ShardId,
     index: u64,
-) -> Result<Replayed, ReplayError> {
+) -> Result<ReplayReport, ReplayError> {
     let after = |log_id: Option<LogId>| log_id.map_or(0, |log_id| log_id.index + 1);
     let (first, end) = (after(replay.applied()), after(log.last()));
     // The log is deleted only up to a snapshot: otherwise that snapshot is damaged.
@@ -176,14 +148,14 @@ fn replayed(
     entry: Entry,
     applied: Applied,
     call: Option<(ComponentHash, DryRun, Fuel)>,
-) -> Result<Replayed, ReplayError> {
+) -> Result<ReplayReport, ReplayError> {
     let outcome = decode(&applied.outcome).map_err(io::Error::other);
     let outcome = outcome.context(ReplayIoSnafu { what: "read the outcome" })?;
     let scheduled = applied.called.and_then(|called| called.scheduled).map(|made| *made);
-    Ok(Replayed { entry, outcome, call, scheduled })
+    Ok(ReplayReport { entry, outcome, call, scheduled })
 }
 
-/// Runs functions, and keeps what the last call did.
+/// Runs functions, and keeps the reads, writes and log lines of the last call.
 struct Recorder {
     functions: WasmFunctions,
     call: Mutex<Option<(ComponentHash, DryRun, Fuel)>>,

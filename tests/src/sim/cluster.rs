@@ -395,7 +395,7 @@ impl SimCluster {
     }
 
     /// The newest map that a running node knows.
-    pub fn map(&self) -> Arc<aspen_node::Known> {
+    pub fn map(&self) -> Arc<aspen_node::PlacementMap> {
         let maps = self.nodes().into_iter().map(|node| node.map());
         maps.max_by_key(|map| map.epoch).unwrap_or_default()
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use aspen_client::{CallError, Client, Val, WriteOp};
 use aspen_core::{Command, LogIndex, Outcome, ShardId, decode_vals};
-use aspen_node::{ReplayError, Replayed, Timing, replay};
+use aspen_node::{ReplayError, ReplayReport, Timing, replay};
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;
 
@@ -53,15 +53,15 @@ async fn replay_tells_what_a_call_did_on_every_node_and_changes_no_file() {
             Err(ReplayError::NotOurs { .. }) => None,
             replayed => Some(replayed.unwrap()),
         });
-        let ours: Vec<Replayed> = ours.collect();
+        let ours: Vec<ReplayReport> = ours.collect();
         let is_write =
-            |replayed: &&Replayed| matches!(replayed.entry.command, Command::Transact(_));
+            |replayed: &&ReplayReport| matches!(replayed.entry.command, Command::Transact(_));
         assert!(ours.iter().find(is_write).unwrap().call.is_none());
         let transfers = ours.into_iter().filter(|replayed| match &replayed.entry.command {
             Command::Call(call) => call.function == "transfer",
             _ => false,
         });
-        let [done, refused]: [Replayed; 2] = transfers.collect::<Vec<_>>().try_into().unwrap();
+        let [done, refused]: [ReplayReport; 2] = transfers.collect::<Vec<_>>().try_into().unwrap();
         let Outcome::Aborted { error, .. } = &refused.outcome else { panic!("{refused:?}") };
         assert_eq!(decode_vals(error).unwrap(), [Val::from("account ada has only 70")]);
         let (_, did, _) = refused.call.unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use aspen_client::{ComponentHash, DryRun, Fuel};
 use aspen_core::{Call, Command, Outcome, ShardId};
-use aspen_node::Replayed;
+use aspen_node::ReplayReport;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
@@ -40,8 +40,8 @@ pub fn run(options: &Replay) -> Result<(), Failure> {
     }
 }
 
-fn say_replayed(replayed: &Replayed, shard: ShardId, index: u64) -> Result<(), Failure> {
-    let Replayed { entry, outcome, call, .. } = replayed;
+fn say_replayed(replayed: &ReplayReport, shard: ShardId, index: u64) -> Result<(), Failure> {
+    let ReplayReport { entry, outcome, call, .. } = replayed;
     say(&format!("entry   {shard}/{index} of {} by {}", print_time(entry.stamp), entry.caller))?;
     match made(replayed) {
         Some(Call { component, function, args, key, .. }) => {
@@ -67,7 +67,7 @@ fn say_replayed(replayed: &Replayed, shard: ShardId, index: u64) -> Result<(), F
 }
 
 /// Returns the call that the entry made, if it made one.
-fn made(replayed: &Replayed) -> Option<&Call> {
+fn made(replayed: &ReplayReport) -> Option<&Call> {
     match (&replayed.scheduled, &replayed.entry.command) {
         (Some((call, _)), _) | (None, Command::Call(call)) => Some(call),
         _ => None,
@@ -99,8 +99,8 @@ fn kind(command: &Command) -> &'static str {
     }
 }
 
-fn replayed_json(replayed: &Replayed, shard: ShardId, index: u64) -> Json {
-    let Replayed { entry, outcome, call, scheduled } = replayed;
+fn replayed_json(replayed: &ReplayReport, shard: ShardId, index: u64) -> Json {
+    let ReplayReport { entry, outcome, call, scheduled } = replayed;
     let made = made(replayed).map(|call| (call.function.clone(), vals(&call.args)));
     let (function, args) = made.unzip();
     let (result, error) = match outcome {

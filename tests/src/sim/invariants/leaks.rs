@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aspen_core::ShardId;
-use aspen_node::Held;
+use aspen_node::HeldResources;
 use madsim::time::{sleep, timeout};
 
 use crate::sim::cluster::SimCluster;
@@ -17,7 +17,7 @@ const EXPIRE_WAIT: Duration = Duration::from_secs(60);
 /// # Panics
 /// If one stays.
 pub async fn nothing_stays(cluster: &SimCluster) {
-    let stays = |held: &Held| held.leases + held.prepared + held.commits > 0;
+    let stays = |held: &HeldResources| held.leases + held.prepared + held.commits > 0;
     let gone = async {
         while held(cluster).await.values().any(stays) {
             sleep(Duration::from_millis(100)).await;
@@ -34,7 +34,7 @@ pub async fn nothing_stays(cluster: &SimCluster) {
 /// If they differ.
 pub async fn sessions(cluster: &SimCluster) {
     let held = held(cluster).await;
-    for ((shard, node), Held { sessions, .. }) in &held {
+    for ((shard, node), HeldResources { sessions, .. }) in &held {
         let of_shard = held.iter().filter(|((other, _), _)| other == shard);
         let mut others = of_shard.map(|(_, held)| held.sessions);
         assert!(others.all(|other| other == *sessions), "leaks: node {node} {shard}: {held:?}");
@@ -42,7 +42,7 @@ pub async fn sessions(cluster: &SimCluster) {
 }
 
 /// By shard and node.
-async fn held(cluster: &SimCluster) -> BTreeMap<(ShardId, u64), Held> {
+async fn held(cluster: &SimCluster) -> BTreeMap<(ShardId, u64), HeldResources> {
     let mut all = BTreeMap::new();
     for node in cluster.nodes() {
         for shard in node.router().all() {

@@ -1,0 +1,94 @@
+//! Locks of transactions across shards: waiting for them, and ending those that nobody drives.
+//!
+//! Promises that a lock whose transaction nobody drives is resolved within some seconds, by any leader
+//! that finds the lock.
+
+use std::time::Duration;
+
+use aspen_core::{
+    Answer, Caller, Command, Decide, Decision, Finish, Outcome, Refusal, Refused, TxnId, decode,
+};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::ask::ask;
+use crate::context::{NodeContext, encoded_entry};
+use crate::limits::{FINISH_WAIT, LOCK_PATIENCE};
+use crate::peer::{LeaderReply, LeaderRequest};
+use crate::replica::{Replica, ReplicaError};
+use crate::tasks::Backoff;
+
+/// Returns the transaction whose locks kept an entry from being applied, if that is the outcome.
+pub fn locked_by(outcome: &[u8]) -> Option<TxnId> {
+    let refused = Outcome::is_refusal(outcome).then(|| decode(outcome).ok()).flatten();
+    match refused {
+        Some(Outcome::Refused(Refusal::Locked { by })) => Some(by),
+        _ => None,
+    }
+}
+
+/// Waits until a transaction that is in the way is over; refuses once `until` has passed.
+pub async fn wait_for(
+    node: &NodeContext,
+    replica: &Replica,
+    by: TxnId,
+    until: Instant,
+) -> Result<(), Refused> {
+    if Instant::now() >= until {
+        let reason = format!("transaction {by} is under way there");
+        return Err(Refused::Unavailable { reason });
+    }
+    unlocked(node, replica, by, until).await;
+    Ok(())
+}
+
+/// Waits until a transaction that holds locks on this replica is over, at most until `until`; resolves
+/// the locks if that takes long.
+pub async fn unlocked(node: &NodeContext, replica: &Replica, txn: TxnId, until: Instant) {
+    let patient = Instant::now() + LOCK_PATIENCE;
+    let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
+    loop {
+        let look = move |locks: &aspen_core::Locks| locks.prepared(&txn).map(|held| held.ticket);
+        let held = replica.reader.inspect(move |_, resident, _| Ok(look(&resident.locks))).await;
+        let Ok(Some(ticket)) = held else { return };
+        let now = Instant::now();
+        if now >= until {
+            return;
+        }
+        if now >= patient && replica.leader() == Some(node.id()) {
+            resolve(node, replica, txn, ticket).await;
+        }
+        backoff.wait().await;
+    }
+}
+
+/// As the leader of a shard that has a lock: asks for the decision about the attempt and does it.
+pub async fn resolve(node: &NodeContext, replica: &Replica, txn: TxnId, ticket: u64) {
+    let asked = ask(node, txn.coordinator, LeaderRequest::Settle(txn), FINISH_WAIT).await;
+    if let Some(LeaderReply::Settled(Some(decision))) = asked {
+        let branch = decision.branch_for(replica.id, ticket);
+        let finish = Command::Finish(Finish { txn, ticket: Some(ticket), branch });
+        // Should it not be done, the next one that meets the lock tries again.
+        let _: Result<Bytes, ReplicaError> =
+            replica.propose(encoded_entry(node, Caller::LOCAL, None, finish)).await;
+    }
+}
+
+/// As the leader of the coordinator's shard: returns the decision about an attempt. An attempt that
+/// nobody drives is aborted. `None`: the attempt is under way here.
+pub async fn settle(
+    node: &NodeContext,
+    home: &Replica,
+    txn: TxnId,
+) -> Result<Option<Decision>, ReplicaError> {
+    if node.attempts().has(&txn) {
+        return Ok(None);
+    }
+    let decide = Decide { txn, decision: Decision::Abort, answer: Answer::Results(vec![]) };
+    let command = Command::Decide(decide);
+    let outcome = home.propose(encoded_entry(node, Caller::LOCAL, None, command)).await?;
+    match decode(&outcome) {
+        Ok(Outcome::Decided(decision)) => Ok(Some(decision)),
+        _ => Ok(None),
+    }
+}

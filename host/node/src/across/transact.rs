@@ -1,0 +1,114 @@
+//! A transaction across shards, for a client: attempts until one commits or is refused.
+//!
+//! Promises an answer that no later attempt at the same request can contradict. Leaves out what one
+//! attempt does (`attempt.rs`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aspen_core::{
+    Answer, Caller, Command, Coordinator, Outcome, Refusal, Refused, Reply, RequestId, Response,
+    ShardId, Split, Timestamp, Transact, TxnId, decode, encode,
+};
+use aspen_net::PeerId;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::across::attempt::{Attempt, Requester};
+use crate::across::locks::unlocked;
+use crate::context::{NodeContext, encoded_entry, find, led};
+use crate::limits::ACROSS_WAIT;
+use crate::tasks::Backoff;
+
+/// Does a transaction across shards as a transaction on one shard would be done; `shard` is the
+/// coordinator's.
+pub async fn transact(
+    node: &Arc<NodeContext>,
+    from: PeerId,
+    shard: ShardId,
+    request: RequestId,
+    transact: &Transact,
+) -> Result<Response, Refused> {
+    let split = match Split::new(&node.router(), transact) {
+        Ok(split) => split,
+        Err(refusal) => return Ok(Response::Outcome(encode(&Outcome::Refused(refusal)))),
+    };
+    let shards: Vec<ShardId> = split.shards().collect();
+    if shards.len() < 2 || !shards.contains(&shard) {
+        let reason = format!("the transaction is not one of {shard} and others");
+        return Err(Refused::Invalid { reason });
+    }
+    let requester = Requester { caller: Caller::new(*from.as_bytes()), request };
+    let until = Instant::now() + ACROSS_WAIT;
+    let outcome = commit(node, shard, &requester, &split, None, until).await?;
+    Ok(Response::Outcome(conclude(node, shard, &requester, outcome).await?))
+}
+
+/// Returns the outcome that the client may be told: `outcome`, if it was decided, or once the log of the
+/// coordinator's shard says that it is the answer. Without that another attempt at the same request,
+/// which the client made because an answer was late, could commit afterwards.
+pub async fn conclude(
+    node: &NodeContext,
+    shard: ShardId,
+    requester: &Requester,
+    outcome: Bytes,
+) -> Result<Bytes, Refused> {
+    let nothing_done = match decode(&outcome) {
+        // Such a request is never done.
+        Ok(Outcome::Refused(Refusal::SessionUnknown | Refusal::SequenceForgotten)) => None,
+        Ok(told @ (Outcome::Conflict { .. } | Outcome::Refused(_))) => Some(told),
+        _ => None,
+    };
+    let Some(told) = nothing_done else { return Ok(outcome) };
+    let Requester { caller, request } = *requester;
+    let command = Command::Conclude(Box::new(told));
+    let home = led(node, shard)?;
+    Ok(home.propose(encoded_entry(node, caller, Some(request), command)).await?)
+}
+
+/// Tries to commit until no other transaction is in the way; returns the encoded outcome.
+pub async fn commit(
+    node: &Arc<NodeContext>,
+    shard: ShardId,
+    requester: &Requester,
+    split: &Split,
+    answer: Option<Answer>,
+    until: Instant,
+) -> Result<Bytes, Refused> {
+    let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(100));
+    loop {
+        let home = led(node, shard)?;
+        let begun = home.reader.status().header.clock.max(Timestamp::new(node.clock_ms()));
+        let txn = TxnId { begun, coordinator: shard, nonce: rand::random() };
+        let (reply, replied) = oneshot::channel();
+        let coordinator = Coordinator::new(txn, split.clone(), answer.clone());
+        let guard = node.attempts().begin(txn).await;
+        let attempt = Attempt { node: node.clone(), guard, requester: *requester };
+        tokio::spawn(attempt.drive(coordinator, reply));
+        let (at, by) = match replied.await {
+            Ok(Reply::Outcome(outcome)) if !is_over(&outcome) => return Ok(outcome),
+            Ok(Reply::Outcome(_)) => (shard, None),
+            Ok(Reply::Locked(at, by)) => (at, Some(by)),
+            Ok(Reply::Silent(silent)) => {
+                let reason = format!("{silent} does not answer");
+                return Err(Refused::Unavailable { reason });
+            }
+            Ok(Reply::Unknown) | Err(_) => return Err(Refused::OutcomeUnknown),
+        };
+        if Instant::now() >= until {
+            let reason = "other transactions hold the keys".into();
+            return Err(Refused::Unavailable { reason });
+        }
+        if let (Some(by), Ok(home)) = (by, find(node, at)) {
+            unlocked(node, &home, by, until).await;
+        }
+        // Two that met may meet again: the one that waits longer lets the other pass.
+        backoff.wait_random().await;
+    }
+}
+
+fn is_over(outcome: &[u8]) -> bool {
+    let is_refusal = Outcome::is_refusal(outcome);
+    is_refusal && matches!(decode(outcome), Ok(Outcome::Refused(Refusal::AttemptOver)))
+}

@@ -1,0 +1,28 @@
+//! The answers of a node about itself and its cluster.
+//!
+//! Promises an answer at once, from what the node knows: it may be old. Leaves out the status of one
+//! replica (`replica/status.rs`).
+
+use aspen_core::{ClusterInfo, ReplicaStatus};
+
+use crate::context::NodeContext;
+
+/// Returns the cluster as this node knows it.
+pub fn cluster(node: &NodeContext) -> ClusterInfo {
+    let map = node.map();
+    let leader = |shard| node.replica(shard).and_then(|replica| replica.leader());
+    ClusterInfo {
+        cluster: node.cluster(),
+        shards: node.router().shards(),
+        node: node.id(),
+        epoch: map.epoch,
+        placement: map.placement.clone(),
+        leaders: node.router().all().map(leader).collect(),
+    }
+}
+
+/// Returns the status of this node's replicas.
+pub fn status(node: &NodeContext) -> ReplicaStatus {
+    let shards = node.router().all().filter_map(|shard| node.shard_status(shard)).collect();
+    ReplicaStatus { node: node.id(), shards, profiles: node.functions().profiles() }
+}
