@@ -1,131 +1,49 @@
-//! `apply`: the one function that changes a shard's state.
+//! [`apply()`]: the one function that changes a shard's state.
 //!
-//! Promises that its result depends on the state and the entry alone, that an entry writes all or
-//! nothing, that a request is applied once, and that one code path sets versions and revisions
-//! (`apply/writer.rs`). An `Err` is a failure of this machine: the state may be half changed, so the
-//! caller must throw the batch away and stop the replica.
+//! Promises that its result depends on the state and the entry alone, that an entry writes all or nothing,
+//! that a request is applied once, and that one code path sets versions and revisions (`apply/writer.rs`).
+//! An `Err` is a failure of this machine: the state may be half changed, so the caller must drop the batch
+//! and stop the replica.
 //!
 //! ```text
 //! entry -> entry time -> what is due expires -> session window -> command -> digest -> outcome
 //!                                               |  repeat: the kept outcome, nothing else happens
 //! ```
 
-mod call;
-mod components;
-mod reads;
-mod schedules;
-mod transact;
-mod two_phase;
-mod uploads;
+mod context;
+mod effect;
 mod writer;
+mod reads;
+mod guard;
+mod evaluate;
+mod call;
+mod transact;
+mod components;
+mod uploads;
+mod schedules;
+mod prepare;
+mod decide;
+mod expiry;
+mod query;
 
-use bytes::Bytes;
-
+use crate::apply::effect::Effect;
+use crate::apply::expiry::expire_leases;
+use crate::apply::writer::Writer;
 use crate::codec::encode;
-use crate::command::{Command, Entry};
 use crate::defect::{Defect, is_planted};
-use crate::functions::Functions;
-use crate::ids::{Caller, LeaseId, ProfileId, ShardId, Timestamp};
-use crate::key::Key;
-use crate::limits::EXPIRE_KEYS_MAX;
-use crate::outcome::{ConflictError, Outcome, Refusal};
-use crate::route::ShardRouter;
-use crate::session::Known;
-use crate::state::{Fault, Header, Resident, State, View};
-use crate::statistics::Called;
-use crate::transact::{Operation, Read, Transact, check_read_set, read_keys};
-pub(crate) use call::evaluate;
-pub use call::resolve;
-use writer::Writer;
+use crate::function::Functions;
+use crate::ids::{ProfileId, ShardId};
+use crate::placement::ShardRouter;
+use crate::protocol::{Command, Entry, Outcome};
+use crate::refusal::Refusal;
+use crate::state::{Header, Known, Resident, State};
+use crate::transaction::{ConflictError, Read, check_read_set};
+use crate::view::{Fault, View};
 
-/// What applying one entry came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The encoded [`Outcome`], as the client gets it, now and on every repeat.
-    pub outcome: Bytes,
-    /// The call that was run, if one was: not on a repeat.
-    pub called: Option<Called>,
-}
-
-/// Where and when an entry runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Context {
-    /// The shard.
-    pub shard: ShardId,
-    /// The map of all shards.
-    pub router: ShardRouter,
-    /// Entry time.
-    pub time: Timestamp,
-    /// Chance, from the entry.
-    pub seed: u64,
-    /// Who asked.
-    pub caller: Caller,
-    /// How functions run.
-    pub profile: ProfileId,
-}
-
-impl Context {
-    /// Whether all that a transaction touches is of this shard.
-    pub(crate) fn check_transact(&self, transact: &Transact) -> Result<(), Refusal> {
-        let keys = transact.operations().filter_map(Operation::key);
-        self.check_reads(&transact.reads).and_then(|()| self.check_home(keys))
-    }
-
-    /// Whether all that was read is said to be of this shard. A range that does not say so is.
-    pub(crate) fn check_reads(&self, reads: &[Read]) -> Result<(), Refusal> {
-        let foreign = reads.iter().find_map(|read| match read {
-            Read::Range { shard, .. } => shard.filter(|shard| *shard != self.shard),
-            Read::Key { .. } => None,
-        });
-        foreign.map_or_else(
-            || self.check_home(read_keys(reads)),
-            |shard| Err(Refusal::WrongShard { shard }),
-        )
-    }
-
-    /// Whether all keys live on this shard.
-    pub(crate) fn check_home<'a>(
-        &self,
-        mut keys: impl Iterator<Item = &'a Key>,
-    ) -> Result<(), Refusal> {
-        if self.router.shards() == 1 {
-            return Ok(());
-        }
-        let home = |key: &Key| self.router.shard(key.as_bytes());
-        let foreign = keys.find_map(|key| Some(home(key)).filter(|shard| *shard != self.shard));
-        foreign.map_or(Ok(()), |shard| Err(Refusal::WrongShard { shard }))
-    }
-}
-
-/// What a command came to.
-enum Effect {
-    /// It wrote: the encoded outcome is in the digest already.
-    Done { outcome: Bytes, called: Option<Called> },
-    /// It wrote nothing.
-    Answer { outcome: Outcome, called: Option<Called> },
-}
-
-impl Effect {
-    /// Whether the request was not even looked at.
-    fn is_transient(&self) -> bool {
-        match self {
-            Effect::Answer { outcome: Outcome::Refused(refusal), .. } => refusal.is_transient(),
-            _ => false,
-        }
-    }
-}
-
-impl From<Outcome> for Effect {
-    fn from(outcome: Outcome) -> Effect {
-        Effect::Answer { outcome, called: None }
-    }
-}
-
-impl From<Refusal> for Effect {
-    fn from(refusal: Refusal) -> Effect {
-        Outcome::Refused(refusal).into()
-    }
-}
+pub use context::Context;
+pub use effect::Applied;
+pub use evaluate::resolve;
+pub use query::{Seen, query};
 
 /// Applies one committed entry of `shard`.
 pub fn apply<S: State>(
@@ -164,7 +82,7 @@ pub fn apply<S: State>(
         Known::Repeat(outcome) => {
             if let Command::Decide(decide) = &entry.command {
                 // Another attempt at the same request was faster.
-                two_phase::abandon(state, &context, &decide.txn);
+                decide::abandon(state, &context, &decide.txn);
             }
             return Ok(Applied { outcome, called: None });
         }
@@ -191,43 +109,6 @@ pub fn apply<S: State>(
     Ok(Applied { outcome, called })
 }
 
-/// Checks `reads` against a state at its present revision: what a transaction with them would say.
-/// Refuses a read set that breaks a limit, whoever made it.
-pub fn check_reads(
-    view: &dyn View,
-    resident: &Resident,
-    header: &Header,
-    reads: &[Read],
-) -> Result<Result<Vec<ConflictError>, Refusal>, Fault> {
-    if let Err(refusal) = check_read_set(reads) {
-        return Ok(Err(refusal));
-    }
-    reads::check(view, resident, header.revision, reads, true)
-}
-
-/// Ends what is due, at a revision before the command's. Bounded: the rest waits for the next entry.
-fn expire_leases<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
-    let Some(mut lease) = first_due(state.resident(), now) else { return Ok(()) };
-    let mut writer = Writer::begin(state);
-    let mut gone = 0;
-    loop {
-        gone += writer.end_lease(lease)?;
-        match first_due(writer.state().resident(), now) {
-            Some(next) if (gone as usize) < EXPIRE_KEYS_MAX => lease = next,
-            _ => break,
-        }
-    }
-    writer.finish(|_| Bytes::new());
-    Ok(())
-}
-
-/// The first lease that is due and can end now: none of its keys is locked.
-fn first_due(resident: &Resident, now: Timestamp) -> Option<LeaseId> {
-    let Resident { leases, locks, .. } = resident;
-    let is_locked = |lease: &LeaseId| leases.keys(*lease).any(|key| locks.holder(key).is_some());
-    leases.due(now).find(|lease| locks.is_free() || !is_locked(lease))
-}
-
 fn run<S: State>(
     state: &mut S,
     functions: &dyn Functions,
@@ -243,12 +124,12 @@ fn run<S: State>(
         }
         Command::Tick => schedules::tick(state, functions, context),
         Command::Verify => Ok(Outcome::Ticked.into()),
-        Command::Prepare(prepare) => two_phase::prepare(state, context, prepare),
-        Command::Decide(decide) => two_phase::decide(state, context, decide),
-        Command::Finish(finish) => two_phase::finish(state, finish),
+        Command::Prepare(prepare) => prepare::prepare(state, context, prepare),
+        Command::Decide(decide) => decide::decide(state, context, decide),
+        Command::Finish(finish) => decide::finish(state, finish),
         // All that it does is to be kept.
         Command::Conclude(outcome) => Ok(Outcome::clone(outcome).into()),
-        Command::Forget(txns) => Ok(two_phase::forget(state, txns)),
+        Command::Forget(txns) => Ok(decide::forget(state, txns)),
         Command::Point { name, component } => {
             Ok(components::point(state, context, name, *component)?.into())
         }
@@ -266,7 +147,21 @@ fn run<S: State>(
     }
 }
 
-/// The machine's fault if it cannot run what the others run.
+/// Checks `reads` against a state at its present revision and returns the conflicts, as a
+/// transaction with these reads would. Refuses a read set that breaks a limit.
+pub fn check_reads(
+    view: &dyn View,
+    resident: &Resident,
+    header: &Header,
+    reads: &[Read],
+) -> Result<Result<Vec<ConflictError>, Refusal>, Fault> {
+    if let Err(refusal) = check_read_set(reads) {
+        return Ok(Err(refusal));
+    }
+    reads::check(view, resident, header.revision, reads, true)
+}
+
+/// Returns a failure of this machine if its program does not know the profile.
 fn check_runs(functions: &dyn Functions, profile: ProfileId) -> Result<(), Fault> {
     let what =
         || format!("the shard's functions run with {profile}, which this program does not know");
