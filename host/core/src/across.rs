@@ -8,6 +8,6 @@ mod split;
 mod coordinator;
 mod read_ahead;
 
-pub use coordinator::{Action, Coordinator, Event, Reply};
+pub use coordinator::{Action, Coordinator, CoordinatorReply, Event};
 pub use read_ahead::{Need, ReadAhead};
 pub use split::Split;

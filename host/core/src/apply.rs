@@ -36,14 +36,14 @@ use crate::ids::{ProfileId, ShardId};
 use crate::placement::ShardRouter;
 use crate::protocol::{Command, Entry, Outcome};
 use crate::refusal::Refusal;
-use crate::state::{Header, Known, Resident, State};
+use crate::state::{Header, RequestStatus, Resident, State};
 use crate::transaction::{ConflictError, Read, check_read_set};
-use crate::view::{Fault, View};
+use crate::view::{HostError, View};
 
 pub use context::Context;
-pub use effect::Applied;
+pub use effect::AppliedEntry;
 pub use evaluate::resolve;
-pub use query::{Seen, query};
+pub use query::{ReadTrace, query};
 
 /// Applies one committed entry of `shard`.
 pub fn apply<S: State>(
@@ -52,7 +52,7 @@ pub fn apply<S: State>(
     shard: ShardId,
     router: ShardRouter,
     entry: &Entry,
-) -> Result<Applied, Fault> {
+) -> Result<AppliedEntry, HostError> {
     let mut header = state.header();
     check_runs(functions, header.profile)?;
     header.clock = header.clock.max(entry.stamp);
@@ -69,26 +69,26 @@ pub fn apply<S: State>(
 
     let known = match &entry.request {
         Some(request) => state.resident().sessions.look(request, &entry.caller),
-        None => Known::New,
+        None => RequestStatus::New,
     };
     let (time, profile) = (header.clock, header.profile);
     let (seed, caller) = (entry.seed, entry.caller);
     let context = Context { shard, router, time, seed, caller, profile };
-    let is_new = known == Known::New;
+    let is_new = known == RequestStatus::New;
     let effect = match known {
-        Known::Repeat(_) if is_planted(Defect::ForgetSessions) => {
+        RequestStatus::Repeat(_) if is_planted(Defect::ForgetSessions) => {
             run(state, functions, &context, &entry.command)?
         }
-        Known::Repeat(outcome) => {
+        RequestStatus::Repeat(outcome) => {
             if let Command::Decide(decide) = &entry.command {
                 // Another attempt at the same request was faster.
                 decide::abandon(state, &context, &decide.txn);
             }
-            return Ok(Applied { outcome, called: None });
+            return Ok(AppliedEntry { outcome, called: None });
         }
-        Known::Forgotten => Refusal::SequenceForgotten.into(),
-        Known::NoSession => Refusal::SessionUnknown.into(),
-        Known::New => run(state, functions, &context, &entry.command)?,
+        RequestStatus::Forgotten => Refusal::SequenceForgotten.into(),
+        RequestStatus::NoSession => Refusal::SessionUnknown.into(),
+        RequestStatus::New => run(state, functions, &context, &entry.command)?,
     };
     let is_final = match entry.command {
         Command::Prepare(_) => false,
@@ -106,7 +106,7 @@ pub fn apply<S: State>(
     if let Some(request) = entry.request.as_ref().filter(|_| is_final) {
         state.resident_mut().sessions.keep(request, header.clock, outcome.clone());
     }
-    Ok(Applied { outcome, called })
+    Ok(AppliedEntry { outcome, called })
 }
 
 fn run<S: State>(
@@ -114,7 +114,7 @@ fn run<S: State>(
     functions: &dyn Functions,
     context: &Context,
     command: &Command,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     match command {
         Command::OpenSession => Ok(open_session(state, context).into()),
         Command::Transact(transact) => transact::run(state, context, transact),
@@ -154,7 +154,7 @@ pub fn check_reads(
     resident: &Resident,
     header: &Header,
     reads: &[Read],
-) -> Result<Result<Vec<ConflictError>, Refusal>, Fault> {
+) -> Result<Result<Vec<ConflictError>, Refusal>, HostError> {
     if let Err(refusal) = check_read_set(reads) {
         return Ok(Err(refusal));
     }
@@ -162,12 +162,12 @@ pub fn check_reads(
 }
 
 /// Returns a failure of this machine if its program does not know the profile.
-fn check_runs(functions: &dyn Functions, profile: ProfileId) -> Result<(), Fault> {
+fn check_runs(functions: &dyn Functions, profile: ProfileId) -> Result<(), HostError> {
     let what =
         || format!("the shard's functions run with {profile}, which this program does not know");
     match functions.runs(profile) {
         true => Ok(()),
-        false => Err(Fault::new("applying", what() + ": install a newer version of Aspen")),
+        false => Err(HostError::new("applying", what() + ": install a newer version of Aspen")),
     }
 }
 
@@ -175,7 +175,7 @@ fn switch_profile<S: State>(
     state: &mut S,
     functions: &dyn Functions,
     profile: ProfileId,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     check_runs(functions, profile)?;
     let header = Header { profile, ..state.header() };
     state.set_header(header);

@@ -12,7 +12,7 @@ mod statistics;
 mod notes;
 
 pub use call::Call;
-pub use called::{Called, Ended};
+pub use called::{CallEndKind, CallReport};
 pub use fault::GuestFault;
 pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
 pub use histogram::Histogram;

@@ -80,14 +80,16 @@ pub mod protocol;
 pub mod apply;
 pub mod across;
 
-pub use across::{Action, Coordinator, Event, Need, ReadAhead, Reply, Split};
-pub use apply::{Applied, Context, Seen, apply, check_reads, query, resolve};
+pub use across::{Action, Coordinator, CoordinatorReply as Reply, Event, Need, ReadAhead, Split};
+pub use apply::{
+    AppliedEntry as Applied, Context, ReadTrace as Seen, apply, check_reads, query, resolve,
+};
 pub use codec::{CodecError, decode, encode};
 pub use digest::{Digest, DigestBuilder};
 pub use function::{
-    Call, CallEnd, CallInput, CallNote, CallNotes, CallResult, Called, Ended, Field,
-    FunctionSignature, FunctionStatistics, Functions, GuestFault, Histogram, Manifest, NoFunctions,
-    Type,
+    Call, CallEnd, CallEndKind as Ended, CallInput, CallNote, CallNotes, CallReport as Called,
+    CallResult, Field, FunctionSignature, FunctionStatistics, Functions, GuestFault, Histogram,
+    Manifest, NoFunctions, Type,
 };
 pub use ids::{
     Caller, ComponentHash, ComponentRef, Fuel, HashError, LeaseId, LogIndex, Name, NameError,
@@ -99,23 +101,25 @@ pub use placement::{
     tag, tag_hash,
 };
 pub use protocol::{
-    ClusterInfo, Command, ComponentInfo, Consistency, DryRun, Entry, Item, LeaseInfo, Outcome,
-    Page, Queried, Query, Refused, ReplicaStatus, Request, Response, ScanRequest, ScanToken,
-    ScanTokenError, ShardStatus, Upload, UploadPart, ViewInfo,
+    ClusterInfo, Command, ComponentInfo, Consistency, DryRun, Entry, ErrorReply as Refused, Item,
+    LeaseInfo, NodeStatus as ReplicaStatus, Outcome, Page, Query, QueryReply as Queried,
+    ReplicaStatus as ShardStatus, Request, Response, ScanRequest, ScanToken, ScanTokenError,
+    Upload, UploadPart, ViewInfo,
 };
 pub use refusal::Refusal;
 pub use state::{
-    First, Header, LastRun, LeaseChange, LeaseImage, Leases, Model, NewSchedule, Resident,
-    ResidentChanges, Schedule, ScheduleChange, Schedules, SessionChange, SessionImage, Sessions,
-    Staged, State, StateHash, TombstoneChange, Tombstones, UploadChange, UploadId, Uploads,
-    Verification, hash_state,
+    FirstRun as First, Header, LastRun, LeaseChange, LeaseImage, Leases, Model, NewSchedule,
+    Resident, ResidentChanges, Schedule, ScheduleChange, Schedules, SessionChange, SessionImage,
+    Sessions, State, StateHash, TombstoneChange, Tombstones, UploadChange, UploadId,
+    UploadParts as Staged, Uploads, Verification, hash_state,
 };
 pub use transaction::{
     Actual, BuildError, Compare, ConflictError, Expectation, Expiry, Operation, OperationResult,
     Read, Relation, Transact, TransactionBuilder, WriteCommand, WriteOp,
 };
 pub use two_phase::{
-    Answer, Branch, Decide, Decision, Finish, LockChange, Locks, Prepare, Prepared, RanAcross, Vote,
+    Branch, CommitReply as Answer, Decide, Decision, Finish, FunctionRun as RanAcross, LockChange,
+    Locks, PendingPrepare as Prepared, Prepare, Vote,
 };
 pub use val::{Val, ValError, decode_vals, encode_vals};
-pub use view::{Alias, Canary, Fault, Pointed, Record, View};
+pub use view::{Alias, AliasTarget as Pointed, Canary, HostError as Fault, Record, View};

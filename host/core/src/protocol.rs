@@ -11,9 +11,9 @@ mod info;
 mod scan_token;
 
 pub use command::{Command, Entry, Upload, UploadPart};
-pub use info::{ClusterInfo, ComponentInfo, LeaseInfo, ReplicaStatus, ShardStatus, ViewInfo};
+pub use info::{ClusterInfo, ComponentInfo, LeaseInfo, NodeStatus, ReplicaStatus, ViewInfo};
 pub use outcome::Outcome;
 pub use page::{Item, Page};
 pub use request::{Consistency, Query, Request, ScanRequest};
-pub use response::{DryRun, Queried, Refused, Response};
+pub use response::{DryRun, ErrorReply, QueryReply, Response};
 pub use scan_token::{ScanToken, ScanTokenError};

@@ -27,6 +27,6 @@ mod step;
 mod decision;
 mod locks;
 
-pub use decision::{Answer, Branch, Decision, RanAcross, Vote};
-pub use locks::{LockChange, Locks, Prepared};
+pub use decision::{Branch, CommitReply, Decision, FunctionRun, Vote};
+pub use locks::{LockChange, Locks, PendingPrepare};
 pub use step::{Decide, Finish, Prepare};

@@ -25,7 +25,7 @@ use crate::limits::{CONFLICTS_MAX, RESULTS_BYTES_MAX};
 use crate::protocol::Outcome;
 use crate::refusal::Refusal;
 use crate::transaction::{ConflictError, OperationResult, Transact};
-use crate::two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, Vote};
+use crate::two_phase::{Branch, CommitReply, Decide, Decision, Finish, Prepare, Vote};
 use crate::view::Record;
 
 /// An answer, or the lack of one, that the driver tells the coordinator.
@@ -55,12 +55,12 @@ pub enum Action {
     /// Propose that the coordinator's shard forgets the attempt.
     Forget,
     /// Answer the client. The steps that follow go on in the background.
-    Reply(Reply),
+    Reply(CoordinatorReply),
 }
 
 /// The answer to the client of a transaction across shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum CoordinatorReply {
     /// An encoded outcome, as of a transaction on one shard.
     Outcome(Bytes),
     /// Another transaction holds a lock on this shard. Nothing was done: try again when that
@@ -77,7 +77,7 @@ pub enum Reply {
 pub struct Coordinator {
     txn: TxnId,
     split: Split,
-    answer: Option<Answer>,
+    answer: Option<CommitReply>,
     answers: BTreeMap<ShardId, Option<Bytes>>,
     phase: Phase,
     /// Shards that have not yet applied the decision.
@@ -95,7 +95,7 @@ enum Phase {
 impl Coordinator {
     /// Makes an attempt at the transaction `split`; the coordinator's shard is one of its shards.
     /// `answer` is for the client of a committed attempt; `None`: the results of its operations.
-    pub fn new(txn: TxnId, split: Split, answer: Option<Answer>) -> Self {
+    pub fn new(txn: TxnId, split: Split, answer: Option<CommitReply>) -> Self {
         assert!(split.parts.contains_key(&txn.coordinator), "the coordinator takes part");
         let (answers, unfinished) = Default::default();
         Self { txn, split, answer, answers, phase: Phase::Preparing, unfinished }
@@ -147,7 +147,7 @@ impl Coordinator {
     }
 
     /// Returns the decision that the votes allow, or the answer to the client if they allow none.
-    fn count(&self) -> Result<Decide, Reply> {
+    fn count(&self) -> Result<Decide, CoordinatorReply> {
         let mut votes: BTreeMap<ShardId, Vote> = BTreeMap::new();
         let mut no = Conflicts::default();
         let (mut locked, mut silent, mut refused) = (None, None, None);
@@ -163,21 +163,23 @@ impl Coordinator {
                 Ok(Outcome::Conflict { revision, conflicts }) => no.add(revision, conflicts),
                 Ok(Outcome::Refused(Refusal::Locked { by })) => locked = Some((*shard, by)),
                 // Of the coordinator's shard: the request was done before, or will never be.
-                _ if *shard == self.txn.coordinator => return Err(Reply::Outcome(bytes.clone())),
+                _ if *shard == self.txn.coordinator => {
+                    return Err(CoordinatorReply::Outcome(bytes.clone()));
+                }
                 _ => refused = Some(bytes.clone()),
             }
         }
         if let Some(outcome) = refused {
-            return Err(Reply::Outcome(outcome));
+            return Err(CoordinatorReply::Outcome(outcome));
         }
         if let Some((shard, by)) = locked {
-            return Err(Reply::Locked(shard, by));
+            return Err(CoordinatorReply::Locked(shard, by));
         }
         if let Some(shard) = silent {
-            return Err(Reply::Silent(shard));
+            return Err(CoordinatorReply::Silent(shard));
         }
         if let Some(outcome) = no.outcome() {
-            return Err(Reply::Outcome(encode(&outcome)));
+            return Err(CoordinatorReply::Outcome(encode(&outcome)));
         }
         let all_hold = votes.values().all(|vote| vote.reads_hold);
         let branch = if all_hold { Branch::Then } else { Branch::Otherwise };
@@ -186,9 +188,9 @@ impl Coordinator {
         let decision = Decision::Commit { branch, tickets: others.map(ticket).collect() };
         let results = || match self.answer.clone() {
             Some(answer) => Ok(answer),
-            None => self.results(branch, votes).map(Answer::Results),
+            None => self.results(branch, votes).map(CommitReply::Results),
         };
-        let refused = |refusal| Reply::Outcome(encode(&Outcome::Refused(refusal)));
+        let refused = |refusal| CoordinatorReply::Outcome(encode(&Outcome::Refused(refusal)));
         Ok(Decide { txn: self.txn, decision, answer: results().map_err(refused)? })
     }
 
@@ -225,8 +227,10 @@ impl Coordinator {
         if std::mem::replace(&mut self.phase, Phase::Over) != Phase::Deciding {
             return vec![];
         }
-        let Some((outcome, decision)) = decided else { return vec![Action::Reply(Reply::Unknown)] };
-        let mut actions = vec![Action::Reply(Reply::Outcome(outcome))];
+        let Some((outcome, decision)) = decided else {
+            return vec![Action::Reply(CoordinatorReply::Unknown)];
+        };
+        let mut actions = vec![Action::Reply(CoordinatorReply::Outcome(outcome))];
         let Some(Decision::Commit { branch, tickets }) = decision else {
             actions.extend(self.aborts());
             return actions;

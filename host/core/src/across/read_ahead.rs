@@ -24,7 +24,7 @@ use crate::limits::{READ_BYTES_MAX, TXN_OPS_MAX};
 use crate::protocol::Page;
 use crate::refusal::Refusal;
 use crate::transaction::Read;
-use crate::view::{Alias, Fault, Record, View};
+use crate::view::{Alias, HostError, Record, View};
 
 /// The reads that are known so far, as a view for the next run.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct ReadAhead {
     component: ComponentHash,
     code: Bytes,
     records: BTreeMap<Key, Option<Record>>,
-    scans: Vec<Scanned>,
+    scans: Vec<ScanProgress>,
     bytes: usize,
     need: RefCell<Option<Need>>,
 }
@@ -51,7 +51,7 @@ pub enum Need {
 }
 
 #[derive(Debug)]
-struct Scanned {
+struct ScanProgress {
     range: KeyRange,
     reverse: bool,
     items: Vec<(Key, Record)>,
@@ -90,11 +90,12 @@ impl ReadAhead {
         reverse: bool,
         pages: Vec<(ShardId, Page)>,
     ) -> Result<(), Refusal> {
-        let is_it = |scan: &Scanned| scan.reverse == reverse && scan.rest.as_ref() == Some(rest);
+        let is_it =
+            |scan: &ScanProgress| scan.reverse == reverse && scan.rest.as_ref() == Some(rest);
         let at = self.scans.iter().position(is_it).unwrap_or_else(|| {
             let (items, pieces) = Default::default();
             let (range, rest) = (rest.clone(), Some(rest.clone()));
-            self.scans.push(Scanned { range, reverse, items, rest, pieces });
+            self.scans.push(ScanProgress { range, reverse, items, rest, pieces });
             self.scans.len() - 1
         });
         let scan = &mut self.scans[at];
@@ -156,14 +157,14 @@ impl ReadAhead {
         keys.chain(ranges).collect()
     }
 
-    fn needs(&self, need: Need) -> Fault {
+    fn needs(&self, need: Need) -> HostError {
         *self.need.borrow_mut() = Some(need);
-        Fault::new("reading ahead", "it is not known yet")
+        HostError::new("reading ahead", "it is not known yet")
     }
 }
 
 impl View for ReadAhead {
-    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+    fn get(&self, key: &Key) -> Result<Option<Record>, HostError> {
         match self.records.get(key) {
             Some(record) => Ok(record.clone()),
             None => Err(self.needs(Need::Key(key.clone()))),
@@ -175,11 +176,11 @@ impl View for ReadAhead {
         range: &KeyRange,
         reverse: bool,
         visit: &mut dyn FnMut(&[u8], Record) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), HostError> {
         if range.is_empty() {
             return Ok(());
         }
-        let is_it = |scan: &&Scanned| scan.range == *range && scan.reverse == reverse;
+        let is_it = |scan: &&ScanProgress| scan.range == *range && scan.reverse == reverse;
         let Some(scan) = self.scans.iter().find(is_it) else {
             return Err(self.needs(Need::Page { rest: range.clone(), reverse }));
         };
@@ -194,15 +195,15 @@ impl View for ReadAhead {
         }
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         Ok((*hash == self.component).then(|| self.code.clone()))
     }
 
-    fn alias(&self, _name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
+    fn alias(&self, _name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
         Ok(None)
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
         Ok(vec![])
     }
 }

@@ -6,11 +6,11 @@ use crate::apply::evaluate::evaluate;
 use crate::apply::reads;
 use crate::apply::writer::Writer;
 use crate::codec::encode;
-use crate::function::{Call, CallEnd, CallResult, Called, Ended, Functions};
+use crate::function::{Call, CallEnd, CallEndKind, CallReport, CallResult, Functions};
 use crate::protocol::Outcome;
 use crate::refusal::Refusal;
 use crate::state::State;
-use crate::view::Fault;
+use crate::view::HostError;
 
 /// Runs one call.
 pub fn run<S: State>(
@@ -18,7 +18,7 @@ pub fn run<S: State>(
     functions: &dyn Functions,
     context: &Context,
     call: &Call,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     let checked = call.check().and_then(|()| context.check_home([&call.key].into_iter()));
     if let Err(refusal) = checked.and_then(|()| context.check_reads(&call.reads)) {
         return Ok(refusal.into());
@@ -41,8 +41,8 @@ pub fn run<S: State>(
         Err(refusal) => return Ok(refusal.into()),
     };
     let CallResult { end, fuel, writes, log } = result;
-    let ended = Ended::of(&end);
-    let called = ended.map(|ended| Called { component, ended, fuel, log, scheduled: None });
+    let ended = CallEndKind::of(&end);
+    let called = ended.map(|ended| CallReport { component, ended, fuel, log, scheduled: None });
     if !matches!(end, CallEnd::Returned(_)) {
         return Ok(Effect::Answer { outcome: Outcome::of_call(end, revision, fuel, 0), called });
     }

@@ -16,7 +16,7 @@ use crate::limits::{ALIAS_HISTORY_MAX, COMPONENT_BYTES_MAX, COMPONENTS_MAX, NAME
 use crate::protocol::{Outcome, Upload};
 use crate::refusal::Refusal;
 use crate::state::State;
-use crate::view::{Alias, Canary, Fault, Pointed};
+use crate::view::{Alias, AliasTarget, Canary, HostError};
 
 /// Stores a component and points an alias to it.
 pub fn upload<S: State>(
@@ -24,7 +24,7 @@ pub fn upload<S: State>(
     functions: &dyn Functions,
     context: &Context,
     upload: &Upload,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let Upload { name, bytes } = upload;
     if bytes.len() > COMPONENT_BYTES_MAX {
         return Ok(Outcome::Refused(Refusal::ComponentTooLarge { bytes: bytes.len() as u64 }));
@@ -39,7 +39,7 @@ pub fn store<S: State>(
     context: &Context,
     name: &Name,
     bytes: &Bytes,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     if !has_room(state, name)? {
         return Ok(Outcome::Refused(Refusal::TooManyNames));
     }
@@ -65,7 +65,7 @@ pub fn point<S: State>(
     context: &Context,
     name: &Name,
     component: ComponentHash,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     if !exists(state, &component)? {
         return Ok(Outcome::Refused(Refusal::ComponentUnknown));
     }
@@ -82,7 +82,7 @@ pub fn canary<S: State>(
     context: &Context,
     name: &Name,
     share: Option<&(ComponentHash, u8)>,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let unknown = Ok(Outcome::Refused(Refusal::ComponentUnknown));
     let Some(before) = state.alias(name)? else { return unknown };
     let canary = match share {
@@ -90,7 +90,7 @@ pub fn canary<S: State>(
         Some((component, _)) if !exists(state, component)? => return unknown,
         Some((component, percent)) => {
             let Context { time, caller, .. } = *context;
-            let pointed = Pointed { component: *component, time, caller };
+            let pointed = AliasTarget { component: *component, time, caller };
             Some(Canary { pointed, percent: *percent })
         }
     };
@@ -100,7 +100,7 @@ pub fn canary<S: State>(
 }
 
 /// Removes an alias.
-pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, Fault> {
+pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, HostError> {
     let Some(alias) = state.alias(name)? else {
         return Ok(Outcome::NameRemoved { existed: false, components: 0 });
     };
@@ -111,13 +111,13 @@ pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, Fault> {
 
 /// True if the component is stored. The parts of uploads are rows among the components, but no
 /// components.
-pub fn exists<S: State>(state: &S, component: &ComponentHash) -> Result<bool, Fault> {
+pub fn exists<S: State>(state: &S, component: &ComponentHash) -> Result<bool, HostError> {
     let is_part = state.resident().uploads.parts().any(|part| part == component);
     Ok(!is_part && state.has_component(component)?)
 }
 
 /// True if the alias exists, or one more alias fits.
-fn has_room<S: State>(state: &S, name: &Name) -> Result<bool, Fault> {
+fn has_room<S: State>(state: &S, name: &Name) -> Result<bool, HostError> {
     Ok(state.alias(name)?.is_some() || state.aliases()?.len() < NAMES_MAX)
 }
 
@@ -127,11 +127,11 @@ fn set<S: State>(
     context: &Context,
     name: &Name,
     component: ComponentHash,
-) -> Result<(), Fault> {
+) -> Result<(), HostError> {
     let before = state.alias(name)?;
     let mut history = before.as_ref().map_or(vec![], |alias| alias.history.clone());
     if history.last().is_none_or(|now| now.component != component) {
-        history.push(Pointed { component, time: context.time, caller: context.caller });
+        history.push(AliasTarget { component, time: context.time, caller: context.caller });
         history.drain(..history.len().saturating_sub(ALIAS_HISTORY_MAX));
     }
     replace(state, name, before.as_deref(), Alias { history, canary: None })
@@ -143,7 +143,7 @@ fn replace<S: State>(
     name: &Name,
     before: Option<&Alias>,
     alias: Alias,
-) -> Result<(), Fault> {
+) -> Result<(), HostError> {
     if before == Some(&alias) {
         return Ok(());
     }
@@ -158,7 +158,10 @@ fn replace<S: State>(
 
 /// Removes those of `components` that no alias mentions, and returns how many. Reads all aliases
 /// once, for they may be many.
-fn sweep<S: State>(state: &mut S, mut components: BTreeSet<ComponentHash>) -> Result<u32, Fault> {
+fn sweep<S: State>(
+    state: &mut S,
+    mut components: BTreeSet<ComponentHash>,
+) -> Result<u32, HostError> {
     for (_, alias) in state.aliases()? {
         alias.components().for_each(|component| {
             components.remove(component);

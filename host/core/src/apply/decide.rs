@@ -18,15 +18,17 @@ use crate::protocol::Outcome;
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::transaction::{Operation, Transact};
-use crate::two_phase::{Answer, Branch, Decide, Decision, Finish, Locks, Prepared, RanAcross};
-use crate::view::{Fault, View};
+use crate::two_phase::{
+    Branch, CommitReply, Decide, Decision, Finish, FunctionRun, Locks, PendingPrepare,
+};
+use crate::view::{HostError, View};
 
 /// Applies a decision, with this shard's part of the transaction.
 pub fn decide<S: State>(
     state: &mut S,
     context: &Context,
     decide: &Decide,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     let Decide { txn, decision, answer } = decide;
     let locks = &state.resident().locks;
     let Decision::Commit { branch, .. } = decision else {
@@ -42,7 +44,7 @@ pub fn decide<S: State>(
     if locks.prepared(txn).is_none() {
         return Ok(Refusal::AttemptOver.into());
     }
-    if let Answer::Called(ran) = answer
+    if let CommitReply::Called(ran) = answer
         && is_another_meant(state, ran)?
     {
         abandon(state, context, txn);
@@ -53,18 +55,18 @@ pub fn decide<S: State>(
     let (time, succeeded) = (context.time, *branch == Branch::Then);
     let outcome = write(state, &prepared.part, *branch, |revision| {
         encode(&match answer {
-            Answer::Results(results) => {
+            CommitReply::Results(results) => {
                 let results = results.clone();
                 Outcome::Committed { revision, time, succeeded, results }
             }
-            Answer::Called(ran) => {
+            CommitReply::Called(ran) => {
                 Outcome::of_call(ran.end.clone(), revision, ran.fuel, ran.writes)
             }
         })
     })?;
     let called = match answer {
-        Answer::Called(ran) => ran.called(),
-        Answer::Results(_) => None,
+        CommitReply::Called(ran) => ran.called(),
+        CommitReply::Results(_) => None,
     };
     Ok(Effect::Done { outcome, called })
 }
@@ -72,7 +74,7 @@ pub fn decide<S: State>(
 /// True if the caller's name means another component than the one that ran across shards: another
 /// version became active meanwhile. Runs while all locks are held, so that this check and the
 /// function's reads are true at one moment.
-fn is_another_meant(view: &impl View, ran: &RanAcross) -> Result<bool, Fault> {
+fn is_another_meant(view: &impl View, ran: &FunctionRun) -> Result<bool, HostError> {
     let is_skipped = is_planted(Defect::OldComponent);
     Ok(!is_skipped && resolve(view, &ran.named, &ran.key)? != Some(ran.component))
 }
@@ -90,7 +92,7 @@ pub fn abandon<S: State>(state: &mut S, context: &Context, txn: &TxnId) {
 }
 
 /// Applies a decision of the coordinator's shard.
-pub fn finish<S: State>(state: &mut S, finish: &Finish) -> Result<Effect, Fault> {
+pub fn finish<S: State>(state: &mut S, finish: &Finish) -> Result<Effect, HostError> {
     let Finish { txn, ticket, branch } = finish;
     let prepared = state.resident().locks.prepared(txn);
     let counts = prepared.is_some_and(|held| ticket.is_none_or(|ticket| ticket == held.ticket));
@@ -112,7 +114,7 @@ pub fn forget<S: State>(state: &mut S, txns: &[TxnId]) -> Effect {
     Outcome::Finished.into()
 }
 
-fn release<S: State>(state: &mut S, txn: &TxnId) -> Option<Arc<Prepared>> {
+fn release<S: State>(state: &mut S, txn: &TxnId) -> Option<Arc<PendingPrepare>> {
     let released = state.resident_mut().locks.release(txn)?;
     let mut header = state.header();
     header.prepared -= 1;
@@ -126,7 +128,7 @@ fn write<S: State>(
     part: &Transact,
     branch: Branch,
     outcome: impl FnOnce(Revision) -> Bytes,
-) -> Result<Bytes, Fault> {
+) -> Result<Bytes, HostError> {
     let operations = match branch {
         Branch::Then => &part.then[..],
         Branch::Otherwise => part.otherwise.as_deref().unwrap_or_default(),

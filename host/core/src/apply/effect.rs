@@ -1,26 +1,26 @@
-//! The result of one entry: [`Applied`] for the caller of `apply`, [`Effect`] inside of this room.
+//! The result of one entry: [`AppliedEntry`] for the caller of `apply`, [`Effect`] inside of this room.
 
 use bytes::Bytes;
 
-use crate::function::Called;
+use crate::function::CallReport;
 use crate::protocol::Outcome;
 use crate::refusal::Refusal;
 
 /// The result of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
+pub struct AppliedEntry {
     /// The encoded [`Outcome`]. The client gets the same bytes on each repeat.
     pub outcome: Bytes,
     /// The call that ran. `None` on a repeat.
-    pub called: Option<Called>,
+    pub called: Option<CallReport>,
 }
 
 /// The result of a command.
 pub(super) enum Effect {
     /// The command wrote. The digest has the encoded outcome already.
-    Done { outcome: Bytes, called: Option<Called> },
+    Done { outcome: Bytes, called: Option<CallReport> },
     /// The command wrote nothing.
-    Answer { outcome: Outcome, called: Option<Called> },
+    Answer { outcome: Outcome, called: Option<CallReport> },
 }
 
 impl Effect {
@@ -38,7 +38,7 @@ impl Effect {
     }
 
     /// Returns the call that ran, if one did.
-    pub(super) fn called_mut(&mut self) -> Option<&mut Called> {
+    pub(super) fn called_mut(&mut self) -> Option<&mut CallReport> {
         let (Effect::Done { called, .. } | Effect::Answer { called, .. }) = self;
         called.as_mut()
     }

@@ -4,13 +4,13 @@
 //! would have. A function that meets a locked key is refused.
 
 use crate::apply::context::Context;
-use crate::apply::guard::Guarded;
+use crate::apply::guard::GuardedView;
 use crate::function::{Call, CallInput, CallResult, Functions};
 use crate::ids::{ComponentHash, ComponentRef, Revision};
 use crate::key::Key;
 use crate::refusal::Refusal;
 use crate::two_phase::Locks;
-use crate::view::{Fault, View};
+use crate::view::{HostError, View};
 
 /// Runs the function and changes nothing. `revision` is the revision of its writes. Returns the
 /// component that ran, and the result of the call.
@@ -21,7 +21,7 @@ pub(crate) fn evaluate(
     context: &Context,
     revision: Revision,
     call: &Call,
-) -> Result<Result<(ComponentHash, CallResult), Refusal>, Fault> {
+) -> Result<Result<(ComponentHash, CallResult), Refusal>, HostError> {
     let Some(component) = resolve(view, &call.component, &call.key)? else {
         return Ok(Err(Refusal::ComponentUnknown));
     };
@@ -42,7 +42,7 @@ pub(crate) fn evaluate(
     if locks.is_free() {
         return Ok(Ok((component, functions.call(view, &input)?)));
     }
-    let view = Guarded::new(view, locks);
+    let view = GuardedView::new(view, locks);
     let called = functions.call(&view, &input)?;
     Ok(match view.met(&called.writes) {
         Some(by) => Err(Refusal::Locked { by }),
@@ -55,7 +55,7 @@ pub fn resolve(
     view: &dyn View,
     component: &ComponentRef,
     key: &Key,
-) -> Result<Option<ComponentHash>, Fault> {
+) -> Result<Option<ComponentHash>, HostError> {
     match component {
         ComponentRef::Name(name) => Ok(view.alias(name)?.map(|alias| alias.of(name, key))),
         // One that was removed may still be compiled here, and not elsewhere.

@@ -6,11 +6,11 @@ use crate::apply::writer::Writer;
 use crate::ids::{LeaseId, Timestamp};
 use crate::limits::EXPIRE_KEYS_MAX;
 use crate::state::{Resident, State};
-use crate::view::Fault;
+use crate::view::HostError;
 
 /// Ends the leases that are due, at a revision before that of the command. Bounded by
 /// [`EXPIRE_KEYS_MAX`]: the rest waits for the next entry.
-pub(super) fn expire_leases<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
+pub(super) fn expire_leases<S: State>(state: &mut S, now: Timestamp) -> Result<(), HostError> {
     let Some(mut lease) = first_due(state.resident(), now) else { return Ok(()) };
     let mut writer = Writer::begin(state);
     let mut gone = 0;

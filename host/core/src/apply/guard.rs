@@ -13,7 +13,7 @@ use crate::key::{Key, KeyRange};
 use crate::state::State;
 use crate::transaction::{Operation, Transact, WriteOp};
 use crate::two_phase::Locks;
-use crate::view::{Alias, Fault, Record, View};
+use crate::view::{Alias, HostError, Record, View};
 
 /// Returns the transaction across shards that keeps `transact` from being done now.
 pub fn blocks<S: State>(state: &S, transact: &Transact) -> Option<TxnId> {
@@ -31,13 +31,13 @@ pub fn blocks<S: State>(state: &S, transact: &Transact) -> Option<TxnId> {
 }
 
 /// A view that notes the first locked key that a function met.
-pub struct Guarded<'a> {
+pub struct GuardedView<'a> {
     view: &'a dyn View,
     locks: &'a Locks,
     met: Cell<Option<TxnId>>,
 }
 
-impl<'a> Guarded<'a> {
+impl<'a> GuardedView<'a> {
     /// Guards `view` with `locks`.
     pub fn new(view: &'a dyn View, locks: &'a Locks) -> Self {
         Self { view, locks, met: Cell::default() }
@@ -53,8 +53,8 @@ impl<'a> Guarded<'a> {
     }
 }
 
-impl View for Guarded<'_> {
-    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+impl View for GuardedView<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Record>, HostError> {
         self.note(self.locks.writer(key));
         self.view.get(key)
     }
@@ -64,24 +64,24 @@ impl View for Guarded<'_> {
         range: &KeyRange,
         reverse: bool,
         visit: &mut dyn FnMut(&[u8], Record) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), HostError> {
         self.note(self.locks.writer_in(range));
         self.view.scan(range, reverse, visit)
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         self.view.component(hash)
     }
 
-    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, HostError> {
         self.view.has_component(hash)
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
         self.view.alias(name)
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
         self.view.aliases()
     }
 }

@@ -15,15 +15,15 @@ use crate::protocol::Outcome;
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::transaction::{Operation, OperationResult, Transact, WriteOp};
-use crate::two_phase::{Locks, Prepare, Prepared, Vote};
-use crate::view::{Fault, Record, View};
+use crate::two_phase::{Locks, PendingPrepare, Prepare, Vote};
+use crate::view::{HostError, Record, View};
 
 /// Checks, locks and votes.
 pub fn prepare<S: State>(
     state: &mut S,
     context: &Context,
     prepare: &Prepare,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     let Prepare { txn, part } = prepare;
     let checked = part.check().and_then(|()| context.check_transact(part));
     if let Err(refusal) = checked.and_then(|()| part.check_across()) {
@@ -52,7 +52,7 @@ pub fn prepare<S: State>(
     let ticket = state.header().last_ticket + 1;
     let effect = vote(state, part, ticket)?;
     if matches!(effect, Effect::Answer { outcome: Outcome::Prepared(_), .. }) {
-        state.resident_mut().locks.prepare(*txn, Prepared { ticket, part: part.clone() });
+        state.resident_mut().locks.prepare(*txn, PendingPrepare { ticket, part: part.clone() });
         let mut header = state.header();
         (header.last_ticket, header.prepared) = (ticket, header.prepared + 1);
         state.set_header(header);
@@ -61,7 +61,7 @@ pub fn prepare<S: State>(
 }
 
 /// Votes yes with the result of each operation, or no with the conflicts.
-fn vote<S: State>(state: &S, part: &Transact, ticket: u64) -> Result<Effect, Fault> {
+fn vote<S: State>(state: &S, part: &Transact, ticket: u64) -> Result<Effect, HostError> {
     let revision = state.header().revision;
     let Transact { reads, then, otherwise, return_values } = part;
     let conflicts = match reads::check(state, state.resident(), revision, reads, *return_values)? {
@@ -87,7 +87,7 @@ fn vote<S: State>(state: &S, part: &Transact, ticket: u64) -> Result<Effect, Fau
 fn results(
     view: &impl View,
     operations: &[Operation],
-) -> Result<Result<Vec<OperationResult>, Refusal>, Fault> {
+) -> Result<Result<Vec<OperationResult>, Refusal>, HostError> {
     let mut written: BTreeMap<&Key, Version> = BTreeMap::new();
     let (mut results, mut bytes) = (Vec::with_capacity(operations.len()), 0);
     for operation in operations {

@@ -18,10 +18,10 @@ use crate::function::{Call, CallResult, Functions};
 use crate::ids::{ComponentHash, Name, Version};
 use crate::key::{Key, KeyRange};
 use crate::limits::QUERY_READS_MAX;
-use crate::protocol::{DryRun, Outcome, Queried};
+use crate::protocol::{DryRun, Outcome, QueryReply};
 use crate::state::Header;
 use crate::two_phase::Locks;
-use crate::view::{Alias, Fault, Record, View};
+use crate::view::{Alias, HostError, Record, View};
 
 /// Runs a call on `view`. `locks` and `header` are of the same moment as the view.
 pub fn query(
@@ -31,12 +31,12 @@ pub fn query(
     functions: &dyn Functions,
     context: &Context,
     call: &Call,
-) -> Result<Queried, Fault> {
-    let refused = |refusal| Ok(Queried { outcome: Outcome::Refused(refusal), dry_run: None });
+) -> Result<QueryReply, HostError> {
+    let refused = |refusal| Ok(QueryReply { outcome: Outcome::Refused(refusal), dry_run: None });
     if let Err(refusal) = call.check().and_then(|()| context.check_home([&call.key].into_iter())) {
         return refused(refusal);
     }
-    let seen = Seen::new(view);
+    let seen = ReadTrace::new(view);
     let next = header.revision.next();
     let called = match evaluate(&seen, locks, functions, context, next, call)? {
         Ok((_, called)) => called,
@@ -46,17 +46,17 @@ pub fn query(
     let revision = if writes.is_empty() { header.revision } else { next };
     let outcome = Outcome::of_call(end, revision, fuel, writes.len() as u32);
     let (reads, more_reads) = seen.into_reads();
-    Ok(Queried { outcome, dry_run: Some(DryRun { reads, more_reads, writes, log }) })
+    Ok(QueryReply { outcome, dry_run: Some(DryRun { reads, more_reads, writes, log }) })
 }
 
 /// A view that notes the keys that were read through it.
-pub struct Seen<'a> {
+pub struct ReadTrace<'a> {
     view: &'a dyn View,
     reads: RefCell<BTreeMap<Key, Version>>,
     more: Cell<u64>,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> ReadTrace<'a> {
     /// Wraps a view.
     pub fn new(view: &'a dyn View) -> Self {
         Self { view, reads: RefCell::default(), more: Cell::default() }
@@ -79,8 +79,8 @@ impl<'a> Seen<'a> {
     }
 }
 
-impl View for Seen<'_> {
-    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+impl View for ReadTrace<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Record>, HostError> {
         let record = self.view.get(key)?;
         self.note(key, record.as_ref());
         Ok(record)
@@ -91,7 +91,7 @@ impl View for Seen<'_> {
         range: &KeyRange,
         reverse: bool,
         visit: &mut dyn FnMut(&[u8], Record) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), HostError> {
         self.view.scan(range, reverse, &mut |key, record| {
             if let Ok(key) = Key::new(Bytes::copy_from_slice(key)) {
                 self.note(&key, Some(&record));
@@ -100,19 +100,19 @@ impl View for Seen<'_> {
         })
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         self.view.component(hash)
     }
 
-    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, HostError> {
         self.view.has_component(hash)
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
         self.view.alias(name)
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
         self.view.aliases()
     }
 }

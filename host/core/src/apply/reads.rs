@@ -10,7 +10,7 @@ use crate::limits::{CONFLICTS_MAX, RANGE_READ_KEYS_MAX, RESULTS_BYTES_MAX};
 use crate::refusal::Refusal;
 use crate::state::Resident;
 use crate::transaction::{Actual, Compare, ConflictError, Expectation, Read};
-use crate::view::{Fault, Record, View};
+use crate::view::{HostError, Record, View};
 
 /// Returns the reads that do not hold, or the refusal of a read set that cannot be checked.
 pub fn check(
@@ -19,7 +19,7 @@ pub fn check(
     revision: Revision,
     reads: &[Read],
     return_values: bool,
-) -> Result<Result<Vec<ConflictError>, Refusal>, Fault> {
+) -> Result<Result<Vec<ConflictError>, Refusal>, HostError> {
     let room = if return_values { RESULTS_BYTES_MAX } else { 0 };
     let mut conflicts = Conflicts { found: vec![], room };
     if is_planted(Defect::SkipReadValidation) {
@@ -127,7 +127,7 @@ fn check_range(
     since: Revision,
     passed_before: usize,
     conflicts: &mut Conflicts,
-) -> Result<usize, Fault> {
+) -> Result<usize, HostError> {
     let mut passed = 0;
     view.scan(range, false, &mut |key, record| {
         passed += 1;

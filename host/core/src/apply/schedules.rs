@@ -14,14 +14,14 @@ use crate::ids::Name;
 use crate::protocol::Outcome;
 use crate::refusal::Refusal;
 use crate::state::{LastRun, NewSchedule, Schedule, State};
-use crate::view::Fault;
+use crate::view::HostError;
 
 /// Adds a schedule, or replaces the one with that name.
 pub fn schedule<S: State>(
     state: &mut S,
     context: &Context,
     new: &NewSchedule,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let call = &new.call;
     if let Err(refusal) = new.check().and_then(|()| context.check_home([&call.key].into_iter())) {
         return Ok(Outcome::Refused(refusal));
@@ -49,7 +49,7 @@ pub fn tick<S: State>(
     state: &mut S,
     functions: &dyn Functions,
     context: &Context,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     let due = state.resident().schedules.first_due(context.time);
     let Some((name, schedule)) = due.map(|(name, due)| (name.clone(), due.clone())) else {
         return Ok(Outcome::Ticked.into());

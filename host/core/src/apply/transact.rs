@@ -16,14 +16,14 @@ use crate::protocol::Outcome;
 use crate::refusal::Refusal;
 use crate::state::{Leases, Resident, State};
 use crate::transaction::{Expiry, Operation, Transact, WriteOp};
-use crate::view::{Fault, View};
+use crate::view::{HostError, View};
 
 /// Runs one transaction.
 pub fn run<S: State>(
     state: &mut S,
     context: &Context,
     transact: &Transact,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     if let Err(refusal) = transact.check().and_then(|()| context.check_transact(transact)) {
         return Ok(refusal.into());
     }
@@ -102,7 +102,7 @@ fn check_leases(leases: &Leases, promised: usize, operations: &[Operation]) -> R
 }
 
 /// Refuses if the records of the gets do not fit into an outcome.
-fn check_results(view: &impl View, operations: &[Operation]) -> Result<Option<Refusal>, Fault> {
+fn check_results(view: &impl View, operations: &[Operation]) -> Result<Option<Refusal>, HostError> {
     let mut written: BTreeMap<&Key, usize> = BTreeMap::new();
     let mut bytes = 0;
     for operation in operations {

@@ -12,14 +12,14 @@ use crate::limits::{LARGE_COMPONENT_BYTES_MAX, LARGE_COMPONENTS_MAX, UPLOAD_PART
 use crate::protocol::{Outcome, UploadPart};
 use crate::refusal::Refusal;
 use crate::state::{State, UploadId, upload_row};
-use crate::view::Fault;
+use crate::view::HostError;
 
 /// Stores a part if it is the next one. The outcome has the number of bytes stored so far.
 pub fn part<S: State>(
     state: &mut S,
     context: &Context,
     part: &UploadPart,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let UploadPart { component, total, offset, bytes } = part;
     if *total > LARGE_COMPONENT_BYTES_MAX as u64 {
         return Ok(Outcome::Refused(Refusal::ComponentTooLarge { bytes: *total }));
@@ -54,7 +54,7 @@ pub fn finish<S: State>(
     context: &Context,
     name: &Name,
     component: ComponentHash,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let upload = (context.caller, component);
     let incomplete = Ok(Outcome::Refused(Refusal::UploadIncomplete));
     if components::exists(state, &component)? {
@@ -67,7 +67,8 @@ pub fn finish<S: State>(
     };
     let whole = staged.assemble(state.view())?;
     remove(state, &upload)?;
-    let whole = whole.ok_or_else(|| Fault::new("putting an upload together", "a part is gone"))?;
+    let whole =
+        whole.ok_or_else(|| HostError::new("putting an upload together", "a part is gone"))?;
     if ComponentHash::of(&whole) != component {
         return incomplete;
     }
@@ -78,7 +79,7 @@ pub fn finish<S: State>(
 }
 
 /// Ends the uploads that have had no part for too long.
-pub fn expire<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
+pub fn expire<S: State>(state: &mut S, now: Timestamp) -> Result<(), HostError> {
     while let Some(upload) = state.resident().uploads.first_due(now) {
         remove(state, &upload)?;
     }
@@ -86,7 +87,7 @@ pub fn expire<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
 }
 
 /// Forgets an upload and removes its parts.
-fn remove<S: State>(state: &mut S, upload: &UploadId) -> Result<(), Fault> {
+fn remove<S: State>(state: &mut S, upload: &UploadId) -> Result<(), HostError> {
     for part in state.resident_mut().uploads.remove(upload) {
         state.remove_component(&part)?;
     }

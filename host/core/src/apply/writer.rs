@@ -9,7 +9,7 @@ use crate::ids::{LeaseId, Revision, Timestamp, Version};
 use crate::key::{Key, Value};
 use crate::state::{Header, LeaseImage, State};
 use crate::transaction::{Expiry, Operation, OperationResult, WriteOp};
-use crate::view::{Fault, Record};
+use crate::view::{HostError, Record};
 
 /// Writes at one new revision.
 pub struct Writer<'a, S: State> {
@@ -50,7 +50,7 @@ impl<'a, S: State> Writer<'a, S> {
 
     /// Does one write. Returns the new version for a set or an expire, and the removed version for
     /// a delete; 0 if the key was absent.
-    pub fn write(&mut self, write: &WriteOp) -> Result<Version, Fault> {
+    pub fn write(&mut self, write: &WriteOp) -> Result<Version, HostError> {
         match write {
             WriteOp::Set { key, value, expiry } => {
                 let before = self.state.get(key)?;
@@ -73,7 +73,7 @@ impl<'a, S: State> Writer<'a, S> {
         value: Value,
         before: Option<Record>,
         expiry: Expiry,
-    ) -> Result<Version, Fault> {
+    ) -> Result<Version, HostError> {
         let held = before.as_ref().map_or(LeaseId::NONE, |record| record.lease);
         let lease = self.attach(key, held, expiry);
         let record = Record::written(before.as_ref(), value, self.revision, lease);
@@ -89,7 +89,7 @@ impl<'a, S: State> Writer<'a, S> {
         Ok(version)
     }
 
-    fn remove(&mut self, key: &Key, before: &Record) -> Result<Version, Fault> {
+    fn remove(&mut self, key: &Key, before: &Record) -> Result<Version, HostError> {
         self.digest.number(0).bytes(key.as_bytes());
         self.state.remove(key)?;
         self.header.keys -= 1;
@@ -135,7 +135,7 @@ impl<'a, S: State> Writer<'a, S> {
     }
 
     /// Ends a lease and removes its keys. Returns the number of keys.
-    pub fn end_lease(&mut self, lease: LeaseId) -> Result<u64, Fault> {
+    pub fn end_lease(&mut self, lease: LeaseId) -> Result<u64, HostError> {
         self.digest.number(4).number(lease.get());
         let keys = self.state.resident_mut().leases.end(lease);
         for key in &keys {
@@ -150,7 +150,7 @@ impl<'a, S: State> Writer<'a, S> {
 pub fn operate<S: State>(
     writer: &mut Writer<'_, S>,
     operation: &Operation,
-) -> Result<OperationResult, Fault> {
+) -> Result<OperationResult, HostError> {
     Ok(match operation {
         Operation::Get(key) => OperationResult::Got(writer.state().get(key)?),
         Operation::Write(write @ WriteOp::Delete { .. }) => {

@@ -1,4 +1,4 @@
-//! [`Called`]: what a call did, besides its outcome.
+//! [`CallReport`]: what a call did, besides its outcome.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,10 @@ use crate::ids::{Caller, ComponentHash, Fuel};
 
 /// The parts of a call that its outcome does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Called {
+pub struct CallReport {
     /// The component that the alias pointed to.
     pub component: ComponentHash,
-    pub ended: Ended,
+    pub ended: CallEndKind,
     pub fuel: Fuel,
     /// Lines of the log, bounded.
     pub log: Vec<String>,
@@ -22,20 +22,20 @@ pub struct Called {
 
 /// The end of a call, without its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ended {
+pub enum CallEndKind {
     Returned,
     /// With the error case of the function's `result`.
     Aborted,
     Faulted(GuestFault),
 }
 
-impl Ended {
+impl CallEndKind {
     /// Returns the kind of an end; `None` if the call was not started.
-    pub(crate) fn of(end: &CallEnd) -> Option<Ended> {
+    pub(crate) fn of(end: &CallEnd) -> Option<CallEndKind> {
         match end {
-            CallEnd::Returned(_) => Some(Ended::Returned),
-            CallEnd::Aborted(_) => Some(Ended::Aborted),
-            CallEnd::Faulted(fault) => Some(Ended::Faulted(fault.clone())),
+            CallEnd::Returned(_) => Some(CallEndKind::Returned),
+            CallEnd::Aborted(_) => Some(CallEndKind::Aborted),
+            CallEnd::Faulted(fault) => Some(CallEndKind::Faulted(fault.clone())),
             CallEnd::Refused(_) => None,
         }
     }

@@ -1,7 +1,7 @@
 //! [`GuestFault`]: the ways in which a guest fails.
 //!
 //! A fault of a guest is an outcome: the same on every replica. A failure of this machine is a
-//! [`crate::view::Fault`].
+//! [`crate::view::HostError`].
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! Four implementations live in this repository: wasmtime (`aspen-functions`), a recorder for replays
 //! (`aspen-node`), [`NoFunctions`], and native code in the tests of this crate. Each must promise that the
 //! result depends only on the input and the view, that a guest's failure is a [`CallEnd`], and that only a
-//! failure of this machine is a [`Fault`].
+//! failure of this machine is a [`HostError`].
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::ids::{Caller, ComponentHash, Fuel, ProfileId, Revision, ShardId, Time
 use crate::placement::ShardRouter;
 use crate::refusal::Refusal;
 use crate::transaction::WriteOp;
-use crate::view::{Fault, View};
+use crate::view::{HostError, View};
 
 /// Everything that a call depends on besides the view.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ pub enum CallEnd {
 /// Runs functions.
 pub trait Functions: Send + Sync {
     /// Runs one call, to its end, on this thread.
-    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, Fault>;
+    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, HostError>;
 
     /// True if this program knows the profile. If not, a replica whose shard uses it applies
     /// nothing.
@@ -78,7 +78,7 @@ pub trait Functions: Send + Sync {
 pub struct NoFunctions;
 
 impl Functions for NoFunctions {
-    fn call(&self, _view: &dyn View, _input: &CallInput<'_>) -> Result<CallResult, Fault> {
+    fn call(&self, _view: &dyn View, _input: &CallInput<'_>) -> Result<CallResult, HostError> {
         let end = CallEnd::Refused(Refusal::ComponentUnknown);
         Ok(CallResult { end, fuel: Fuel::default(), writes: vec![], log: vec![] })
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::function::called::{Called, Ended};
+use crate::function::called::{CallEndKind, CallReport};
 use crate::function::statistics::FunctionStatistics;
 use crate::ids::{Caller, ComponentHash, ComponentRef, LogIndex, ShardId, Timestamp};
 use crate::limits::{CALL_NOTES_BYTES_MAX, FUNCTIONS_COUNTED_MAX};
@@ -30,7 +30,7 @@ pub struct CallNote {
     /// The component that ran.
     pub component: ComponentHash,
     pub function: String,
-    pub ended: Ended,
+    pub ended: CallEndKind,
     /// The lines of the log.
     pub lines: Vec<String>,
 }
@@ -61,13 +61,13 @@ pub struct CallNotes {
 
 impl CallNotes {
     /// Notes a call. The time and the index are those of its entry.
-    pub fn note(&mut self, note: CallNote, called: &Called, micros: u64) {
+    pub fn note(&mut self, note: CallNote, called: &CallReport, micros: u64) {
         let key = (called.component, note.function.clone());
         if self.functions.len() < FUNCTIONS_COUNTED_MAX || self.functions.contains_key(&key) {
             let new = || FunctionStatistics::new(called.component, note.function.clone());
             self.functions.entry(key).or_insert_with(new).count(called, micros);
         }
-        if note.lines.is_empty() && !matches!(note.ended, Ended::Faulted(_)) {
+        if note.lines.is_empty() && !matches!(note.ended, CallEndKind::Faulted(_)) {
             return;
         }
         self.bytes += note.size();
@@ -98,10 +98,10 @@ mod tests {
     use crate::function::fault::GuestFault;
     use crate::ids::Fuel;
 
-    fn call(notes: &mut CallNotes, index: u64, function: &str, ended: Ended, lines: &[&str]) {
+    fn call(notes: &mut CallNotes, index: u64, function: &str, ended: CallEndKind, lines: &[&str]) {
         let component = ComponentHash::of(b"one");
         let log: Vec<String> = lines.iter().map(|line| line.to_string()).collect();
-        let called = Called { component, ended, fuel: Fuel::new(10), log, scheduled: None };
+        let called = CallReport { component, ended, fuel: Fuel::new(10), log, scheduled: None };
         let note = CallNote {
             shard: ShardId::new(0),
             index: LogIndex::new(index),
@@ -119,9 +119,9 @@ mod tests {
     #[test]
     fn notes_are_of_calls_that_say_something_and_bounded() {
         let mut notes = CallNotes::default();
-        call(&mut notes, 1, "f", Ended::Returned, &[]);
-        call(&mut notes, 2, "f", Ended::Faulted(GuestFault::OutOfFuel), &[]);
-        call(&mut notes, 3, "g", Ended::Aborted, &["hello"]);
+        call(&mut notes, 1, "f", CallEndKind::Returned, &[]);
+        call(&mut notes, 2, "f", CallEndKind::Faulted(GuestFault::OutOfFuel), &[]);
+        call(&mut notes, 3, "g", CallEndKind::Aborted, &["hello"]);
         let indexes = |notes: &CallNotes, after, of: Option<&str>| {
             let of = of.map(|of| of.parse().unwrap());
             let found = notes.after(LogIndex::new(after), of.as_ref());
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(indexes(&notes, 3, None), []);
         assert_eq!(indexes(&notes, 0, Some("other")), []);
         let line = "x".repeat(1_000);
-        (4..2_000).for_each(|index| call(&mut notes, index, "f", Ended::Returned, &[&line]));
+        (4..2_000).for_each(|index| call(&mut notes, index, "f", CallEndKind::Returned, &[&line]));
         assert!(notes.bytes <= CALL_NOTES_BYTES_MAX && notes.notes.len() > 100);
         assert_eq!(notes.notes.back().unwrap().index.get(), 1_999);
         let [f, g] = &notes.statistics()[..] else { panic!() };
@@ -142,7 +142,7 @@ mod tests {
         );
         assert_eq!((g.calls(), g.aborted, g.fuel.mean(), g.micros.mean()), (1, 1, 10, 3));
         (0..2 * FUNCTIONS_COUNTED_MAX).for_each(|n| {
-            call(&mut notes, 2_000, &n.to_string(), Ended::Returned, &[]);
+            call(&mut notes, 2_000, &n.to_string(), CallEndKind::Returned, &[]);
         });
         assert_eq!(notes.statistics().len(), FUNCTIONS_COUNTED_MAX);
     }

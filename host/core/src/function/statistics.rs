@@ -6,7 +6,7 @@ use std::mem::discriminant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::function::called::{Called, Ended};
+use crate::function::called::{CallEndKind, CallReport};
 use crate::function::fault::GuestFault;
 use crate::function::histogram::Histogram;
 use crate::ids::ComponentHash;
@@ -36,11 +36,11 @@ impl FunctionStatistics {
         Self { component, function, returned: 0, aborted: 0, faulted: vec![], fuel, micros }
     }
 
-    pub(super) fn count(&mut self, called: &Called, micros: u64) {
+    pub(super) fn count(&mut self, called: &CallReport, micros: u64) {
         match &called.ended {
-            Ended::Returned => self.returned += 1,
-            Ended::Aborted => self.aborted += 1,
-            Ended::Faulted(fault) => self.count_fault(fault, 1),
+            CallEndKind::Returned => self.returned += 1,
+            CallEndKind::Aborted => self.aborted += 1,
+            CallEndKind::Faulted(fault) => self.count_fault(fault, 1),
         }
         self.fuel.count(called.fuel.get());
         self.micros.count(micros);

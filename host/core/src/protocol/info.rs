@@ -61,17 +61,17 @@ pub struct ComponentInfo {
 
 /// The present state of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplicaStatus {
+pub struct NodeStatus {
     pub node: NodeId,
     /// The node's replicas, in order of shards.
-    pub shards: Vec<ShardStatus>,
+    pub shards: Vec<ReplicaStatus>,
     /// The profiles that the node's program knows.
     pub profiles: Vec<ProfileId>,
 }
 
 /// The present state of one replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShardStatus {
+pub struct ReplicaStatus {
     pub shard: ShardId,
     /// Raft's term.
     pub term: u64,

@@ -1,7 +1,7 @@
 //! [`Response`]: what a node answers to a [`crate::protocol::Request`].
 //!
 //! Each node answers what it can. A node that is not the leader answers requests for the leader with
-//! [`Refused::NotLeader`] and the leader's address. Serialized like `command.rs`.
+//! [`ErrorReply::NotLeader`] and the leader's address. Serialized like `command.rs`.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::function::{CallNote, FunctionStatistics, Manifest};
 use crate::ids::{LogIndex, Name, NodeId, Revision, TxnId, Version};
 use crate::key::Key;
-use crate::protocol::info::{ClusterInfo, ComponentInfo, LeaseInfo, ReplicaStatus, ViewInfo};
+use crate::protocol::info::{ClusterInfo, ComponentInfo, LeaseInfo, NodeStatus, ViewInfo};
 use crate::protocol::outcome::Outcome;
 use crate::protocol::page::Page;
 use crate::refusal::Refusal;
@@ -42,7 +42,7 @@ pub enum Response {
     /// To `Describe`.
     Manifest(Manifest),
     /// To `Status`.
-    Status(ReplicaStatus),
+    Status(NodeStatus),
     /// To `Place`: the map has the change; the replicas follow in the background.
     Placed {
         /// The epoch of the map.
@@ -51,13 +51,13 @@ pub enum Response {
         node: Option<NodeId>,
     },
     /// The request was not done.
-    Refused(Refused),
+    Refused(ErrorReply),
     /// To `OpenView`.
     View(ViewInfo),
     /// To `CloseView`.
     ViewClosed,
     /// To `Query`.
-    Queried(Queried),
+    Queried(QueryReply),
     /// To `History`.
     History(Alias),
     /// To `Notes`: the oldest first, those that are still kept.
@@ -76,7 +76,7 @@ pub enum Response {
 
 /// The result of a call that changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queried {
+pub struct QueryReply {
     /// The outcome that the call would have as an entry. Its revision is that of the state if the
     /// call wrote nothing, else the revision that its writes would have.
     pub outcome: Outcome,
@@ -101,7 +101,7 @@ pub struct DryRun {
 /// The reasons for which a node does not do a request. Nothing was proposed, unless the variant
 /// says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refused {
+pub enum ErrorReply {
     /// Ask the leader.
     NotLeader {
         /// The leader's id and address (`hex@ip:port`), if this node knows the leader.
@@ -142,7 +142,7 @@ pub enum Refused {
     },
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for ErrorReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLeader { leader: Some((node, _)) } => write!(f, "the leader is {node}"),
@@ -165,7 +165,7 @@ impl fmt::Display for Refused {
     }
 }
 
-impl Queried {
+impl QueryReply {
     /// Returns the transaction across shards that holds a key which the function read, or would
     /// write.
     pub fn locked_by(&self) -> Option<TxnId> {

@@ -19,7 +19,7 @@ use crate::ids::{ComponentHash, LogIndex, hex};
 use crate::key::KeyRange;
 use crate::state::resident::Resident;
 use crate::state::shard::Header;
-use crate::view::{Fault, Record, View};
+use crate::view::{HostError, Record, View};
 
 /// The hash of a whole state, and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ pub fn hash_state(
     resident: &Resident,
     header: &Header,
     goes_on: &dyn Fn(u64) -> bool,
-) -> Result<Option<StateHash>, Fault> {
+) -> Result<Option<StateHash>, HostError> {
     let mut parts = Parts { sha: Sha256::new(), bytes: 0 };
     let mut keys = 0;
     view.scan(&KeyRange::all(), false, &mut |key, record| {
@@ -140,9 +140,9 @@ impl Parts {
 
     /// Hashes the hash of a component: each implementation of [`View`] compares the hash with the
     /// bytes that it reads.
-    fn component(&mut self, view: &dyn View, hash: &ComponentHash) -> Result<(), Fault> {
+    fn component(&mut self, view: &dyn View, hash: &ComponentHash) -> Result<(), HostError> {
         let bytes = view.component(hash)?;
-        let bytes = bytes.ok_or_else(|| Fault::new("hashing a component", "it is missing"))?;
+        let bytes = bytes.ok_or_else(|| HostError::new("hashing a component", "it is missing"))?;
         self.add(Part::Component, &[hash.as_bytes()]);
         self.bytes += bytes.len() as u64;
         Ok(())

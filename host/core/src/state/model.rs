@@ -12,7 +12,7 @@ use crate::ids::{ComponentHash, LeaseId, Name};
 use crate::key::{Key, KeyRange};
 use crate::state::resident::Resident;
 use crate::state::shard::{Header, State};
-use crate::view::{Alias, Fault, Record, View};
+use crate::view::{Alias, HostError, Record, View};
 
 /// A shard's state in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Model {
 }
 
 impl View for Model {
-    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+    fn get(&self, key: &Key) -> Result<Option<Record>, HostError> {
         Ok(self.records.get(key).cloned())
     }
 
@@ -64,7 +64,7 @@ impl View for Model {
         range: &KeyRange,
         reverse: bool,
         visit: &mut dyn FnMut(&[u8], Record) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), HostError> {
         if range.is_empty() {
             return Ok(());
         }
@@ -78,46 +78,46 @@ impl View for Model {
         Ok(())
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         Ok(self.components.get(hash).cloned())
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
         Ok(self.aliases.get(name).cloned())
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
         Ok(self.aliases.iter().map(|(name, alias)| (name.clone(), alias.clone())).collect())
     }
 }
 
 impl State for Model {
-    fn set(&mut self, key: &Key, record: Record) -> Result<(), Fault> {
+    fn set(&mut self, key: &Key, record: Record) -> Result<(), HostError> {
         self.records.insert(key.clone(), record);
         Ok(())
     }
 
-    fn remove(&mut self, key: &Key) -> Result<(), Fault> {
+    fn remove(&mut self, key: &Key) -> Result<(), HostError> {
         assert!(self.records.remove(key).is_some(), "only present keys are removed");
         Ok(())
     }
 
-    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), Fault> {
+    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), HostError> {
         self.components.insert(*hash, bytes.clone());
         Ok(())
     }
 
-    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), Fault> {
+    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), HostError> {
         assert!(self.components.remove(hash).is_some(), "only present components are removed");
         Ok(())
     }
 
-    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), Fault> {
+    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), HostError> {
         self.aliases.insert(name.clone(), alias);
         Ok(())
     }
 
-    fn remove_alias(&mut self, name: &Name) -> Result<(), Fault> {
+    fn remove_alias(&mut self, name: &Name) -> Result<(), HostError> {
         assert!(self.aliases.remove(name).is_some(), "only present names are removed");
         Ok(())
     }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::function::{Call, Ended};
+use crate::function::{Call, CallEndKind};
 use crate::ids::{Caller, Name, Timestamp};
 use crate::limits::{NAME_BYTES_MAX, SCHEDULE_ARGS_BYTES_MAX, SCHEDULE_EVERY_MS, SCHEDULES_MAX};
 use crate::refusal::Refusal;
@@ -30,14 +30,14 @@ pub struct NewSchedule {
     /// The call; its reads must be empty.
     pub call: Call,
     /// The time of the first call.
-    pub first: First,
+    pub first: FirstRun,
     /// Milliseconds between two calls, within [`SCHEDULE_EVERY_MS`]; `None`: one call.
     pub every_ms: Option<u64>,
 }
 
 /// The time of the first call of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum First {
+pub enum FirstRun {
     /// At this entry time; at once if that has passed.
     At(Timestamp),
     /// This many milliseconds after the entry that makes the schedule.
@@ -84,15 +84,15 @@ pub struct LastRun {
     /// Entry time.
     pub time: Timestamp,
     /// The end of the call, or the refusal if it was not started.
-    pub ended: Result<Ended, Refusal>,
+    pub ended: Result<CallEndKind, Refusal>,
 }
 
 impl Schedule {
     /// Makes a schedule at entry time `now`.
     pub(crate) fn new(new: &NewSchedule, caller: Caller, now: Timestamp) -> Self {
         let due = match new.first {
-            First::At(time) => time,
-            First::After(ms) => now.after(ms),
+            FirstRun::At(time) => time,
+            FirstRun::After(ms) => now.after(ms),
         };
         let (call, every_ms) = (new.call.clone(), new.every_ms);
         Self { call, caller, due, every_ms, runs: 0, last: None }

@@ -65,7 +65,7 @@ pub enum SessionChange {
 
 /// A request, as its session knows it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum RequestStatus {
     /// The request is new: apply it.
     New,
     /// The request was applied, with this outcome.
@@ -102,15 +102,15 @@ impl Sessions {
     }
 
     /// Looks a request of `caller` up in its session.
-    pub fn look(&self, request: &RequestId, caller: &Caller) -> Known {
+    pub fn look(&self, request: &RequestId, caller: &Caller) -> RequestStatus {
         let session = self.by_id.get(&request.session).filter(|s| s.owner == *caller);
-        let Some(session) = session else { return Known::NoSession };
+        let Some(session) = session else { return RequestStatus::NoSession };
         if request.sequence <= session.floor {
-            return Known::Forgotten;
+            return RequestStatus::Forgotten;
         }
         match session.outcomes.get(&request.sequence) {
-            Some(outcome) => Known::Repeat(outcome.clone()),
-            None => Known::New,
+            Some(outcome) => RequestStatus::Repeat(outcome.clone()),
+            None => RequestStatus::New,
         }
     }
 
@@ -222,17 +222,17 @@ mod tests {
     #[test]
     fn repeat_gets_the_first_outcome_until_acknowledged() {
         let mut sessions = open();
-        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), Known::New);
+        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), RequestStatus::New);
         sessions.keep(&request(1, 0), Timestamp::new(1), Bytes::from_static(b"one"));
         assert_eq!(
             sessions.look(&request(1, 0), &Caller::LOCAL),
-            Known::Repeat(Bytes::from_static(b"one"))
+            RequestStatus::Repeat(Bytes::from_static(b"one"))
         );
         sessions.keep(&request(2, 2), Timestamp::new(2), Bytes::from_static(b"two"));
-        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), Known::Forgotten);
+        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), RequestStatus::Forgotten);
         assert_eq!(
             sessions.look(&request(2, 0), &Caller::LOCAL),
-            Known::Repeat(Bytes::from_static(b"two"))
+            RequestStatus::Repeat(Bytes::from_static(b"two"))
         );
     }
 
@@ -242,25 +242,28 @@ mod tests {
         for sequence in 1..=SESSION_WINDOW as u64 + 1 {
             sessions.keep(&request(sequence, 0), Timestamp::new(1), Bytes::from_static(b"x"));
         }
-        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), Known::Forgotten);
-        assert!(matches!(sessions.look(&request(2, 0), &Caller::LOCAL), Known::Repeat(_)));
+        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), RequestStatus::Forgotten);
+        assert!(matches!(sessions.look(&request(2, 0), &Caller::LOCAL), RequestStatus::Repeat(_)));
         sessions.keep(&request(9_999, 0), Timestamp::new(1), vec![0; SESSION_BYTES_MAX].into());
-        assert_eq!(sessions.look(&request(1_000, 0), &Caller::LOCAL), Known::Forgotten);
-        assert!(matches!(sessions.look(&request(9_999, 0), &Caller::LOCAL), Known::Repeat(_)));
+        assert_eq!(sessions.look(&request(1_000, 0), &Caller::LOCAL), RequestStatus::Forgotten);
+        assert!(matches!(
+            sessions.look(&request(9_999, 0), &Caller::LOCAL),
+            RequestStatus::Repeat(_)
+        ));
     }
 
     #[test]
     fn acknowledging_the_future_forgets_only_the_past() {
         let mut sessions = open();
         sessions.keep(&request(5, u64::MAX), Timestamp::new(1), Bytes::from_static(b"five"));
-        assert!(matches!(sessions.look(&request(5, 0), &Caller::LOCAL), Known::Repeat(_)));
-        assert_eq!(sessions.look(&request(6, 0), &Caller::LOCAL), Known::New);
+        assert!(matches!(sessions.look(&request(5, 0), &Caller::LOCAL), RequestStatus::Repeat(_)));
+        assert_eq!(sessions.look(&request(6, 0), &Caller::LOCAL), RequestStatus::New);
     }
 
     #[test]
     fn session_serves_its_owner_alone() {
         let sessions = open();
-        assert_eq!(sessions.look(&request(1, 0), &Caller::new([1; 32])), Known::NoSession);
+        assert_eq!(sessions.look(&request(1, 0), &Caller::new([1; 32])), RequestStatus::NoSession);
     }
 
     #[test]
@@ -269,7 +272,7 @@ mod tests {
         sessions.expire(Timestamp::new(SESSION_IDLE_MS));
         assert_eq!(sessions.len(), 1);
         sessions.expire(Timestamp::new(SESSION_IDLE_MS + 1));
-        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), Known::NoSession);
+        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), RequestStatus::NoSession);
     }
 
     #[test]
@@ -279,7 +282,7 @@ mod tests {
             sessions.open(SessionId::new(id), Caller::LOCAL, Timestamp::new(id));
         }
         assert_eq!(sessions.len(), SESSIONS_MAX);
-        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), Known::NoSession);
+        assert_eq!(sessions.look(&request(1, 0), &Caller::LOCAL), RequestStatus::NoSession);
     }
 
     #[test]

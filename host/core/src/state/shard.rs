@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::ids::{ComponentHash, LeaseId, Name, ProfileId, Revision, SessionId, Timestamp};
 use crate::key::Key;
 use crate::state::resident::Resident;
-use crate::view::{Alias, Fault, Record, View};
+use crate::view::{Alias, HostError, Record, View};
 
 /// A shard's few numbers, stored with every batch of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,22 +45,22 @@ pub struct Header {
 /// durable, all at once, when the owner commits the batch.
 pub trait State: View {
     /// Creates or replaces a record.
-    fn set(&mut self, key: &Key, record: Record) -> Result<(), Fault>;
+    fn set(&mut self, key: &Key, record: Record) -> Result<(), HostError>;
 
     /// Removes a record; it exists.
-    fn remove(&mut self, key: &Key) -> Result<(), Fault>;
+    fn remove(&mut self, key: &Key) -> Result<(), HostError>;
 
     /// Stores a component; storing it again changes nothing.
-    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), Fault>;
+    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), HostError>;
 
     /// Removes a component; it exists.
-    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), Fault>;
+    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), HostError>;
 
     /// Stores an alias.
-    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), Fault>;
+    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), HostError>;
 
     /// Removes an alias; it exists.
-    fn remove_alias(&mut self, name: &Name) -> Result<(), Fault>;
+    fn remove_alias(&mut self, name: &Name) -> Result<(), HostError>;
 
     fn header(&self) -> Header;
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Caller, ComponentHash, Timestamp};
 use crate::limits::{UPLOAD_IDLE_MS, UPLOADS_MAX};
-use crate::view::{Fault, View};
+use crate::view::{HostError, View};
 
 /// The begin of the row of a part. A component begins with a zero byte.
 const PART: &[u8; 16] = b"aspen, one part\n";
@@ -29,13 +29,13 @@ pub type UploadId = (Caller, ComponentHash);
 /// The uploads of a shard that are under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uploads {
-    uploads: BTreeMap<UploadId, Staged>,
+    uploads: BTreeMap<UploadId, UploadParts>,
     changed: BTreeSet<UploadId>,
 }
 
 /// The stored parts of an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Staged {
+pub struct UploadParts {
     /// Bytes of the whole.
     pub total: u64,
     /// Bytes stored so far.
@@ -51,17 +51,17 @@ pub struct Staged {
 pub struct UploadChange {
     pub upload: UploadId,
     /// The stored parts; `None`: the upload is over.
-    pub staged: Option<Staged>,
+    pub staged: Option<UploadParts>,
 }
 
-impl Staged {
+impl UploadParts {
     /// True if all bytes are stored.
     pub fn is_whole(&self) -> bool {
         self.bytes == self.total
     }
 
     /// Joins the parts; `None` if one is gone.
-    pub fn assemble(&self, view: &dyn View) -> Result<Option<Bytes>, Fault> {
+    pub fn assemble(&self, view: &dyn View) -> Result<Option<Bytes>, HostError> {
         let mut whole = Vec::with_capacity(self.bytes as usize);
         for part in &self.parts {
             let Some(row) = view.component(part)? else { return Ok(None) };
@@ -76,12 +76,12 @@ impl Staged {
 }
 
 impl Uploads {
-    pub fn get(&self, upload: &UploadId) -> Option<&Staged> {
+    pub fn get(&self, upload: &UploadId) -> Option<&UploadParts> {
         self.uploads.get(upload)
     }
 
     /// Returns all uploads.
-    pub fn iter(&self) -> impl Iterator<Item = (&UploadId, &Staged)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&UploadId, &UploadParts)> {
         self.uploads.iter()
     }
 
@@ -97,7 +97,8 @@ impl Uploads {
 
     /// Notes that a part was stored as row `part`. Returns the bytes stored so far.
     pub fn add(&mut self, upload: UploadId, total: u64, part: ComponentHash, bytes: u64) -> u64 {
-        let begin = || Staged { total, bytes: 0, parts: vec![], touched: Timestamp::default() };
+        let begin =
+            || UploadParts { total, bytes: 0, parts: vec![], touched: Timestamp::default() };
         let staged = self.uploads.entry(upload).or_insert_with(begin);
         staged.parts.push(part);
         staged.bytes += bytes;
@@ -124,13 +125,14 @@ impl Uploads {
 
     /// Returns an upload that was idle for too long.
     pub fn first_due(&self, now: Timestamp) -> Option<UploadId> {
-        let due = |(upload, staged): (&UploadId, &Staged)| (staged.due() <= now).then_some(*upload);
+        let due =
+            |(upload, staged): (&UploadId, &UploadParts)| (staged.due() <= now).then_some(*upload);
         self.uploads.iter().find_map(due)
     }
 
     /// Returns the time when the next upload is due.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.uploads.values().map(Staged::due).min()
+        self.uploads.values().map(UploadParts::due).min()
     }
 
     /// Takes the changes since the last time.
@@ -141,7 +143,7 @@ impl Uploads {
     }
 
     /// Restores a stored upload.
-    pub fn restore(&mut self, upload: UploadId, staged: Staged) {
+    pub fn restore(&mut self, upload: UploadId, staged: UploadParts) {
         self.uploads.insert(upload, staged);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::function::{CallEnd, Called, Ended};
+use crate::function::{CallEnd, CallEndKind, CallReport};
 use crate::ids::{ComponentHash, ComponentRef, Fuel, ShardId};
 use crate::key::Key;
 use crate::transaction::OperationResult;
@@ -45,18 +45,18 @@ pub enum Branch {
 
 /// The answer to the client of a committed transaction across shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
+pub enum CommitReply {
     /// The result of each operation of the branch.
     Results(Vec<OperationResult>),
     /// The run of the function that made the writes. A function that failed wrote nothing, and its
     /// reads held.
-    Called(Box<RanAcross>),
+    Called(Box<FunctionRun>),
 }
 
 /// The last run of a function across shards. No replica repeats the run, so the entry tells what
 /// the function did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RanAcross {
+pub struct FunctionRun {
     /// The component as the caller named it.
     pub named: ComponentRef,
     /// The caller's key, of the coordinator's shard: a name may mean another component for another
@@ -88,12 +88,12 @@ impl Decision {
     }
 }
 
-impl RanAcross {
+impl FunctionRun {
     /// Returns the parts of the call that its outcome does not have; `None` if the call was not
     /// started.
-    pub(crate) fn called(&self) -> Option<Called> {
-        let RanAcross { component, fuel, ref log, .. } = *self;
-        let ended = Ended::of(&self.end)?;
-        Some(Called { component, ended, fuel, log: log.clone(), scheduled: None })
+    pub(crate) fn called(&self) -> Option<CallReport> {
+        let FunctionRun { component, fuel, ref log, .. } = *self;
+        let ended = CallEndKind::of(&self.end)?;
+        Some(CallReport { component, ended, fuel, log: log.clone(), scheduled: None })
     }
 }

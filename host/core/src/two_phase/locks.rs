@@ -25,7 +25,7 @@ use crate::two_phase::decision::Decision;
 /// The locks of a shard, and the decisions of the transactions that it coordinates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Locks {
-    prepared: BTreeMap<TxnId, Arc<Prepared>>,
+    prepared: BTreeMap<TxnId, Arc<PendingPrepare>>,
     keys: BTreeMap<Key, Holders>,
     ranges: BTreeMap<TxnId, Vec<KeyRange>>,
     bytes: usize,
@@ -38,7 +38,7 @@ pub struct Locks {
 
 /// A prepare that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Prepared {
+pub struct PendingPrepare {
     /// The id of this prepare on its shard: a repeat of the attempt has another.
     pub ticket: u64,
     /// The operations that are applied if the attempt commits.
@@ -57,19 +57,19 @@ struct Holders {
 pub struct LockChange {
     pub txn: TxnId,
     /// The prepare on this shard; `None`: none any more.
-    pub prepared: Option<Arc<Prepared>>,
+    pub prepared: Option<Arc<PendingPrepare>>,
     /// The decision of this shard; `None`: none yet, or it is forgotten.
     pub decision: Option<Decision>,
 }
 
 impl Locks {
     /// Returns the prepare of an attempt.
-    pub fn prepared(&self, txn: &TxnId) -> Option<&Arc<Prepared>> {
+    pub fn prepared(&self, txn: &TxnId) -> Option<&Arc<PendingPrepare>> {
         self.prepared.get(txn)
     }
 
     /// Returns all prepares, the oldest attempt first.
-    pub fn all_prepared(&self) -> impl Iterator<Item = (&TxnId, &Arc<Prepared>)> {
+    pub fn all_prepared(&self) -> impl Iterator<Item = (&TxnId, &Arc<PendingPrepare>)> {
         self.prepared.iter()
     }
 
@@ -153,13 +153,13 @@ impl Locks {
 
     /// Locks the keys that `prepared` reads and writes. The caller has checked that nobody holds
     /// them.
-    pub fn prepare(&mut self, txn: TxnId, prepared: Prepared) {
+    pub fn prepare(&mut self, txn: TxnId, prepared: PendingPrepare) {
         self.restore_prepared(txn, Arc::new(prepared));
         self.changed.insert(txn);
     }
 
     /// Unlocks the keys of an attempt.
-    pub fn release(&mut self, txn: &TxnId) -> Option<Arc<Prepared>> {
+    pub fn release(&mut self, txn: &TxnId) -> Option<Arc<PendingPrepare>> {
         let prepared = self.prepared.remove(txn)?;
         for key in prepared.part.keys() {
             let Some(held) = self.keys.get_mut(key) else { continue };
@@ -218,7 +218,7 @@ impl Locks {
     }
 
     /// Restores a stored prepare.
-    pub fn restore_prepared(&mut self, txn: TxnId, prepared: Arc<Prepared>) {
+    pub fn restore_prepared(&mut self, txn: TxnId, prepared: Arc<PendingPrepare>) {
         let part = &prepared.part;
         for operation in part.operations() {
             if let Operation::Write(write) = operation {

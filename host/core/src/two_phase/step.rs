@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::TxnId;
 use crate::transaction::Transact;
-use crate::two_phase::decision::{Answer, Branch, Decision};
+use crate::two_phase::decision::{Branch, CommitReply, Decision};
 
 /// First phase: checks the reads of this shard and locks the keys that it reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Decide {
     pub txn: TxnId,
     pub decision: Decision,
     /// The answer to the client if the decision is to commit.
-    pub answer: Answer,
+    pub answer: CommitReply,
 }
 
 /// Third step, on a participant's shard: applies the decision and unlocks. Does nothing if the

@@ -15,7 +15,7 @@ use crate::placement::tag;
 pub struct Alias {
     /// The last element is the present component. At least one, at most
     /// [`crate::limits::ALIAS_HISTORY_MAX`].
-    pub history: Vec<Pointed>,
+    pub history: Vec<AliasTarget>,
     /// A second component that gets a share of the calls.
     pub canary: Option<Canary>,
 }
@@ -24,14 +24,14 @@ pub struct Alias {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {
     /// The component, and the client that set the share.
-    pub pointed: Pointed,
+    pub pointed: AliasTarget,
     /// The share of a hundred tags of keys; above 100 as 100.
     pub percent: u8,
 }
 
 /// One component of an alias, with the time and the client that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pointed {
+pub struct AliasTarget {
     pub component: ComponentHash,
     /// Entry time.
     pub time: Timestamp,
@@ -41,7 +41,7 @@ pub struct Pointed {
 
 impl Alias {
     /// Returns the present component.
-    pub fn now(&self) -> &Pointed {
+    pub fn now(&self) -> &AliasTarget {
         self.history.last().expect("a name always points to something")
     }
 

@@ -1,4 +1,4 @@
-//! [`Fault`]: a failure of this machine.
+//! [`HostError`]: a failure of this machine.
 //!
 //! The replica stops at such a failure: a replica that goes on would give another answer than the other
 //! replicas gave.
@@ -8,13 +8,13 @@ use snafu::Snafu;
 /// A failure of this machine: a disk, a damaged file, a bug of ours. Never the fault of a guest.
 #[derive(Debug, Snafu)]
 #[snafu(display("{what} failed"))]
-pub struct Fault {
+pub struct HostError {
     /// The step that failed.
     pub what: &'static str,
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-impl Fault {
+impl HostError {
     /// Wraps the cause.
     pub fn new(
         what: &'static str,
