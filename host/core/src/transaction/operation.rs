@@ -17,7 +17,7 @@ pub enum Operation {
     Write(WriteOp),
     /// Grants a lease for `ttl_ms` milliseconds of entry time.
     Grant {
-        /// 1 to [`LEASE_TTL_MS_MAX`].
+        /// 1 to [`crate::limits::LEASE_TTL_MS_MAX`].
         ttl_ms: u64,
     },
     /// Renews a lease for its whole time to live.
@@ -57,7 +57,7 @@ pub enum Expiry {
     Keep,
     /// As long as this lease.
     Lease(LeaseId),
-    /// This many milliseconds of entry time, 1 to [`LEASE_TTL_MS_MAX`]: a lease of its own, which
+    /// This many milliseconds of entry time, 1 to [`crate::limits::LEASE_TTL_MS_MAX`]: a lease of its own, which
     /// ends when the key is written without it or removed.
     After(u64),
 }
