@@ -159,3 +159,27 @@ pub enum OperationResult {
         keys: u64,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Revision;
+
+    #[test]
+    fn version_after_a_write_is_that_of_the_record_it_leaves() {
+        let key = Key::try_from("k").expect("within the limit");
+        let value = Value::try_from("v").expect("within the limit");
+        let written = |before: Option<&Record>| {
+            Record::written(before, value.clone(), Revision::new(7), LeaseId::NONE)
+        };
+        let set = WriteOp::set(key.clone(), value.clone());
+        let expire = WriteOp::Expire { key: key.clone(), expiry: Expiry::Never };
+        let (created, absent) = (written(None), Version::ABSENT);
+        assert_eq!(set.version_after(absent), created.version);
+        assert_eq!(expire.version_after(absent), absent, "nothing happens");
+        let again = written(Some(&created)).version;
+        assert_eq!((again.get(), created.create_revision.get()), (2, 7));
+        assert_eq!([&set, &expire].map(|write| write.version_after(created.version)), [again; 2]);
+        assert_eq!(WriteOp::Delete { key }.version_after(created.version), absent);
+    }
+}
