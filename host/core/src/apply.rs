@@ -1,131 +1,49 @@
-//! `apply`: the one function that changes a shard's state.
+//! [`apply()`]: the one function that changes a shard's state.
 //!
-//! Promises that its result depends on the state and the entry alone, that an entry writes all or
-//! nothing, that a request is applied once, and that one code path sets versions and revisions
-//! (`apply/writer.rs`). An `Err` is a failure of this machine: the state may be half changed, so the
-//! caller must throw the batch away and stop the replica.
+//! Promises that its result depends on the state and the entry alone, that an entry writes all or nothing,
+//! that a request is applied once, and that one code path sets versions and revisions (`apply/writer.rs`).
+//! An `Err` is a failure of this machine: the state may be half changed, so the caller must drop the batch
+//! and stop the replica.
 //!
 //! ```text
 //! entry -> entry time -> what is due expires -> session window -> command -> digest -> outcome
 //!                                               |  repeat: the kept outcome, nothing else happens
 //! ```
 
-mod call;
-mod components;
-mod reads;
-mod schedules;
-mod transact;
-mod two_phase;
-mod uploads;
+mod context;
+mod effect;
 mod writer;
+mod reads;
+mod guard;
+mod evaluate;
+mod call;
+mod transact;
+mod components;
+mod uploads;
+mod schedules;
+mod prepare;
+mod decide;
+mod expiry;
+mod query;
 
-use bytes::Bytes;
-
+use crate::apply::effect::Effect;
+use crate::apply::expiry::expire_leases;
+use crate::apply::writer::Writer;
 use crate::codec::encode;
-use crate::command::{Command, Entry};
 use crate::defect::{Defect, is_planted};
-use crate::functions::Functions;
-use crate::ids::{Caller, LeaseId, ProfileId, ShardId, Timestamp};
-use crate::key::Key;
-use crate::limits::EXPIRE_KEYS_MAX;
-use crate::outcome::{ConflictError, Outcome, Refusal};
-use crate::route::ShardRouter;
-use crate::session::Known;
-use crate::state::{Fault, Header, Resident, State, View};
-use crate::statistics::Called;
-use crate::transact::{Operation, Read, Transact, check_read_set, read_keys};
-pub(crate) use call::evaluate;
-pub use call::resolve;
-use writer::Writer;
+use crate::function::Functions;
+use crate::ids::{ProfileId, ShardId};
+use crate::placement::ShardRouter;
+use crate::protocol::{Command, Entry, Outcome};
+use crate::refusal::Refusal;
+use crate::state::{Header, RequestStatus, Resident, State};
+use crate::transaction::{ConflictError, Read, check_read_set};
+use crate::view::{HostError, View};
 
-/// What applying one entry came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The encoded [`Outcome`], as the client gets it, now and on every repeat.
-    pub outcome: Bytes,
-    /// The call that was run, if one was: not on a repeat.
-    pub called: Option<Called>,
-}
-
-/// Where and when an entry runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Context {
-    /// The shard.
-    pub shard: ShardId,
-    /// The map of all shards.
-    pub router: ShardRouter,
-    /// Entry time.
-    pub time: Timestamp,
-    /// Chance, from the entry.
-    pub seed: u64,
-    /// Who asked.
-    pub caller: Caller,
-    /// How functions run.
-    pub profile: ProfileId,
-}
-
-impl Context {
-    /// Whether all that a transaction touches is of this shard.
-    pub(crate) fn check_transact(&self, transact: &Transact) -> Result<(), Refusal> {
-        let keys = transact.operations().filter_map(Operation::key);
-        self.check_reads(&transact.reads).and_then(|()| self.check_home(keys))
-    }
-
-    /// Whether all that was read is said to be of this shard. A range that does not say so is.
-    pub(crate) fn check_reads(&self, reads: &[Read]) -> Result<(), Refusal> {
-        let foreign = reads.iter().find_map(|read| match read {
-            Read::Range { shard, .. } => shard.filter(|shard| *shard != self.shard),
-            Read::Key { .. } => None,
-        });
-        foreign.map_or_else(
-            || self.check_home(read_keys(reads)),
-            |shard| Err(Refusal::WrongShard { shard }),
-        )
-    }
-
-    /// Whether all keys live on this shard.
-    pub(crate) fn check_home<'a>(
-        &self,
-        mut keys: impl Iterator<Item = &'a Key>,
-    ) -> Result<(), Refusal> {
-        if self.router.shards() == 1 {
-            return Ok(());
-        }
-        let home = |key: &Key| self.router.shard(key.as_bytes());
-        let foreign = keys.find_map(|key| Some(home(key)).filter(|shard| *shard != self.shard));
-        foreign.map_or(Ok(()), |shard| Err(Refusal::WrongShard { shard }))
-    }
-}
-
-/// What a command came to.
-enum Effect {
-    /// It wrote: the encoded outcome is in the digest already.
-    Done { outcome: Bytes, called: Option<Called> },
-    /// It wrote nothing.
-    Answer { outcome: Outcome, called: Option<Called> },
-}
-
-impl Effect {
-    /// Whether the request was not even looked at.
-    fn is_transient(&self) -> bool {
-        match self {
-            Effect::Answer { outcome: Outcome::Refused(refusal), .. } => refusal.is_transient(),
-            _ => false,
-        }
-    }
-}
-
-impl From<Outcome> for Effect {
-    fn from(outcome: Outcome) -> Effect {
-        Effect::Answer { outcome, called: None }
-    }
-}
-
-impl From<Refusal> for Effect {
-    fn from(refusal: Refusal) -> Effect {
-        Outcome::Refused(refusal).into()
-    }
-}
+pub use context::Context;
+pub use effect::AppliedEntry;
+pub use evaluate::resolve;
+pub use query::{ReadTrace, query};
 
 /// Applies one committed entry of `shard`.
 pub fn apply<S: State>(
@@ -134,7 +52,7 @@ pub fn apply<S: State>(
     shard: ShardId,
     router: ShardRouter,
     entry: &Entry,
-) -> Result<Applied, Fault> {
+) -> Result<AppliedEntry, HostError> {
     let mut header = state.header();
     check_runs(functions, header.profile)?;
     header.clock = header.clock.max(entry.stamp);
@@ -151,26 +69,26 @@ pub fn apply<S: State>(
 
     let known = match &entry.request {
         Some(request) => state.resident().sessions.look(request, &entry.caller),
-        None => Known::New,
+        None => RequestStatus::New,
     };
     let (time, profile) = (header.clock, header.profile);
     let (seed, caller) = (entry.seed, entry.caller);
     let context = Context { shard, router, time, seed, caller, profile };
-    let is_new = known == Known::New;
+    let is_new = known == RequestStatus::New;
     let effect = match known {
-        Known::Repeat(_) if is_planted(Defect::ForgetSessions) => {
+        RequestStatus::Repeat(_) if is_planted(Defect::ForgetSessions) => {
             run(state, functions, &context, &entry.command)?
         }
-        Known::Repeat(outcome) => {
+        RequestStatus::Repeat(outcome) => {
             if let Command::Decide(decide) = &entry.command {
                 // Another attempt at the same request was faster.
-                two_phase::abandon(state, &context, &decide.txn);
+                decide::abandon(state, &context, &decide.txn);
             }
-            return Ok(Applied { outcome, called: None });
+            return Ok(AppliedEntry { outcome, called: None });
         }
-        Known::Forgotten => Refusal::SequenceForgotten.into(),
-        Known::NoSession => Refusal::SessionUnknown.into(),
-        Known::New => run(state, functions, &context, &entry.command)?,
+        RequestStatus::Forgotten => Refusal::SequenceForgotten.into(),
+        RequestStatus::NoSession => Refusal::SessionUnknown.into(),
+        RequestStatus::New => run(state, functions, &context, &entry.command)?,
     };
     let is_final = match entry.command {
         Command::Prepare(_) => false,
@@ -188,44 +106,7 @@ pub fn apply<S: State>(
     if let Some(request) = entry.request.as_ref().filter(|_| is_final) {
         state.resident_mut().sessions.keep(request, header.clock, outcome.clone());
     }
-    Ok(Applied { outcome, called })
-}
-
-/// Checks `reads` against a state at its present revision: what a transaction with them would say.
-/// Refuses a read set that breaks a limit, whoever made it.
-pub fn check_reads(
-    view: &dyn View,
-    resident: &Resident,
-    header: &Header,
-    reads: &[Read],
-) -> Result<Result<Vec<ConflictError>, Refusal>, Fault> {
-    if let Err(refusal) = check_read_set(reads) {
-        return Ok(Err(refusal));
-    }
-    reads::check(view, resident, header.revision, reads, true)
-}
-
-/// Ends what is due, at a revision before the command's. Bounded: the rest waits for the next entry.
-fn expire_leases<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
-    let Some(mut lease) = first_due(state.resident(), now) else { return Ok(()) };
-    let mut writer = Writer::begin(state);
-    let mut gone = 0;
-    loop {
-        gone += writer.end_lease(lease)?;
-        match first_due(writer.state().resident(), now) {
-            Some(next) if (gone as usize) < EXPIRE_KEYS_MAX => lease = next,
-            _ => break,
-        }
-    }
-    writer.finish(|_| Bytes::new());
-    Ok(())
-}
-
-/// The first lease that is due and can end now: none of its keys is locked.
-fn first_due(resident: &Resident, now: Timestamp) -> Option<LeaseId> {
-    let Resident { leases, locks, .. } = resident;
-    let is_locked = |lease: &LeaseId| leases.keys(*lease).any(|key| locks.holder(key).is_some());
-    leases.due(now).find(|lease| locks.is_free() || !is_locked(lease))
+    Ok(AppliedEntry { outcome, called })
 }
 
 fn run<S: State>(
@@ -233,7 +114,7 @@ fn run<S: State>(
     functions: &dyn Functions,
     context: &Context,
     command: &Command,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     match command {
         Command::OpenSession => Ok(open_session(state, context).into()),
         Command::Transact(transact) => transact::run(state, context, transact),
@@ -243,12 +124,12 @@ fn run<S: State>(
         }
         Command::Tick => schedules::tick(state, functions, context),
         Command::Verify => Ok(Outcome::Ticked.into()),
-        Command::Prepare(prepare) => two_phase::prepare(state, context, prepare),
-        Command::Decide(decide) => two_phase::decide(state, context, decide),
-        Command::Finish(finish) => two_phase::finish(state, finish),
+        Command::Prepare(prepare) => prepare::prepare(state, context, prepare),
+        Command::Decide(decide) => decide::decide(state, context, decide),
+        Command::Finish(finish) => decide::finish(state, finish),
         // All that it does is to be kept.
         Command::Conclude(outcome) => Ok(Outcome::clone(outcome).into()),
-        Command::Forget(txns) => Ok(two_phase::forget(state, txns)),
+        Command::Forget(txns) => Ok(decide::forget(state, txns)),
         Command::Point { name, component } => {
             Ok(components::point(state, context, name, *component)?.into())
         }
@@ -266,13 +147,27 @@ fn run<S: State>(
     }
 }
 
-/// The machine's fault if it cannot run what the others run.
-fn check_runs(functions: &dyn Functions, profile: ProfileId) -> Result<(), Fault> {
+/// Checks `reads` against a state at its present revision and returns the conflicts, as a
+/// transaction with these reads would. Refuses a read set that breaks a limit.
+pub fn check_reads(
+    view: &dyn View,
+    resident: &Resident,
+    header: &Header,
+    reads: &[Read],
+) -> Result<Result<Vec<ConflictError>, Refusal>, HostError> {
+    if let Err(refusal) = check_read_set(reads) {
+        return Ok(Err(refusal));
+    }
+    reads::check(view, resident, header.revision, reads, true)
+}
+
+/// Returns a failure of this machine if its program does not know the profile.
+fn check_runs(functions: &dyn Functions, profile: ProfileId) -> Result<(), HostError> {
     let what =
         || format!("the shard's functions run with {profile}, which this program does not know");
     match functions.runs(profile) {
         true => Ok(()),
-        false => Err(Fault::new("applying", what() + ": install a newer version of Aspen")),
+        false => Err(HostError::new("applying", what() + ": install a newer version of Aspen")),
     }
 }
 
@@ -280,7 +175,7 @@ fn switch_profile<S: State>(
     state: &mut S,
     functions: &dyn Functions,
     profile: ProfileId,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     check_runs(functions, profile)?;
     let header = Header { profile, ..state.header() };
     state.set_header(header);

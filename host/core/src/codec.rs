@@ -1,10 +1,11 @@
-//! Bytes of entries, outcomes and messages: one version byte, then postcard.
+//! The bytes of entries, outcomes and messages: one byte for the form, then postcard.
 //!
-//! Promises that decoding hostile bytes ends in a typed error: nothing here recurses on the input
-//! (typed values have a decoder of their own), and lengths are checked against what is there.
-//! Source of the form: the postcard wire specification, version 1.
-//! The golden vectors below pin field order and variant numbers; a failing one means that stored
-//! logs can no longer be read.
+//! Promises that decoding hostile bytes ends in a typed error: nothing here recurses on the input (typed
+//! values have a decoder of their own, `val.rs`), and each length is checked against the bytes that are
+//! left. Source of the form: the postcard wire specification, version 1.
+//!
+//! The golden vectors in `tests/codec.rs` of this crate pin field order and variant numbers. A failing one
+//! means that stored logs can no longer be read.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -14,28 +15,25 @@ use snafu::{OptionExt, ResultExt, Snafu, ensure};
 /// 3: the decision on a function across shards names the caller's key.
 const FORM: u8 = 3;
 
-/// Why bytes could not be decoded.
+/// The reasons for which bytes cannot be decoded.
 #[derive(Debug, Snafu)]
 pub enum CodecError {
-    /// There are none.
+    /// No bytes.
     #[snafu(display("message is empty"))]
     Empty,
-    /// Written by a newer program, or not by Aspen.
+    /// Of a newer program, or not of Aspen.
     #[snafu(display("message has form {form}, this program reads {FORM}"))]
     Form {
         /// The first byte.
         form: u8,
     },
-    /// Not such a message.
+    /// Not a message of this type.
     #[snafu(display("message is malformed"))]
-    Malformed {
-        /// What postcard says.
-        source: postcard::Error,
-    },
-    /// More bytes than the message has.
+    Malformed { source: postcard::Error },
+    /// The bytes go on after the message.
     #[snafu(display("{bytes} bytes follow the message"))]
     Trailing {
-        /// How many.
+        /// The number of bytes that follow.
         bytes: usize,
     },
 }
@@ -48,7 +46,7 @@ pub fn encode<T: Serialize>(message: &T) -> Bytes {
     Bytes::from(bytes.expect("writing to memory cannot fail, and our types serialize"))
 }
 
-/// Decodes what [`encode`] wrote; every byte must be used.
+/// Decodes the bytes that [`encode`] wrote; every byte must be used.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let (form, body) = bytes.split_first().context(EmptySnafu)?;
     ensure!(*form == FORM, FormSnafu { form: *form });

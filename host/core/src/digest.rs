@@ -1,26 +1,25 @@
-//! The digest: a chained hash over everything a shard applied, to tell replicas that differ.
+//! The digest: a chained hash over everything that a shard applied. Replicas that differ have different ones.
 //!
-//! Promises that two replicas with equal digests at an index have, but for a collision of
-//! 2^-64, computed the same outcomes, write sets and fuel for every entry up to it.
-//! Hash: SeaHash with the previous digest as seed (fast, portable; not against an adversary, who
-//! would have to be a replica). Every part is hashed with its length, so parts cannot run together.
+//! Promises that two replicas with equal digests at an index computed the same outcomes, write sets and
+//! fuel for every entry up to that index, but for a collision of 2^-64.
+//! Hash: SeaHash with the previous digest as seed (fast, portable; not against an adversary, who would have
+//! to be a replica). Every part is hashed with its length, so parts cannot run together.
 
 use std::fmt;
 use std::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
 
-/// State of the chain after some entry. Zero before the first.
+/// The state of the chain after an entry. Zero before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest(u64);
 
 impl Digest {
-    /// Wraps a digest that was stored.
+    /// Wraps a stored digest.
     pub const fn new(digest: u64) -> Self {
         Self(digest)
     }
 
-    /// The bare number.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -33,11 +32,11 @@ impl fmt::Display for Digest {
     }
 }
 
-/// Collects the parts of one entry and gives the next digest of the chain.
+/// Collects the parts of one entry and returns the next digest of the chain.
 pub struct DigestBuilder(seahash::SeaHasher);
 
 impl DigestBuilder {
-    /// Starts from the digest of the entry before.
+    /// Begins with the digest of the entry before.
     pub fn after(previous: Digest) -> Self {
         Self(seahash::SeaHasher::with_seeds(
             previous.0,
@@ -60,7 +59,7 @@ impl DigestBuilder {
         self
     }
 
-    /// The digest of the chain with these parts.
+    /// Returns the digest of the chain with these parts.
     pub fn finish(&self) -> Digest {
         Digest(self.0.finish())
     }

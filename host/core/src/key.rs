@@ -1,8 +1,8 @@
 //! Keys, values and key ranges: bytes within their limits.
 //!
-//! Promises that every [`Key`] and [`Value`] in the program is within its limit, because none can
-//! be made otherwise: nobody checks again. Order of keys is order of bytes.
-//! Leaves out what the bytes mean.
+//! Promises that every [`Key`] and [`Value`] in the program is within its limit, because none can be made
+//! otherwise: no other code checks again. Order of keys is order of bytes.
+//! Leaves out the meaning of the bytes.
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeFrom, RangeFull};
@@ -13,12 +13,12 @@ use snafu::{Snafu, ensure};
 
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-/// A key: 1 to 1,024 bytes, any of them.
+/// A key: 1 to 1,024 bytes of any value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Bytes", into = "Bytes")]
 pub struct Key(Bytes);
 
-/// Why bytes are no [`Key`].
+/// The error for bytes of a length that no [`Key`] has.
 #[derive(Clone, Debug, Snafu, PartialEq, Eq)]
 #[snafu(display("key is {bytes} bytes, allowed are 1 to {KEY_BYTES_MAX}"))]
 pub struct KeyError {
@@ -33,12 +33,11 @@ impl Key {
         Ok(Self(bytes))
     }
 
-    /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The key that follows this one directly: itself and a zero byte. `None` at the length limit.
+    /// Returns the next key in order: this key and a zero byte. `None` at the length limit.
     pub fn successor(&self) -> Option<Key> {
         Key::new([&self.0[..], &[0]].concat()).ok()
     }
@@ -64,7 +63,7 @@ impl From<Key> for Bytes {
     }
 }
 
-/// Printable text as it is, other bytes as `\x00`.
+/// Prints printable text as it is, other bytes as `\x00`.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.escape_ascii())
@@ -82,7 +81,7 @@ impl fmt::Debug for Key {
 #[serde(try_from = "Bytes", into = "Bytes")]
 pub struct Value(Bytes);
 
-/// Why bytes are no [`Value`].
+/// The error for bytes of a length that no [`Value`] has.
 #[derive(Clone, Debug, Snafu, PartialEq, Eq)]
 #[snafu(display("value is {bytes} bytes, limit is {VALUE_BYTES_MAX}"))]
 pub struct ValueError {
@@ -97,7 +96,6 @@ impl Value {
         Ok(Self(bytes))
     }
 
-    /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -130,22 +128,23 @@ impl fmt::Debug for Value {
     }
 }
 
-/// Keys from `start` (included; empty = the first key) up to `end` (excluded; `None` = the last).
+/// Keys from `start` (included; empty = the first key) to `end` (excluded; `None` = to the last
+/// key).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRange {
-    /// First key of the range, or empty.
+    /// The first key of the range, or empty.
     pub start: Bytes,
-    /// First key beyond the range.
+    /// The first key beyond the range.
     pub end: Option<Bytes>,
 }
 
 impl KeyRange {
-    /// Every key.
+    /// Returns the range of all keys.
     pub fn all() -> Self {
         Self { start: Bytes::new(), end: None }
     }
 
-    /// All keys that begin with `prefix`; an empty prefix means every key.
+    /// Returns the range of all keys that begin with `prefix`; an empty prefix means every key.
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
         let start: Bytes = prefix.into();
         let mut end = start.to_vec();
@@ -156,23 +155,23 @@ impl KeyRange {
         Self { start, end }
     }
 
-    /// Whether `key` lies inside.
+    /// True if `key` lies inside.
     pub fn contains(&self, key: &[u8]) -> bool {
         key >= &self.start[..] && self.end.as_ref().is_none_or(|end| key < &end[..])
     }
 
-    /// No key can lie inside: start is not before end.
+    /// True if no key can lie inside: `start` is not before `end`.
     pub fn is_empty(&self) -> bool {
         self.end.as_ref().is_some_and(|end| self.start >= *end)
     }
 
-    /// The same range from the key after `last` on: what is left once a page ended with `last`.
+    /// Returns the rest of the range after `last`: the range of the next page.
     pub fn after(&self, last: &Key) -> Self {
         let start = Bytes::from([last.as_bytes(), &[0]].concat());
         Self { start, end: self.end.clone() }
     }
 
-    /// What is left of the range beyond `last`, in the direction of a scan.
+    /// Returns the rest of the range beyond `last`, in the direction of a scan.
     pub fn beyond(&self, last: &Key, reverse: bool) -> Self {
         match reverse {
             false => self.after(last),
@@ -180,7 +179,7 @@ impl KeyRange {
         }
     }
 
-    /// As bounds for a `BTreeMap` keyed by byte slices. The range must not be empty.
+    /// Returns bounds for a `BTreeMap` keyed by byte slices. The range must not be empty.
     pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         let end = self.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
         (Bound::Included(&self.start[..]), end)
@@ -195,7 +194,7 @@ impl<K: AsRef<[u8]>> From<Range<K>> for KeyRange {
     }
 }
 
-/// From the key to the last one: not a prefix, which is [`KeyRange::prefix`].
+/// From the key to the last one. Not a prefix: see [`KeyRange::prefix`].
 impl<K: AsRef<[u8]>> From<RangeFrom<K>> for KeyRange {
     fn from(range: RangeFrom<K>) -> Self {
         Self { start: Bytes::copy_from_slice(range.start.as_ref()), end: None }

@@ -1,102 +1,125 @@
 //! The words and the rules of Aspen: everything that replicas must agree on, and nothing else.
 //!
-//! Promises that the same state and the same entry give the same outcome, writes and digest on
-//! every machine: no clock, randomness, thread, float or hash-map order is used here. Time and
-//! chance arrive inside the log entry.
+//! Promises that the same state and the same entry give the same outcome, writes and digest on every
+//! machine: this crate uses no clock, randomness, thread, float or hash-map order. Time and chance
+//! arrive inside of the log entry.
 //!
-//! Leaves out all I/O: storage is behind [`View`] and [`State`], functions behind [`Functions`].
-//! Start reading at [`apply()`].
+//! Leaves out all I/O: storage is behind [`view::View`] and [`state::State`], functions are behind
+//! [`function::Functions`]. Start to read at [`apply::apply()`].
+//!
+//! Rooms, bottom to top; each uses only those above it in this list:
+//! - `limits`: the bounds of the state machine
+//! - `ids`: numbers, names and hashes, each with a type of its own
+//! - `key`, `val`: keys, values and ranges of keys; typed values of functions
+//! - `codec`, `digest`: bytes of messages; the chained hash over everything applied
+//! - `defect`: mistakes that the simulation plants
+//! - `placement`: the shard of a key, and the nodes of a shard
+//! - `refusal`: the reasons for which a command is not tried
+//! - `view`: records, components and aliases at one revision, to read
+//! - `transaction`: read sets, operations, and the forms in which users write
+//! - `function`: calls, the trait that runs them, types of functions, figures of calls
+//! - `two_phase`: the steps, decisions and locks of transactions across shards
+//! - `state`: the state of a shard, with its parts in memory
+//! - `protocol`: commands and outcomes of the log, requests and responses of the network
+//! - `apply`: the one function that changes a state; queries
+//! - `across`: the state machines that drive a transaction across shards
 //!
 //! # Glossary
-//! key, value; **version** (writes to this key since it was created: 1, 2, ...; 0 = absent),
-//! **create revision**, **mod revision**, **revision** (a shard's counter of commits, strictly
-//! rising); **shard**, replica, leader, term; **entry** (what the log holds), **command** (what a
-//! client wants of it), **outcome** (what applying it returns); transaction, read set, write set,
-//! conflict; **component** (an uploaded WebAssembly program), **function** (one of its exports),
-//! **call**, **fuel**; **digest** (chained hash of everything applied), **state hash** (over everything
-//! stored), **verification** (how far a replica is with its state hash); **session**, **request id**;
-//! **expectation** (what a read says must still be true), **operation** (one step of a transaction),
-//! **lease** (keys attached to it go when its time is over), **tombstone** (a removed key, remembered);
-//! **schedule** (a call that is made later), **profile** (the settings with which functions run);
-//! **layer** (what some batches of entries changed, in memory), **flush** (writing layers to the file).
-//! **coordinator** (the shard that decides a transaction across shards), **participant** (another one),
-//! **large** (of components: above 2 MiB), **part** (of an upload of one),
-//! **prepare**, **decide**, **attempt** (one try at such a transaction), **ticket** (names a prepare).
-//! An entry is committed and applied; a transaction commits or aborts; a command is proposed.
+//! **Data.** **Key**, **value**; **record** (a value with its numbers): **version** (writes to the key
+//! since it was created: 1, 2, ...; 0 = absent), **create revision**, **mod revision**; **revision** (a
+//! shard's counter of commits, strictly rising); **tombstone** (the memory of a removed key); **lease**
+//! (its keys are removed when its time is over); **view** (a read at one revision).
+//!
+//! **Shards.** **Shard** (a part of the key space: one Raft group), **replica** (one copy of a shard),
+//! **leader**, **term**, **node**, **peer** (another node), **placement map** (the nodes of the cluster
+//! and of each shard's replicas), **system group** (the Raft group that holds the map), **epoch** (the
+//! version of the map).
+//!
+//! **Log.** **Entry** (one element of a shard's log), **command** (the effect of an entry), **outcome**
+//! (the result of an entry), **refusal** (the outcome of a command that is not tried), **entry time**
+//! (the highest stamp so far), **snapshot** (Raft's only), **memtable** (the changes of some batches of
+//! entries, in memory), **immutable memtable** (a full one that waits for its flush), **flush** (writing
+//! memtables to the file), **digest** (chained hash of everything applied), **state hash** (over
+//! everything stored), **verification** (the comparison of state hashes of all replicas). An entry is
+//! committed and applied; a transaction commits or aborts; a command is proposed.
+//!
+//! **Requests.** **Session**, **request id** (makes a repeat harmless), **caller** (the client that sent
+//! a request), **consistency** (the bound on the age of an answer).
+//!
+//! **Transactions.** **Transaction**, **read set**, **write set**, **operation** (one step of a
+//! transaction), **expectation** (what a read says must still be true), **conflict** (a read that does
+//! not hold).
+//!
+//! **Transactions across shards.** **Coordinator** (the shard that decides), **participant** (another
+//! shard of the transaction), **attempt** (one try), **prepare** (checks, locks and votes on one shard),
+//! **prepare id** (`ticket`: the number of a prepare on its shard), **vote**, **decide**, **finish**,
+//! **lock**.
+//!
+//! **Functions.** **Component** (an uploaded WebAssembly program; **large**: above 2 MiB), **part** (of
+//! the upload of a large one), **alias** (a name that points to a component), **canary** (a second
+//! component that gets a share of an alias's calls), **function** (an export of a component), **call**,
+//! **query** (a call that changes nothing), **schedule** (a call that the shard makes later), **fuel**
+//! (the unit of a guest's work), **profile** (the settings with which functions run), **guest** (the
+//! code of a component), **host** (Aspen).
 
-pub mod defect;
 pub mod limits;
+pub mod ids;
+pub mod key;
+pub mod val;
+pub mod codec;
+pub mod digest;
+pub mod defect;
+pub mod placement;
+pub mod refusal;
+pub mod view;
+pub mod transaction;
+pub mod function;
+pub mod two_phase;
+pub mod state;
+pub mod protocol;
+pub mod apply;
+pub mod across;
 
-mod apply;
-mod builder;
-mod codec;
-mod command;
-mod coordinator;
-mod digest;
-mod functions;
-mod ids;
-mod key;
-mod lease;
-mod locks;
-mod message;
-mod model;
-mod outcome;
-mod placement;
-mod query;
-mod read_ahead;
-mod route;
-mod scan_token;
-mod schedule;
-mod session;
-mod signature;
-mod state;
-mod state_hash;
-mod statistics;
-mod tombstone;
-mod transact;
-mod two_phase;
-mod uploads;
-mod val;
-mod write_command;
-
-pub use apply::{Applied, Context, apply, check_reads, resolve};
-pub use builder::{BuildError, TransactionBuilder};
+pub use across::{Action, Coordinator, CoordinatorReply as Reply, Event, Need, ReadAhead, Split};
+pub use apply::{
+    AppliedEntry as Applied, Context, ReadTrace as Seen, apply, check_reads, query, resolve,
+};
 pub use codec::{CodecError, decode, encode};
-pub use command::{Call, Command, ComponentRef, Entry, RequestId, Upload, UploadPart};
-pub use coordinator::{Action, Coordinator, Event, Reply, Split};
 pub use digest::{Digest, DigestBuilder};
-pub use functions::{CallEnd, CallInput, CallResult, Functions, NoFunctions};
+pub use function::{
+    Call, CallEnd, CallEndKind as Ended, CallInput, CallNote, CallNotes, CallReport as Called,
+    CallResult, Field, FunctionSignature, FunctionStatistics, Functions, GuestFault, Histogram,
+    Manifest, NoFunctions, Type,
+};
 pub use ids::{
-    Caller, ComponentHash, Fuel, HashError, LeaseId, LogIndex, Name, NameError, NodeId, ProfileId,
-    Revision, SessionId, ShardId, Timestamp, Version, ViewId,
+    Caller, ComponentHash, ComponentRef, Fuel, HashError, LeaseId, LogIndex, Name, NameError,
+    NodeId, ProfileId, RequestId, Revision, SessionId, ShardId, Timestamp, TxnId, Version, ViewId,
 };
 pub use key::{Key, KeyError, KeyRange, Value, ValueError};
-pub use lease::{LeaseChange, LeaseImage, Leases};
-pub use locks::{LockChange, Locks, Prepared};
-pub use message::{
-    ClusterInfo, ComponentInfo, Consistency, DryRun, Item, LeaseInfo, Page, Queried, Query,
-    Refused, ReplicaStatus, Request, Response, ScanRequest, ShardStatus, ViewInfo,
-};
-pub use model::Model;
-pub use outcome::{Actual, ConflictError, GuestFault, OperationResult, Outcome, Refusal, Vote};
 pub use placement::{
-    PLACEMENT_KEY, PlacedNode, Placement, PlacementChange, PlacementError, Replicas,
+    PLACEMENT_KEY, PlacedNode, Placement, PlacementChange, PlacementError, Replicas, ShardRouter,
+    tag, tag_hash,
 };
-pub use query::{Seen, query};
-pub use read_ahead::{Need, ReadAhead};
-pub use route::{ShardRouter, tag, tag_hash};
-pub use scan_token::{ScanToken, ScanTokenError};
-pub use schedule::{First, LastRun, NewSchedule, Schedule, ScheduleChange, Schedules};
-pub use session::{SessionChange, SessionImage, Sessions};
-pub use signature::{Field, FunctionSignature, Manifest, Type};
+pub use protocol::{
+    ClusterInfo, Command, ComponentInfo, Consistency, DryRun, Entry, ErrorReply as Refused, Item,
+    LeaseInfo, NodeStatus as ReplicaStatus, Outcome, Page, Query, QueryReply as Queried,
+    ReplicaStatus as ShardStatus, Request, Response, ScanRequest, ScanToken, ScanTokenError,
+    Upload, UploadPart, ViewInfo,
+};
+pub use refusal::Refusal;
 pub use state::{
-    Alias, Canary, Fault, Header, Pointed, Record, Resident, ResidentChanges, State, View,
+    FirstRun as First, Header, LastRun, LeaseChange, LeaseImage, Leases, Model, NewSchedule,
+    Resident, ResidentChanges, Schedule, ScheduleChange, Schedules, SessionChange, SessionImage,
+    Sessions, State, StateHash, TombstoneChange, Tombstones, UploadChange, UploadId,
+    UploadParts as Staged, Uploads, Verification, hash_state,
 };
-pub use state_hash::{StateHash, Verification, hash_state};
-pub use statistics::{CallNote, CallNotes, Called, Ended, FunctionStatistics, Histogram};
-pub use tombstone::{TombstoneChange, Tombstones};
-pub use transact::{Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp};
-pub use two_phase::{Answer, Branch, Decide, Decision, Finish, Prepare, RanAcross, TxnId};
-pub use uploads::{Staged, UploadChange, UploadId, Uploads};
+pub use transaction::{
+    Actual, BuildError, Compare, ConflictError, Expectation, Expiry, Operation, OperationResult,
+    Read, Relation, Transact, TransactionBuilder, WriteCommand, WriteOp,
+};
+pub use two_phase::{
+    Branch, CommitReply as Answer, Decide, Decision, Finish, FunctionRun as RanAcross, LockChange,
+    Locks, PendingPrepare as Prepared, Prepare, Vote,
+};
 pub use val::{Val, ValError, decode_vals, encode_vals};
-pub use write_command::WriteCommand;
+pub use view::{Alias, AliasTarget as Pointed, Canary, HostError as Fault, Record, View};

@@ -36,7 +36,8 @@ fn txn() -> TxnId {
     TxnId { begun: Timestamp::new(300), coordinator: ShardId::new(2), nonce: 9 }
 }
 
-fn commands() -> [Command; 20] {
+/// A transaction with each kind of read and of operation.
+fn transaction() -> Transact {
     let read = |expected| Read::Key { key: key("k"), expected };
     let compare = |compare| read(Expectation::Compare(compare));
     let (value, revision) = (Value::try_from("v").unwrap(), Revision::new(2));
@@ -68,14 +69,17 @@ fn commands() -> [Command; 20] {
         Operation::KeepAlive(lease),
         Operation::Revoke(lease),
     ];
-    let transact = Transact { reads, then, otherwise: Some(vec![]), return_values: true };
+    Transact { reads, then, otherwise: Some(vec![]), return_values: true }
+}
+
+fn commands() -> [Command; 20] {
     let component = ComponentRef::Name(Name::new("bank").unwrap());
     let args = Bytes::from_static(&[1, 0]);
     let call = Call { key: key("c"), component, function: "f".into(), args, reads: vec![] };
     let upload = Upload { name: Name::new("n").unwrap(), bytes: Bytes::from_static(b"w") };
     [
         Command::OpenSession,
-        Command::Transact(transact),
+        Command::Transact(transaction()),
         Command::Call(call.clone()),
         Command::Upload(upload),
         Command::Tick,
@@ -378,7 +382,7 @@ fn key_over_its_limit_cannot_be_smuggled_in() {
 }
 
 proptest! {
-    /// Whatever comes in, decoding ends in a message or an error, and a message encodes again.
+    /// For any bytes decoding ends in a message or an error, and a message encodes again.
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         // After the byte of the form, which is all of an empty message.

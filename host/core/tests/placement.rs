@@ -181,9 +181,9 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever is asked for: every shard keeps a target with a majority that answers, of nodes that
-    /// exist; nothing that leaves gains anything; ids rise; a rebalance that nothing holds up evens
-    /// the numbers out.
+    /// After any changes: every shard keeps a target with a majority that answers, of nodes that exist; a
+    /// node that leaves gains no replica; ids rise; a rebalance with nothing in its way evens the numbers
+    /// out.
     #[test]
     fn changes_keep_the_map_sound(
         nodes in 1..6u64, factor in prop::sample::select(vec![1u8, 3, 5]),

@@ -1,4 +1,4 @@
-//! What a function across shards is told, and what of it must hold when it commits.
+//! The reads of a function across shards, and those that must hold when it commits.
 
 use aspen_core::{
     ComponentHash, Expectation, Item, Key, KeyRange, LeaseId, Need, Page, Read, ReadAhead, Record,

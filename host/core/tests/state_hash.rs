@@ -1,4 +1,4 @@
-//! What the hash of a state tells apart: every part of it, and nothing of how it came to be.
+//! The hash of a state differs for every part of the state, and not for its past.
 
 mod shard;
 

@@ -49,8 +49,8 @@ fn explore(attempt: Attempt, budget: Budget, end: &mut dyn FnMut(&Attempt)) {
     }
 }
 
-/// Whatever the moment: it is swept, done again as the client would, swept, and what was in flight
-/// arrives late.
+/// At any moment: the attempt is swept, done again as the client would, swept, and the messages that were
+/// in flight arrive late.
 fn check_moment(attempt: &Attempt, transact: &Transact, keys: &[Key]) {
     let committed = |reply: &Option<Reply>| {
         let Some(Reply::Outcome(outcome)) = reply else { return false };

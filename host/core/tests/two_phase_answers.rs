@@ -1,5 +1,5 @@
-//! What clients of transactions and functions across shards are told: one answer to each request, whatever
-//! its attempts meet.
+//! The answers to clients of transactions and functions across shards: one answer to each request, however
+//! its attempts end.
 
 mod across;
 
@@ -60,15 +60,18 @@ fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
 
 /// A function that ran beside the log is the one that its caller means when it is decided: whatever becomes
 /// active before that undoes the attempt, and nothing is kept of it, so the call is run again.
-#[test]
-fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
-    let (a, b) = (key(0, "a"), key(1, "b"));
-    let hash = |bytes: &str| ComponentHash::of(bytes.as_bytes());
+fn hash(bytes: &str) -> ComponentHash {
+    ComponentHash::of(bytes.as_bytes())
+}
+
+fn upload(name: &str, bytes: &str) -> Command {
+    let (name, bytes) = (Name::new(name).unwrap(), Bytes::copy_from_slice(bytes.as_bytes()));
+    Command::Upload(Upload { name, bytes })
+}
+
+/// Changes of components, and true for each that gives the reference another meaning.
+fn component_changes() -> [(ComponentRef, Command, bool); 9] {
     let name = Name::new("bank").unwrap();
-    let upload = |name: &str, bytes: &str| {
-        let (name, bytes) = (Name::new(name).unwrap(), Bytes::copy_from_slice(bytes.as_bytes()));
-        Command::Upload(Upload { name, bytes })
-    };
     let canary = |percent| {
         let canary = Some((hash("two"), percent));
         Command::Canary { name: name.clone(), canary }
@@ -77,17 +80,22 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
     let remove = || Command::RemoveName { name: name.clone() };
     let by_name = ComponentRef::Name(name.clone());
     let by_hash = ComponentRef::Hash(hash("one"));
-    let changes = [
-        (&by_name, upload("bank", "three"), true),
-        (&by_name, point(hash("two")), true),
-        (&by_name, canary(100), true),
-        (&by_name, remove(), true),
-        (&by_hash, remove(), true),
-        (&by_hash, point(hash("two")), false),
-        (&by_name, canary(0), false),
-        (&by_name, point(hash("one")), false),
-        (&by_name, upload("other", "three"), false),
-    ];
+    [
+        (by_name.clone(), upload("bank", "three"), true),
+        (by_name.clone(), point(hash("two")), true),
+        (by_name.clone(), canary(100), true),
+        (by_name.clone(), remove(), true),
+        (by_hash.clone(), remove(), true),
+        (by_hash, point(hash("two")), false),
+        (by_name.clone(), canary(0), false),
+        (by_name.clone(), point(hash("one")), false),
+        (by_name, upload("other", "three"), false),
+    ]
+}
+
+#[test]
+fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
+    let (a, b) = (key(0, "a"), key(1, "b"));
     let wanted = transact(vec![], vec![set(&a, "1"), set(&b, "1")]);
     let answer = |named: &ComponentRef, component| {
         let end = CallEnd::Returned(Bytes::from_static(&[1, 0]));
@@ -96,13 +104,13 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
         let ran = RanAcross { named, key, component, function, end, fuel, writes, log, micros };
         Some(Answer::Called(Box::new(ran)))
     };
-    for (named, change, is_meant) in changes {
+    for (named, change, is_another) in component_changes() {
         // After so many messages: none, one vote, both, the decision.
         for after in 0..4 {
             let mut world = World::new();
             world.one(0, upload("bank", "one"));
             world.one(0, upload("spare", "two"));
-            let mut first = Attempt::answering(world, 1, &wanted, answer(named, hash("one")));
+            let mut first = Attempt::answering(world, 1, &wanted, answer(&named, hash("one")));
             (0..after).for_each(|_| {
                 let next = first.in_flight.remove(0);
                 first.deliver(next)
@@ -110,7 +118,7 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
             first.world.one(0, change.clone());
             first.run();
             let Some(Reply::Outcome(told)) = &first.reply else { panic!("{:?}", first.reply) };
-            let undone = is_meant && after < 3;
+            let undone = is_another && after < 3;
             match decode(told).unwrap() {
                 Outcome::Refused(Refusal::ComponentChanged) if undone => {}
                 Outcome::Returned { .. } if !undone => {}
@@ -137,7 +145,7 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
     }
 }
 
-/// What says "nothing done, try again" to others is kept as well once a client was told.
+/// An outcome "nothing done, try again" is kept as well once a client was told.
 #[test]
 fn txn_concluded_request_keeps_what_would_pass_otherwise() {
     let mut world = World::new();

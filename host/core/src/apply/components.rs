@@ -1,29 +1,30 @@
-//! Applying what is done with components and their names.
+//! Applying commands on components and aliases.
 //!
-//! Promises that every component has a name that points to it or did, and that a name points to
-//! components that are there; so what no name mentions any more goes at once. Leaves out whether a
-//! component can run: that was found before it was proposed.
+//! Promises that an alias points to a stored component, and that every component has an alias that points to
+//! it or did: a component that no alias mentions any more is removed at once. Leaves out the check that a
+//! component can run: the leader makes it before it proposes the command.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::apply::Context;
-use crate::command::Upload;
-use crate::functions::Functions;
+use crate::apply::context::Context;
+use crate::function::Functions;
 use crate::ids::{ComponentHash, Name};
 use crate::limits::{ALIAS_HISTORY_MAX, COMPONENT_BYTES_MAX, COMPONENTS_MAX, NAMES_MAX};
-use crate::outcome::{Outcome, Refusal};
-use crate::state::{Alias, Canary, Fault, Pointed, State};
+use crate::protocol::{Outcome, Upload};
+use crate::refusal::Refusal;
+use crate::state::State;
+use crate::view::{Alias, AliasTarget, Canary, HostError};
 
-/// Stores a component and lets a name point to it.
+/// Stores a component and points an alias to it.
 pub fn upload<S: State>(
     state: &mut S,
     functions: &dyn Functions,
     context: &Context,
     upload: &Upload,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let Upload { name, bytes } = upload;
     if bytes.len() > COMPONENT_BYTES_MAX {
         return Ok(Outcome::Refused(Refusal::ComponentTooLarge { bytes: bytes.len() as u64 }));
@@ -31,14 +32,14 @@ pub fn upload<S: State>(
     store(state, functions, context, name, bytes)
 }
 
-/// Stores a component of either class, and lets a name point to it.
+/// Stores a component of either class and points an alias to it.
 pub fn store<S: State>(
     state: &mut S,
     functions: &dyn Functions,
     context: &Context,
     name: &Name,
     bytes: &Bytes,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     if !has_room(state, name)? {
         return Ok(Outcome::Refused(Refusal::TooManyNames));
     }
@@ -58,13 +59,13 @@ pub fn store<S: State>(
     Ok(Outcome::Uploaded { component })
 }
 
-/// Lets a name point to a component that is there.
+/// Points an alias to a stored component.
 pub fn point<S: State>(
     state: &mut S,
     context: &Context,
     name: &Name,
     component: ComponentHash,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     if !exists(state, &component)? {
         return Ok(Outcome::Refused(Refusal::ComponentUnknown));
     }
@@ -75,13 +76,13 @@ pub fn point<S: State>(
     Ok(Outcome::Pointed)
 }
 
-/// Sends a share of a name's calls to another component that is there; `None`: no more.
+/// Sends a share of an alias's calls to another stored component; `None` ends the share.
 pub fn canary<S: State>(
     state: &mut S,
     context: &Context,
     name: &Name,
     share: Option<&(ComponentHash, u8)>,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let unknown = Ok(Outcome::Refused(Refusal::ComponentUnknown));
     let Some(before) = state.alias(name)? else { return unknown };
     let canary = match share {
@@ -89,7 +90,7 @@ pub fn canary<S: State>(
         Some((component, _)) if !exists(state, component)? => return unknown,
         Some((component, percent)) => {
             let Context { time, caller, .. } = *context;
-            let pointed = Pointed { component: *component, time, caller };
+            let pointed = AliasTarget { component: *component, time, caller };
             Some(Canary { pointed, percent: *percent })
         }
     };
@@ -98,8 +99,8 @@ pub fn canary<S: State>(
     Ok(Outcome::Pointed)
 }
 
-/// Removes a name.
-pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, Fault> {
+/// Removes an alias.
+pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, HostError> {
     let Some(alias) = state.alias(name)? else {
         return Ok(Outcome::NameRemoved { existed: false, components: 0 });
     };
@@ -108,40 +109,41 @@ pub fn remove<S: State>(state: &mut S, name: &Name) -> Result<Outcome, Fault> {
     Ok(Outcome::NameRemoved { existed: true, components })
 }
 
-/// Whether a component is there. Parts of uploads stand among them and are none.
-pub fn exists<S: State>(state: &S, component: &ComponentHash) -> Result<bool, Fault> {
+/// True if the component is stored. The parts of uploads are rows among the components, but no
+/// components.
+pub fn exists<S: State>(state: &S, component: &ComponentHash) -> Result<bool, HostError> {
     let is_part = state.resident().uploads.parts().any(|part| part == component);
     Ok(!is_part && state.has_component(component)?)
 }
 
-/// Whether the name is known, or there may be one more.
-fn has_room<S: State>(state: &S, name: &Name) -> Result<bool, Fault> {
+/// True if the alias exists, or one more alias fits.
+fn has_room<S: State>(state: &S, name: &Name) -> Result<bool, HostError> {
     Ok(state.alias(name)?.is_some() || state.aliases()?.len() < NAMES_MAX)
 }
 
-/// Lets a name point to a component, which ends its canary.
+/// Points an alias to a component and ends its canary.
 fn set<S: State>(
     state: &mut S,
     context: &Context,
     name: &Name,
     component: ComponentHash,
-) -> Result<(), Fault> {
+) -> Result<(), HostError> {
     let before = state.alias(name)?;
     let mut history = before.as_ref().map_or(vec![], |alias| alias.history.clone());
     if history.last().is_none_or(|now| now.component != component) {
-        history.push(Pointed { component, time: context.time, caller: context.caller });
+        history.push(AliasTarget { component, time: context.time, caller: context.caller });
         history.drain(..history.len().saturating_sub(ALIAS_HISTORY_MAX));
     }
     replace(state, name, before.as_deref(), Alias { history, canary: None })
 }
 
-/// Stores what a name is now, and lets go what it does not mention any more.
+/// Stores the alias, and removes the components that no alias mentions any more.
 fn replace<S: State>(
     state: &mut S,
     name: &Name,
     before: Option<&Alias>,
     alias: Alias,
-) -> Result<(), Fault> {
+) -> Result<(), HostError> {
     if before == Some(&alias) {
         return Ok(());
     }
@@ -154,8 +156,12 @@ fn replace<S: State>(
     Ok(())
 }
 
-/// Removes those components that no name mentions; how many. All names are read once: they may be many.
-fn sweep<S: State>(state: &mut S, mut components: BTreeSet<ComponentHash>) -> Result<u32, Fault> {
+/// Removes those of `components` that no alias mentions, and returns how many. Reads all aliases
+/// once, for they may be many.
+fn sweep<S: State>(
+    state: &mut S,
+    mut components: BTreeSet<ComponentHash>,
+) -> Result<u32, HostError> {
     for (_, alias) in state.aliases()? {
         alias.components().for_each(|component| {
             components.remove(component);

@@ -1,25 +1,25 @@
-//! Checking a read set against the present.
+//! Checking a read set against the present state.
 //!
-//! Promises that every read that fails is reported, with what is there now. The read set is within its
-//! limits. Costs one look-up per
-//! key read, and one scan per range, bounded by [`RANGE_READ_KEYS_MAX`].
+//! Promises that every read that fails is reported, with the present version. The read set is within its
+//! limits. Costs one look-up for each key, and one scan for each range, bounded by [`RANGE_READ_KEYS_MAX`].
 
 use crate::defect::{Defect, is_planted};
-use crate::ids::{Revision, Version};
+use crate::ids::Revision;
 use crate::key::{Key, KeyRange};
 use crate::limits::{CONFLICTS_MAX, RANGE_READ_KEYS_MAX, RESULTS_BYTES_MAX};
-use crate::outcome::{Actual, ConflictError, Refusal};
-use crate::state::{Fault, Record, Resident, View};
-use crate::transact::{Compare, Expectation, Read};
+use crate::refusal::Refusal;
+use crate::state::Resident;
+use crate::transaction::{Actual, Compare, ConflictError, Expectation, Read};
+use crate::view::{HostError, Record, View};
 
-/// The reads that do not hold; or why that cannot be told.
+/// Returns the reads that do not hold, or the refusal of a read set that cannot be checked.
 pub fn check(
     view: &(impl View + ?Sized),
     resident: &Resident,
     revision: Revision,
     reads: &[Read],
     return_values: bool,
-) -> Result<Result<Vec<ConflictError>, Refusal>, Fault> {
+) -> Result<Result<Vec<ConflictError>, Refusal>, HostError> {
     let room = if return_values { RESULTS_BYTES_MAX } else { 0 };
     let mut conflicts = Conflicts { found: vec![], room };
     if is_planted(Defect::SkipReadValidation) {
@@ -127,7 +127,7 @@ fn check_range(
     since: Revision,
     passed_before: usize,
     conflicts: &mut Conflicts,
-) -> Result<usize, Fault> {
+) -> Result<usize, HostError> {
     let mut passed = 0;
     view.scan(range, false, &mut |key, record| {
         passed += 1;
@@ -148,14 +148,4 @@ fn check_range(
         }
     }
     Ok(passed)
-}
-
-impl Actual {
-    /// What a record, or its absence, comes to.
-    pub fn of(record: Option<&Record>) -> Actual {
-        match record {
-            Some(record) => Actual { version: record.version, mod_revision: record.mod_revision },
-            None => Actual { version: Version::ABSENT, mod_revision: Revision::default() },
-        }
-    }
 }

@@ -1,28 +1,32 @@
-//! Applying what is done with schedules, and running the one that is due.
+//! Applying commands on schedules, and running the schedule that is due.
 //!
-//! Promises that a run, its writes and the time of the next one are one entry. A run that meets keys
-//! locked by a transaction across shards did not happen: the schedule stays due. Leaves out whether the
-//! function exists and takes the arguments: a run that cannot start is counted, and says so.
+//! Promises that a run, its writes and the time of the next run are one entry. A run that meets a key locked
+//! by a transaction across shards did not happen: the schedule stays due. Leaves out the check that the
+//! function exists and takes the arguments: a run that cannot start is counted, with its refusal.
 
-use crate::apply::{Context, Effect, call};
+use crate::apply::call;
+use crate::apply::context::Context;
+use crate::apply::effect::Effect;
+use crate::apply::evaluate::resolve;
 use crate::defect::{Defect, is_planted};
-use crate::functions::Functions;
+use crate::function::Functions;
 use crate::ids::Name;
-use crate::outcome::{Outcome, Refusal};
-use crate::schedule::{LastRun, NewSchedule, Schedule};
-use crate::state::{Fault, State};
+use crate::protocol::Outcome;
+use crate::refusal::Refusal;
+use crate::state::{LastRun, NewSchedule, Schedule, State};
+use crate::view::HostError;
 
-/// Adds a schedule, or replaces the one of that name.
+/// Adds a schedule, or replaces the one with that name.
 pub fn schedule<S: State>(
     state: &mut S,
     context: &Context,
     new: &NewSchedule,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let call = &new.call;
     if let Err(refusal) = new.check().and_then(|()| context.check_home([&call.key].into_iter())) {
         return Ok(Outcome::Refused(refusal));
     }
-    if call::resolve(state, &call.component, &call.key)?.is_none() {
+    if resolve(state, &call.component, &call.key)?.is_none() {
         return Ok(Outcome::Refused(Refusal::ComponentUnknown));
     }
     let schedules = &mut state.resident_mut().schedules;
@@ -40,12 +44,12 @@ pub fn unschedule<S: State>(state: &mut S, name: &Name) -> Outcome {
     Outcome::Unscheduled { existed: state.resident_mut().schedules.remove(name) }
 }
 
-/// Runs the schedule that is due first, if one is.
+/// Runs the schedule that is due first.
 pub fn tick<S: State>(
     state: &mut S,
     functions: &dyn Functions,
     context: &Context,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     let due = state.resident().schedules.first_due(context.time);
     let Some((name, schedule)) = due.map(|(name, due)| (name.clone(), due.clone())) else {
         return Ok(Outcome::Ticked.into());
@@ -55,13 +59,14 @@ pub fn tick<S: State>(
     if effect.is_transient() {
         return Ok(effect);
     }
-    let ended = match &mut effect {
-        Effect::Done { called: Some(called), .. } | Effect::Answer { called: Some(called), .. } => {
+    let ended = match effect.refusal() {
+        Some(refusal) => Err(refusal.clone()),
+        None => {
+            let called = effect.called_mut();
+            let called = called.expect("a call without reads has no conflict: refused, or it ran");
             called.scheduled = Some(Box::new((schedule.call.clone(), schedule.caller)));
             Ok(called.ended.clone())
         }
-        Effect::Answer { outcome: Outcome::Refused(refusal), .. } => Err(refusal.clone()),
-        _ => unreachable!("a call that was started tells how it ended"),
     };
     let schedules = &mut state.resident_mut().schedules;
     let schedule = match is_planted(Defect::RunAgain) {

@@ -1,30 +1,33 @@
 //! Applying a transaction: checks, then operations, at one point of the log.
 //!
-//! Promises all or nothing: whatever can refuse a transaction is found before its first write.
+//! Promises all or nothing: every refusal is found before the first write.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::apply::writer::Writer;
-use crate::apply::{Context, Effect, reads, two_phase};
+use crate::apply::context::Context;
+use crate::apply::effect::Effect;
+use crate::apply::writer::{Writer, operate};
+use crate::apply::{guard, reads};
 use crate::codec::encode;
 use crate::ids::{LeaseId, Timestamp};
 use crate::key::Key;
-use crate::lease::Leases;
 use crate::limits::RESULTS_BYTES_MAX;
-use crate::outcome::{OperationResult, Outcome, Refusal};
-use crate::state::{Fault, Resident, State, View};
-use crate::transact::{Expiry, Operation, Transact, WriteOp};
+use crate::protocol::Outcome;
+use crate::refusal::Refusal;
+use crate::state::{Leases, Resident, State};
+use crate::transaction::{Expiry, Operation, Transact, WriteOp};
+use crate::view::{HostError, View};
 
 /// Runs one transaction.
 pub fn run<S: State>(
     state: &mut S,
     context: &Context,
     transact: &Transact,
-) -> Result<Effect, Fault> {
+) -> Result<Effect, HostError> {
     if let Err(refusal) = transact.check().and_then(|()| context.check_transact(transact)) {
         return Ok(refusal.into());
     }
-    if let Some(by) = two_phase::blocks(state, transact) {
+    if let Some(by) = guard::blocks(state, transact) {
         return Ok(Refusal::Locked { by }.into());
     }
     let revision = state.header().revision;
@@ -56,29 +59,9 @@ pub fn run<S: State>(
     Ok(Effect::Done { outcome, called: None })
 }
 
-/// Does one operation.
-pub fn operate<S: State>(
-    writer: &mut Writer<'_, S>,
-    operation: &Operation,
-) -> Result<OperationResult, Fault> {
-    Ok(match operation {
-        Operation::Get(key) => OperationResult::Got(writer.state().get(key)?),
-        Operation::Write(write @ WriteOp::Delete { .. }) => {
-            OperationResult::Deleted { version: writer.write(write)? }
-        }
-        Operation::Write(write) => OperationResult::Written { version: writer.write(write)? },
-        Operation::Grant { ttl_ms } => {
-            OperationResult::Granted { lease: writer.grant(*ttl_ms, false) }
-        }
-        Operation::KeepAlive(lease) => {
-            OperationResult::KeptAlive { due: writer.keep_alive(*lease) }
-        }
-        Operation::Revoke(lease) => OperationResult::Revoked { keys: writer.end_lease(*lease)? },
-    })
-}
-
-/// Whether every lease that is named exists when its turn comes, and everything fits. A lease
-/// behind a time to live is not to be named: it ends with its key. `promised` are for others.
+/// Refuses if a named lease does not exist when its operation comes, or if leases or keys do not
+/// fit. A lease behind a time to live cannot be named: it ends with its key. `promised` leases are
+/// reserved for prepared transactions.
 fn check_leases(leases: &Leases, promised: usize, operations: &[Operation]) -> Result<(), Refusal> {
     let (mut revoked, mut granted) = (BTreeSet::new(), 0);
     let mut attached: BTreeMap<LeaseId, usize> = BTreeMap::new();
@@ -118,8 +101,8 @@ fn check_leases(leases: &Leases, promised: usize, operations: &[Operation]) -> R
     full.map_or(Ok(()), |(lease, _)| Err(Refusal::LeaseFull { lease }))
 }
 
-/// Whether what the gets will find fits into an outcome.
-fn check_results(view: &impl View, operations: &[Operation]) -> Result<Option<Refusal>, Fault> {
+/// Refuses if the records of the gets do not fit into an outcome.
+fn check_results(view: &impl View, operations: &[Operation]) -> Result<Option<Refusal>, HostError> {
     let mut written: BTreeMap<&Key, usize> = BTreeMap::new();
     let mut bytes = 0;
     for operation in operations {

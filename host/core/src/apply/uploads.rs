@@ -1,24 +1,25 @@
-//! Applying uploads in parts: a part, the end, and what happens to those that nobody goes on with.
+//! Applying uploads in parts: one part, the end of an upload, and the end of idle uploads.
 //!
-//! Promises that what is stored under a hash has that hash, and that an upload ends with its parts gone,
-//! whether it came to a component or not. Leaves out whether the component can run: the leader that
-//! proposes the end has found that.
+//! Promises that the bytes stored under a hash have that hash, and that the parts of an upload are gone when
+//! it ends, with a component or without. Leaves out the check that the component can run: the leader makes
+//! it before it proposes the end.
 
-use crate::apply::{Context, components};
-use crate::command::UploadPart;
-use crate::functions::Functions;
+use crate::apply::components;
+use crate::apply::context::Context;
+use crate::function::Functions;
 use crate::ids::{ComponentHash, Name, Timestamp};
 use crate::limits::{LARGE_COMPONENT_BYTES_MAX, LARGE_COMPONENTS_MAX, UPLOAD_PART_BYTES_MAX};
-use crate::outcome::{Outcome, Refusal};
-use crate::state::{Fault, State};
-use crate::uploads::{self, UploadId};
+use crate::protocol::{Outcome, UploadPart};
+use crate::refusal::Refusal;
+use crate::state::{State, UploadId, upload_row};
+use crate::view::HostError;
 
-/// Stores a part, if it is the next; answers how many bytes are there.
+/// Stores a part if it is the next one. The outcome has the number of bytes stored so far.
 pub fn part<S: State>(
     state: &mut S,
     context: &Context,
     part: &UploadPart,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let UploadPart { component, total, offset, bytes } = part;
     if *total > LARGE_COMPONENT_BYTES_MAX as u64 {
         return Ok(Outcome::Refused(Refusal::ComponentTooLarge { bytes: *total }));
@@ -36,7 +37,7 @@ pub fn part<S: State>(
         state.resident_mut().uploads.touch(&upload, context.time);
         return Ok(Outcome::PartStored { bytes: there });
     }
-    let row = uploads::row(&upload, *offset, bytes);
+    let row = upload_row(&upload, *offset, bytes);
     let hash = ComponentHash::of(&row);
     state.set_component(&hash, &row)?;
     let uploads = &mut state.resident_mut().uploads;
@@ -45,14 +46,15 @@ pub fn part<S: State>(
     Ok(Outcome::PartStored { bytes: there })
 }
 
-/// Puts the parts together and lets a name point to the component. One that is there needs no parts.
+/// Joins the parts and points an alias to the component. A component that is stored already needs
+/// no parts.
 pub fn finish<S: State>(
     state: &mut S,
     functions: &dyn Functions,
     context: &Context,
     name: &Name,
     component: ComponentHash,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, HostError> {
     let upload = (context.caller, component);
     let incomplete = Ok(Outcome::Refused(Refusal::UploadIncomplete));
     if components::exists(state, &component)? {
@@ -65,7 +67,8 @@ pub fn finish<S: State>(
     };
     let whole = staged.assemble(state.view())?;
     remove(state, &upload)?;
-    let whole = whole.ok_or_else(|| Fault::new("putting an upload together", "a part is gone"))?;
+    let whole =
+        whole.ok_or_else(|| HostError::new("putting an upload together", "a part is gone"))?;
     if ComponentHash::of(&whole) != component {
         return incomplete;
     }
@@ -75,8 +78,8 @@ pub fn finish<S: State>(
     components::store(state, functions, context, name, &whole)
 }
 
-/// Ends the uploads that nobody goes on with.
-pub fn expire<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
+/// Ends the uploads that have had no part for too long.
+pub fn expire<S: State>(state: &mut S, now: Timestamp) -> Result<(), HostError> {
     while let Some(upload) = state.resident().uploads.first_due(now) {
         remove(state, &upload)?;
     }
@@ -84,7 +87,7 @@ pub fn expire<S: State>(state: &mut S, now: Timestamp) -> Result<(), Fault> {
 }
 
 /// Forgets an upload and removes its parts.
-fn remove<S: State>(state: &mut S, upload: &UploadId) -> Result<(), Fault> {
+fn remove<S: State>(state: &mut S, upload: &UploadId) -> Result<(), HostError> {
     for part in state.resident_mut().uploads.remove(upload) {
         state.remove_component(&part)?;
     }

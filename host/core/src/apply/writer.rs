@@ -1,15 +1,15 @@
-//! The one place where versions and revisions are made.
+//! [`Writer`]: all writes of one entry, at one new revision.
 //!
-//! Promises that all writes of one entry have one new revision, that an entry which changes nothing
-//! leaves the revision as it was, and that the key count, leases, tombstones and the digest follow
-//! every write. Knows nothing of conditions: what it is asked to write, it writes.
+//! Promises that all writes of one entry have one revision, that an entry which changes nothing leaves the
+//! revision as it was, and that the key count, leases, tombstones and the digest follow every write. The
+//! rule for versions is [`Record::written`]. Leaves out conditions: the caller has checked them.
 
 use crate::digest::DigestBuilder;
 use crate::ids::{LeaseId, Revision, Timestamp, Version};
 use crate::key::{Key, Value};
-use crate::lease::LeaseImage;
-use crate::state::{Fault, Header, Record, State};
-use crate::transact::{Expiry, WriteOp};
+use crate::state::{Header, LeaseImage, State};
+use crate::transaction::{Expiry, Operation, OperationResult, WriteOp};
+use crate::view::{HostError, Record};
 
 /// Writes at one new revision.
 pub struct Writer<'a, S: State> {
@@ -22,7 +22,7 @@ pub struct Writer<'a, S: State> {
 }
 
 impl<'a, S: State> Writer<'a, S> {
-    /// Starts the next revision.
+    /// Begins the next revision.
     pub fn begin(state: &'a mut S) -> Self {
         let header = state.header();
         let (revision, now) = (header.revision.next(), header.clock);
@@ -30,7 +30,8 @@ impl<'a, S: State> Writer<'a, S> {
         Self { state, header, revision, now, digest, changed: false }
     }
 
-    /// Ends it, with what else the digest shall cover. The shard's revision afterwards.
+    /// Ends the revision. `outcome` gets the shard's revision and returns the bytes that the digest
+    /// covers too.
     pub fn finish(mut self, outcome: impl FnOnce(Revision) -> bytes::Bytes) -> bytes::Bytes {
         if self.changed {
             self.header.revision = self.revision;
@@ -42,14 +43,14 @@ impl<'a, S: State> Writer<'a, S> {
         outcome
     }
 
-    /// The state as it is by now.
+    /// Returns the state with the writes so far.
     pub fn state(&self) -> &S {
         self.state
     }
 
-    /// Does one write. For a set the new version, for a delete the one that was removed, for an
-    /// expire the new one; 0 if there was none.
-    pub fn write(&mut self, write: &WriteOp) -> Result<Version, Fault> {
+    /// Does one write. Returns the new version for a set or an expire, and the removed version for
+    /// a delete; 0 if the key was absent.
+    pub fn write(&mut self, write: &WriteOp) -> Result<Version, HostError> {
         match write {
             WriteOp::Set { key, value, expiry } => {
                 let before = self.state.get(key)?;
@@ -72,16 +73,13 @@ impl<'a, S: State> Writer<'a, S> {
         value: Value,
         before: Option<Record>,
         expiry: Expiry,
-    ) -> Result<Version, Fault> {
+    ) -> Result<Version, HostError> {
         let held = before.as_ref().map_or(LeaseId::NONE, |record| record.lease);
         let lease = self.attach(key, held, expiry);
-        let (version, create_revision) = match &before {
-            Some(record) => (record.version.next(), record.create_revision),
-            None => (Version::ABSENT.next(), self.revision),
-        };
-        self.digest.number(1).bytes(key.as_bytes()).bytes(value.as_bytes());
+        let record = Record::written(before.as_ref(), value, self.revision, lease);
+        let version = record.version;
+        self.digest.number(1).bytes(key.as_bytes()).bytes(record.value.as_bytes());
         self.digest.number(version.get()).number(lease.get());
-        let record = Record { value, version, create_revision, mod_revision: self.revision, lease };
         self.state.set(key, record)?;
         if before.is_none() {
             self.header.keys += 1;
@@ -91,7 +89,7 @@ impl<'a, S: State> Writer<'a, S> {
         Ok(version)
     }
 
-    fn remove(&mut self, key: &Key, before: &Record) -> Result<Version, Fault> {
+    fn remove(&mut self, key: &Key, before: &Record) -> Result<Version, HostError> {
         self.digest.number(0).bytes(key.as_bytes());
         self.state.remove(key)?;
         self.header.keys -= 1;
@@ -102,7 +100,7 @@ impl<'a, S: State> Writer<'a, S> {
         Ok(before.version)
     }
 
-    /// Moves a key from the lease that it has to the one that it shall have.
+    /// Moves a key from its present lease to the one of `expiry`, and returns that lease.
     fn attach(&mut self, key: &Key, held: LeaseId, expiry: Expiry) -> LeaseId {
         let wanted = match expiry {
             Expiry::Keep => return held,
@@ -130,14 +128,14 @@ impl<'a, S: State> Writer<'a, S> {
         lease
     }
 
-    /// Lets a lease run its whole time again; when it is due then.
+    /// Renews a lease for its whole time to live. Returns the time when it is due.
     pub fn keep_alive(&mut self, lease: LeaseId) -> Timestamp {
         self.digest.number(3).number(lease.get());
         self.state.resident_mut().leases.keep_alive(lease, self.now)
     }
 
-    /// Ends a lease and removes its keys; how many there were.
-    pub fn end_lease(&mut self, lease: LeaseId) -> Result<u64, Fault> {
+    /// Ends a lease and removes its keys. Returns the number of keys.
+    pub fn end_lease(&mut self, lease: LeaseId) -> Result<u64, HostError> {
         self.digest.number(4).number(lease.get());
         let keys = self.state.resident_mut().leases.end(lease);
         for key in &keys {
@@ -146,4 +144,25 @@ impl<'a, S: State> Writer<'a, S> {
         }
         Ok(keys.len() as u64)
     }
+}
+
+/// Does one operation.
+pub fn operate<S: State>(
+    writer: &mut Writer<'_, S>,
+    operation: &Operation,
+) -> Result<OperationResult, HostError> {
+    Ok(match operation {
+        Operation::Get(key) => OperationResult::Got(writer.state().get(key)?),
+        Operation::Write(write @ WriteOp::Delete { .. }) => {
+            OperationResult::Deleted { version: writer.write(write)? }
+        }
+        Operation::Write(write) => OperationResult::Written { version: writer.write(write)? },
+        Operation::Grant { ttl_ms } => {
+            OperationResult::Granted { lease: writer.grant(*ttl_ms, false) }
+        }
+        Operation::KeepAlive(lease) => {
+            OperationResult::KeptAlive { due: writer.keep_alive(*lease) }
+        }
+        Operation::Revoke(lease) => OperationResult::Revoked { keys: writer.end_lease(*lease)? },
+    })
 }

@@ -67,7 +67,7 @@ impl World {
         record.map_or(Version::ABSENT, |record| record.version).get()
     }
 
-    /// What leaders do with locks and decisions that nobody drives.
+    /// Does as leaders do with locks and decisions without a driver.
     pub fn sweep(&mut self) {
         for shard in 0..SHARDS {
             let locks = &self.models[usize::from(shard)].resident().locks;
