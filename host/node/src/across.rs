@@ -8,8 +8,8 @@
 //!
 //! The rules are `aspen_core::Coordinator`'s; here are the messages, the waiting and the repeating.
 //! `transact.rs` answers a client, `attempt.rs` drives one attempt, `locks.rs` waits for locks,
-//! `sweep.rs` looks for transactions that were left behind, `call.rs` and `function_run.rs` do functions
-//! across shards.
+//! `sweep.rs` looks for transactions that were left behind, `call.rs` and `function_run.rs` do
+//! functions across shards.
 
 mod attempt;
 mod call;

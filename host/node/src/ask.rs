@@ -1,8 +1,9 @@
 //! Asking the leader of a shard, on any node.
 //!
-//! Promises to go on until there is an answer or the time is over, also if the lead changes meanwhile or
-//! the replicas move. This node's own replica, the asked nodes and the placement map tell the leader. Leaves out the requests (`across`, `placement`, `views`) and the
-//! answers (`peer_requests/leader.rs`).
+//! Promises to go on until there is an answer or the time is over, also if the lead changes
+//! meanwhile or the replicas move. This node's own replica, the asked nodes and the placement map
+//! tell the leader. Leaves out the requests (`across`, `placement`, `views`) and the answers
+//! (`peer_requests/leader.rs`).
 
 use std::time::Duration;
 
@@ -61,8 +62,8 @@ async fn ask_until(
     None
 }
 
-/// Returns the address to ask in this turn. This replica's knowledge may be old, and there may be no
-/// replica here: then the replicas of the placement map take turns.
+/// Returns the address to ask in this turn. This replica's knowledge may be old, and there may be
+/// no replica here: then the replicas of the placement map take turns.
 fn address_to_ask(node: &NodeContext, shard: ShardId, turn: usize) -> Option<String> {
     let here = node.replica(shard);
     let leader = here.as_ref().and_then(|replica| replica.leader_address());

@@ -17,8 +17,9 @@ use crate::limits::{APPEND_ENTRIES_MAX, DIGEST_CHECK, HEARTBEAT_SHARE, LOG_KEEP,
 
 /// The times after which a node acts, and how often it makes snapshots.
 ///
-/// With many shards heartbeats are rarer than this, and elections later, so that an idle shard costs
-/// next to nothing: from 50 shards on each has a heartbeat every 4 ms times the number of shards.
+/// With many shards heartbeats are rarer than this, and elections later, so that an idle shard
+/// costs next to nothing: from 50 shards on each has a heartbeat every 4 ms times the number of
+/// shards.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// The time between two heartbeats of a leader.
@@ -67,7 +68,7 @@ impl Clock {
         Clock::default()
     }
 
-    /// Lets the clock differ from the system's by so many milliseconds: machines' clocks never agree.
+    /// Lets the clock run `ahead_ms` ahead of the system's: machines' clocks never agree.
     pub fn set_ahead(&self, ahead_ms: i64) {
         self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
     }

@@ -1,8 +1,9 @@
 //! The state that every part of a running node shares.
 //!
-//! [`NodeContext`] (`node_context.rs`) holds the node's replicas, its copy of the placement map, its
-//! access lists, its admission control and the transactions that it drives. `find.rs` finds a replica
-//! for a request, or says why the request is refused. Leaves out what starts and stops (`node.rs`).
+//! [`NodeContext`] (`node_context.rs`) holds the node's replicas, its copy of the placement map,
+//! its access lists, its admission control and the transactions that it drives. `find.rs` finds a
+//! replica for a request, or says why the request is refused. Leaves out starting and stopping
+//! (`node.rs`).
 
 mod access;
 mod attempts;

@@ -1,9 +1,9 @@
 //! The same store inside one program: one node, no network.
 //!
-//! [`open`] gives a node over a folder and a [`Client`] that reaches the node by function call. Promises
-//! the durability of a cluster of one: a write is answered after it is on this disk. Leaves out a
-//! process of its own for compiling: uploads are compiled in this program, so the program must trust
-//! that no upload is made to take long.
+//! [`open`] gives a node over a folder and a [`Client`] that reaches the node by function call.
+//! Promises the durability of a cluster of one: a write is answered after it is on this disk.
+//! Leaves out a process of its own for compiling: uploads are compiled in this program, so the
+//! program must trust that no upload is made to take long.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::folder::{Folder, Identity};
 use crate::local::NoNetwork;
 use crate::node::ShardedRaftNode;
 
-/// A node inside this program. Close it before the program ends; acknowledged writes are safe without
-/// that.
+/// A node inside this program. Close it before the program ends; acknowledged writes are safe
+/// without that.
 pub struct Embedded {
     node: Arc<ShardedRaftNode>,
     client: Client,

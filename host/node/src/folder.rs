@@ -1,7 +1,7 @@
 //! A node's data folder: the node's identity and its files.
 //!
 //! ```text
-//! DIR/node.json     identity: cluster, node, shards, address, who may connect
+//! DIR/node.json     identity: cluster, node, shards, address, clients that may connect
 //! DIR/node.key      the secret key, 64 hex digits, mode 0600
 //! DIR/lock          held while a process uses the folder
 //! DIR/log.redb      the Raft log of all shards
@@ -118,8 +118,8 @@ impl Folder {
         self.path.join("node.json").exists()
     }
 
-    /// Makes this the folder of a new node. Its key must be written first: an identity without its key
-    /// would be a node that nobody knows.
+    /// Makes this the folder of a new node. Its key must be written first: an identity without its
+    /// key would be a node that nobody knows.
     pub fn create(&self, identity: &Identity) -> Result<(), FolderError> {
         ensure!(!self.is_occupied(), OccupiedSnafu { path: &self.path });
         self.save(identity)
@@ -143,8 +143,8 @@ impl Folder {
         Ok(identity)
     }
 
-    /// Returns the file of the Raft log. A folder with states but without their log is damaged: a new
-    /// log would let the node vote twice in one term.
+    /// Returns the file of the Raft log. A folder with states but without their log is damaged: a
+    /// new log would let the node vote twice in one term.
     pub fn log_file(&self) -> Result<PathBuf, FolderError> {
         let log = self.path.join("log.redb");
         let lost = !log.exists() && self.path.join("system").exists();

@@ -16,7 +16,7 @@
 //! - `replica`: one replica of one shard, and all that belongs to one replica
 //! - `context`: the state that every part of a running node shares
 //! - `ask`: asking the leader of a shard, on any node
-//! - `placement`: the placement map, and making the replicas what the map says
+//! - `placement`: the placement map, and moving replicas as the map says
 //! - `functions`: uploaded components, and functions that run in the background
 //! - `across`: transactions and calls across shards
 //! - `views`: views of several shards at one moment

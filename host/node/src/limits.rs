@@ -1,7 +1,7 @@
 //! Bounds that each node chooses for itself.
 //!
-//! Promises that a change of one changes no replicated decision. Leaves out the bounds that all nodes
-//! share (`aspen_core::limits`).
+//! Promises that a change of one changes no replicated decision. Leaves out the bounds that all
+//! nodes share (`aspen_core::limits`).
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub const READ_AHEAD_RUNS_MAX: usize = 256;
 /// The time that a shard may take to vote.
 pub const PREPARE_WAIT: Duration = Duration::from_secs(3);
 
-/// The time for which a driver tries to have a shard do what was decided; then the sweep does it.
+/// The time for which a driver tries to let a shard do the decision; then the sweep does it.
 pub const FINISH_WAIT: Duration = Duration::from_secs(5);
 
 /// The time for which a request that meets a lock waits before the node asks for the decision about
@@ -54,9 +54,9 @@ pub const HEAVY_TIME: Duration = Duration::from_millis(1);
 /// Fuel that takes less than [`HEAVY_TIME`] on a machine that does nothing else.
 pub const HEAVY_FUEL: u64 = 1_000_000;
 
-/// The rest after a heavy call, while there is other work: no other heavy call begins for this times as
-/// long as the call took. So heavy functions get a fifth. With a third, three nodes of two cores would spend half of a
-/// core each.
+/// The rest after a heavy call, while there is other work: no other heavy call begins for this
+/// times as long as the call took. So heavy functions get a fifth. With a third, three nodes of two
+/// cores would spend half of a core each.
 pub const HEAVY_REST: u32 = 4;
 
 /// The longest of these pauses: the time of many heavy calls that were under way together is paid
@@ -83,8 +83,8 @@ pub const WAITING_OF_CALLER_MAX: usize = 256;
 /// Functions whose cost a node remembers; those called last. Some 300 bytes each.
 pub const FUNCTIONS_KNOWN_MAX: usize = 1024;
 
-/// Views of a shard that a node holds for consistent scans. Each keeps the writes that the shard had
-/// buffered, 64 MiB at most and usually far less, and some 300 KiB for a connection.
+/// Views of a shard that a node holds for consistent scans. Each keeps the writes that the shard
+/// had buffered, 64 MiB at most and usually far less, and some 300 KiB for a connection.
 pub const VIEWS_MAX: usize = 16;
 
 /// A view that nobody read for so long is closed: its reader has gone.
@@ -116,8 +116,8 @@ pub const VIEW_STEP_WAIT: Duration = Duration::from_secs(2);
 /// transaction that is found twice was left behind.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// The interval at which a leader looks for leases that are over and schedules that are due: so late
-/// one may end, or run, besides the time that the entry takes.
+/// The interval at which a leader looks for leases that are over and schedules that are due: so
+/// late one may end, or run, besides the time that the entry takes.
 pub const EXPIRY_CHECK: Duration = Duration::from_millis(100);
 
 /// With more than 100 shards a leader looks less often, so that idle shards cost little: this for
@@ -134,8 +134,8 @@ pub const HANDOVER_WAIT: Duration = Duration::from_millis(1500);
 /// so long after a node came back, and a look costs microseconds.
 pub const BALANCING_CHECK: Duration = Duration::from_secs(1);
 
-/// The pause between two hand-overs of one node: 256 shards that one node leads are spread over three
-/// in 40 s, and a client meets a shard without a leader seldom.
+/// The pause between two hand-overs of one node: 256 shards that one node leads are spread over
+/// three in 40 s, and a client meets a shard without a leader seldom.
 pub const BALANCING_NEXT: Duration = Duration::from_millis(200);
 
 /// The pause after a hand-over that failed: longer than an election takes, which it may have

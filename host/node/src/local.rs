@@ -1,8 +1,8 @@
 //! A client inside the node's own process.
 //!
-//! Promises that a request which this node can answer costs no message: it is a function call. Requests
-//! to other nodes go through the node's own transport, for members are admitted as clients. A node that
-//! is alone has [`NoNetwork`] as its transport.
+//! Promises that a request which this node can answer costs no message: it is a function call.
+//! Requests to other nodes go through the node's own transport, for members are admitted as
+//! clients. A node that is alone has [`NoNetwork`] as its transport.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,15 +19,15 @@ use crate::context::NodeContext;
 use crate::node::{ShardedRaftNode, handle};
 
 impl ShardedRaftNode {
-    /// Returns a client of the cluster that this node belongs to, in its process. Made once; the node
-    /// must know its cluster's map, or another node must run that does.
+    /// Returns a client of the cluster that this node belongs to, in its process. Made once; the
+    /// node must know its cluster's map, or another node must run that does.
     pub async fn client(&self) -> Result<Client, ConnectError> {
         let make = async {
             let opener = self.context().opener();
             let (own, transport) = (opener.identity.address, opener.transport.clone());
             let local = LocalTransport { own, node: Arc::downgrade(self.context()), transport };
-            // The client learns the other nodes from this one, and stays with this one for what any
-            // node can answer.
+            // The client learns the other nodes from this one, and stays with this one for requests
+            // that any node can answer.
             Client::over(Arc::new(local), vec![own], Options::default()).await
         };
         self.own_client().get_or_try_init(|| make).await.cloned()

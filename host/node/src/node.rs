@@ -1,7 +1,8 @@
 //! The node itself: started from a folder, answering as a [`Handler`], stopped gracefully.
 //!
 //! Promises that a stopped node leaves no task behind, and that nothing acknowledged depends on a
-//! graceful stop. The state that the other rooms share is [`NodeContext`]; the node starts and stops it.
+//! graceful stop. The state that the other rooms share is [`NodeContext`]; the node starts and
+//! stops it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,8 @@ impl ShardedRaftNode {
     }
 
     /// Creates the cluster: this node and `members` are its nodes from the start. Once per cluster;
-    /// doing it again changes nothing. Returns before the cluster is complete: the others must run too.
+    /// doing it again changes nothing. Returns before the cluster is complete: the others must run
+    /// too.
     pub async fn initialize(&self, members: &[(NodeId, PeerAddr)]) -> Result<(), NodeError> {
         let node = &self.context;
         let members = || members.iter().map(|(id, address)| (*id, address.to_string()));
@@ -100,7 +102,7 @@ impl ShardedRaftNode {
         let replicas: Vec<Arc<Replica>> = node.replicas().collect();
         join_all(replicas.iter().map(|replica| replica.hand_over(HANDOVER_WAIT))).await;
         join_all(replicas.iter().map(|replica| replica.close())).await;
-        // What was acknowledged is on disk already; a failing disk has stopped the replicas.
+        // Acknowledged writes are on disk already; a failing disk has stopped the replicas.
         let _ = node.opener().log.clone().close().await;
     }
 
@@ -134,7 +136,7 @@ impl ShardedRaftNode {
         self.context.shard_status(shard)
     }
 
-    /// Returns how much the replica of `shard` holds that must not stay: for those who look for leaks.
+    /// Returns the resources of the replica of `shard` that must not stay: for a search for leaks.
     pub async fn held(&self, shard: ShardId) -> Option<HeldResources> {
         self.context.replica(shard)?.held().await
     }

@@ -1,7 +1,7 @@
 //! Answers to other nodes.
 //!
-//! `serve.rs` is the one match over all messages; `leader.rs` answers the requests that only the leader
-//! of a shard answers.
+//! `serve.rs` is the one match over all messages; `leader.rs` answers the requests that only the
+//! leader of a shard answers.
 
 mod leader;
 mod serve;

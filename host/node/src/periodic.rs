@@ -1,7 +1,7 @@
 //! Tasks that a node does again and again, by its own clock.
 //!
-//! Each ends when the node is gone. Leaves out the tasks about the placement map (`placement`) and about
-//! transactions across shards (`across/sweep.rs`).
+//! Each ends when the node is gone. Leaves out the tasks about the placement map (`placement`) and
+//! about transactions across shards (`across/sweep.rs`).
 
 mod digest_checks;
 mod heartbeats;

@@ -1,9 +1,10 @@
-//! The placement map, and making the replicas what the map says.
+//! The placement map, and opening, moving and deleting replicas as the map says.
 //!
-//! `map.rs` keeps this node's copy and changes the map, `change.rs` does what an operator asks for,
-//! `founding.rs` creates the cluster. `reconcile.rs` looks for work about each shard: a replica opens
-//! or goes (`host.rs`), the members of a group change (`steer.rs`, towards `wanted.rs`). `recover.rs`
-//! fetches a state that is lost, `members.rs` learns the members that came later.
+//! `map.rs` keeps this node's copy and changes the map, `change.rs` makes the changes of an
+//! operator, `founding.rs` creates the cluster. `reconcile.rs` looks for work about each shard: a
+//! replica opens or goes (`host.rs`), the members of a group change (`steer.rs`, towards
+//! `wanted.rs`). `recover.rs` fetches a state that is lost, `members.rs` learns the members that
+//! came later.
 
 mod change;
 mod founding;

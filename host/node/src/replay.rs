@@ -1,8 +1,8 @@
 //! One entry of a stopped node's log, run once more: its reads, writes, log lines and outcome.
 //!
-//! Promises the same result as then, by the same code on the same state: the entry has time, chance and
-//! caller in it. The node's files stay as they are. Leaves out entries that only the snapshot holds
-//! any more, and calls across shards, whose function ran in the background.
+//! Promises the same result as then, by the same code on the same state: the entry has time, chance
+//! and caller in it. The node's files stay as they are. Leaves out entries that only the snapshot
+//! holds any more, and calls across shards, whose function ran in the background.
 
 use std::ops::Range;
 use std::panic::resume_unwind;
@@ -32,8 +32,8 @@ const READ_ENTRIES: u64 = 256;
 pub struct ReplayReport {
     pub entry: Entry,
     pub outcome: Outcome,
-    /// For a call: the component, its reads, writes and log lines, and the fuel it used. `None` if the
-    /// call was not run: it was refused, or repeats a request.
+    /// For a call: the component, its reads, writes and log lines, and the fuel it used. `None` if
+    /// the call was not run: it was refused, or repeats a request.
     pub call: Option<(ComponentHash, DryRun, Fuel)>,
     /// The call and the caller who scheduled it, if a schedule made the call.
     pub scheduled: Option<(Call, Caller)>,
@@ -71,9 +71,9 @@ pub enum ReplayError {
     NotOurs { shard: ShardId, index: u64 },
 }
 
-/// Runs entry `index` of `shard` again, from the folder of a node that does not run. Takes the time of
-/// all entries since the snapshot, and as much room in the system's folder for temporary files as the
-/// shard's state.
+/// Runs entry `index` of `shard` again, from the folder of a node that does not run. Takes the time
+/// of all entries since the snapshot, and as much room in the system's folder for temporary files
+/// as the shard's state.
 pub fn replay(data: &Path, shard: ShardId, index: u64) -> Result<ReplayReport, ReplayError> {
     thread::scope(|scope| {
         // Functions need the stack that they have in apply.

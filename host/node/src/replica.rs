@@ -1,9 +1,10 @@
 //! One replica of one shard: a member of the shard's Raft group, and a way to read its state.
 //!
-//! The files of this room each add one part to [`Replica`] (`parts.rs`): proposing (`propose.rs`), reading
-//! (`read.rs`), the members and the leader (`members.rs`), handing the lead over (`lead.rs`), the
-//! status (`status.rs`), snapshots in transit (`snapshots.rs`), open views (`open_views.rs`) and the
-//! comparison of digests (`digest_check.rs`). Leaves out how a replica is opened (`context/opener.rs`).
+//! The files of this room each add one part to [`Replica`] (`parts.rs`): proposing (`propose.rs`),
+//! reading (`read.rs`), the members and the leader (`members.rs`), handing the lead over
+//! (`lead.rs`), the status (`status.rs`), snapshots in transit (`snapshots.rs`), open views
+//! (`open_views.rs`) and the comparison of digests (`digest_check.rs`). Leaves out how a replica is
+//! opened (`context/opener.rs`).
 
 mod digest_check;
 mod digest_verdict;

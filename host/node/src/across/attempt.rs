@@ -1,7 +1,7 @@
 //! One attempt at a transaction across shards, driven to its end even if its client has gone.
 //!
-//! Promises that an attempt which this node drives is not aborted behind its back while the node leads.
-//! Should that happen all the same, the state machine keeps it harmless.
+//! Promises that an attempt which this node drives is not aborted behind its back while the node
+//! leads. Should that happen nevertheless, the state machine keeps it harmless.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Does what the coordinator says until nothing is left to do; sends its reply.
+    /// Does the actions of the coordinator until none is left; sends its reply.
     pub async fn drive(self, mut coordinator: Coordinator, reply: oneshot::Sender<Reply>) {
         let mut reply = Some(reply);
         let mut under_way = FuturesUnordered::new();
@@ -103,8 +103,8 @@ async fn decision(node: &NodeContext, shard: ShardId, txn: TxnId) -> Option<Opti
     look.await.ok()
 }
 
-/// Lets a shard's leader, wherever it is, propose a step, again and again until the step is applied or
-/// the time is over.
+/// Lets a shard's leader, wherever it is, propose a step, again and again until the step is applied
+/// or the time is over.
 pub async fn propose_on(
     node: &NodeContext,
     shard: ShardId,

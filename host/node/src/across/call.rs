@@ -1,14 +1,15 @@
-//! Functions across shards: run in the background on what was read, committed as a transaction.
+//! Functions across shards: run in the background on the records that were read, committed as a
+//! transaction.
 //!
 //! ```text
-//! run the function, read what it misses, run it again ... returned
+//! run the function, read the records it misses, run it again ... returned
 //! commit { reads it made, writes it made } across shards --conflict--> all over again
 //! ```
 //!
-//! Promises that the call happened at one moment, exactly once, as on one shard: its answer, also an
-//! error or a fault, is given only after its reads were found true together, and its component to be
-//! the one that is meant. The function runs outside of apply, so it holds nobody up. Leaves out that a
-//! call never conflicts: it may, and is repeated. The runs stand in `function_run.rs`.
+//! Promises that the call happened at one moment, exactly once, as on one shard: its answer, also
+//! an error or a fault, is given only after its reads were found true together, and its component
+//! to be the one that is meant. The function runs outside of apply, so it holds nobody up. Leaves
+//! out that a call never conflicts: it may, and is repeated. The runs stand in `function_run.rs`.
 
 use std::sync::Arc;
 
@@ -61,7 +62,8 @@ async fn try_call(
         let split = Split::new(&node.router(), &transact)?.with(shard);
         let outcome = commit(node, shard, requester, &split, Some(answer), until).await?;
         let what = match decode(&outcome) {
-            // The call's own expectations are the caller's concern; the function's reads are repeated.
+            // The call's own expectations are the caller's concern; the function's reads are
+            // repeated.
             Ok(Outcome::Conflict { conflicts, .. }) if !is_own(call, &conflicts) => {
                 "what the function reads"
             }

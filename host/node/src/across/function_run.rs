@@ -1,7 +1,7 @@
 //! Runs of a function across shards, each on more records, until the function misses none.
 //!
-//! Promises that the reads of a run are all that the function was told. Leaves out whether they were
-//! true at one moment (`call.rs`).
+//! Promises that the reads of a run are all that the function was told. Leaves out whether they
+//! were true at one moment (`call.rs`).
 
 use std::time::Duration;
 
@@ -96,9 +96,9 @@ pub async fn run(
     Err(Refusal::TooManyOperations { operations: READ_AHEAD_RUNS_MAX as u64 }.into())
 }
 
-/// Returns the component that the call names, its code, and the header of the state that says so. The
-/// replica waits for the uploads before the call: a replica that has just begun to lead may still have
-/// to apply them, and a call refused as unknown is not looked at again.
+/// Returns the component that the call names, its code, and the header of the state that says so.
+/// The replica waits for the uploads before the call: a replica that has just begun to lead may
+/// still have to apply them, and a call refused as unknown is not looked at again.
 async fn resolved(
     home: &Replica,
     call: &Call,

@@ -1,7 +1,7 @@
 //! Locks of transactions across shards: waiting for them, and ending those that nobody drives.
 //!
-//! Promises that a lock whose transaction nobody drives is resolved within some seconds, by any leader
-//! that finds the lock.
+//! Promises that a lock whose transaction nobody drives is resolved within some seconds, by any
+//! leader that finds the lock.
 
 use std::time::Duration;
 
@@ -42,8 +42,8 @@ pub async fn wait_for(
     Ok(())
 }
 
-/// Waits until a transaction that holds locks on this replica is over, at most until `until`; resolves
-/// the locks if that takes long.
+/// Waits until a transaction that holds locks on this replica is over, at most until `until`;
+/// resolves the locks if that takes long.
 pub async fn unlocked(node: &NodeContext, replica: &Replica, txn: TxnId, until: Instant) {
     let patient = Instant::now() + LOCK_PATIENCE;
     let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));

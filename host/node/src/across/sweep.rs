@@ -1,7 +1,7 @@
 //! Looking for transactions across shards that were left behind.
 //!
-//! Promises that the leader of a shard ends locks of attempts that nobody drives, and commits that not
-//! every shard has done yet, and forgets commits that every shard has done.
+//! Promises that the leader of a shard ends locks of attempts that nobody drives, and commits that
+//! not every shard has done yet, and forgets commits that every shard has done.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};

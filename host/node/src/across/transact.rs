@@ -1,7 +1,7 @@
 //! A transaction across shards, for a client: attempts until one commits or is refused.
 //!
-//! Promises an answer that no later attempt at the same request can contradict. Leaves out what one
-//! attempt does (`attempt.rs`).
+//! Promises an answer that no later attempt at the same request can contradict. Leaves out the
+//! steps of one attempt (`attempt.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,9 +45,9 @@ pub async fn transact(
     Ok(Response::Outcome(conclude(node, shard, &requester, outcome).await?))
 }
 
-/// Returns the outcome that the client may be told: `outcome`, if it was decided, or once the log of the
-/// coordinator's shard says that it is the answer. Without that another attempt at the same request,
-/// which the client made because an answer was late, could commit afterwards.
+/// Returns the outcome that the client may be told: `outcome`, if it was decided, or once the log
+/// of the coordinator's shard says that it is the answer. Without that another attempt at the same
+/// request, which the client made because an answer was late, could commit afterwards.
 pub async fn conclude(
     node: &NodeContext,
     shard: ShardId,

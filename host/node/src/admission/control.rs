@@ -1,8 +1,9 @@
 //! Admission control of one node: calls of functions that take long wait here.
 //!
-//! Promises that a call waits at most [`HEAVY_WAIT`]; then the client is told to ask again, and nothing
-//! was proposed. Each node holds back the calls that it proposes as a leader and the calls that it runs
-//! in the background, and counts the calls that it applies for others. The rules are in `rules.rs`.
+//! Promises that a call waits at most [`HEAVY_WAIT`]; then the client is told to ask again, and
+//! nothing was proposed. Each node holds back the calls that it proposes as a leader and the calls
+//! that it runs in the background, and counts the calls that it applies for others. The rules are
+//! in `rules.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -98,7 +99,7 @@ impl AdmissionControl {
         self.inner().rules.note_other(Instant::now(), Executor::apply(shard));
     }
 
-    /// Notes that a call ran and took so long.
+    /// Notes that a call ran, its time, and its fuel if it ran to an end.
     pub fn note_run(&self, executor: Executor, call: &Call, took: Duration, fuel: Option<Fuel>) {
         let function = (&call.component, &*call.function);
         if self.inner().rules.note_run(Instant::now(), executor, function, took, fuel) {

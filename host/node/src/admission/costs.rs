@@ -1,6 +1,7 @@
 //! The cost of functions: which are light and which are heavy.
 //!
-//! Promises bounded memory: of [`FUNCTIONS_KNOWN_MAX`] functions, those called last, the cost is known.
+//! Promises bounded memory: of [`FUNCTIONS_KNOWN_MAX`] functions, those called last, the cost is
+//! known.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

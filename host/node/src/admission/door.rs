@@ -1,7 +1,7 @@
 //! A door that heavy calls pass a few at a time.
 //!
-//! Promises that after a heavy call the door stays closed for [`HEAVY_REST`] times what the call took,
-//! as long as other work is asked for. Time is passed in.
+//! Promises that after a heavy call the door stays closed for [`HEAVY_REST`] times the time of the
+//! call, as long as other work is asked for. Time is passed in.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// An open door with room for so many heavy calls.
+    /// An open door with room for `places` heavy calls.
     pub fn new(places: usize) -> Self {
         Self { places, inside: 0, entered: None, other: None, closed_until: None }
     }
@@ -47,7 +47,7 @@ impl Door {
         self.entered = Some(now);
     }
 
-    /// Keeps the door closed to pay back what a heavy call took.
+    /// Keeps the door closed to pay back the time of a heavy call.
     pub fn charge(&mut self, now: Instant, took: Duration) {
         let begin = self.closed_until.map_or(now, |until| until.max(now));
         let rest = took * HEAVY_REST / self.places as u32;

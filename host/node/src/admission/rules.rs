@@ -1,8 +1,9 @@
 //! The rules of admission control: when a function that takes long may run.
 //!
-//! A function is light once a call of the function was cheap; before, and while its calls take long,
-//! the function is heavy. Light calls pass at once. Heavy calls pass one at a time through two doors:
-//! the door of their executor (a shard's apply, or the background threads) and the door of the node:
+//! A function is light once a call of the function was cheap; before, and while its calls take
+//! long, the function is heavy. Light calls pass at once. Heavy calls pass one at a time through
+//! two doors: the door of their executor (a shard's apply, or the background threads) and the door
+//! of the node:
 //!
 //! ```text
 //! light -----------------------------------------------------------------------> runs
@@ -10,14 +11,15 @@
 //!                                        then both stay closed for HEAVY_REST * t
 //! ```
 //!
-//! So heavy functions together take one part in `HEAVY_REST + 1` of a shard's apply. The rest is for
-//! other work: without other work since the last heavy call began, a door does not stay closed, and
-//! after a while without other work several heavy calls may be inside. The time of a call is charged
-//! wherever the call ran, so calls that passed as light, or whose client went away, are paid back too.
+//! So heavy functions together take one part in `HEAVY_REST + 1` of a shard's apply. The rest is
+//! for other work: without other work since the last heavy call began, a door does not stay closed,
+//! and after a while without other work several heavy calls may be inside. The time of a call is
+//! charged wherever the call ran, so calls that passed as light, or whose client went away, are
+//! paid back too.
 //!
-//! Promises bounded memory, and that a caller with many waiting calls holds up another caller's heavy
-//! call by one call. Leaves out the calls that were under way when their function turned heavy: nothing
-//! bounded them. Time is passed in; `control.rs` does the waiting.
+//! Promises bounded memory, and that a caller with many waiting calls holds up another caller's
+//! heavy call by one call. Leaves out the calls that were under way when their function turned
+//! heavy: nothing bounded them. Time is passed in; `control.rs` does the waiting.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -185,8 +187,8 @@ impl Rules {
         self.door(Some(executor.shard)).other = Some(now);
     }
 
-    /// Notes a call that took so long, and used so much fuel if it ran to an end; a call that was
-    /// refused shows only its time. Returns true if a waiting call may run because of it.
+    /// Notes a call, its time, and its fuel if it ran to an end; a call that was refused shows only
+    /// its time. Returns true if a waiting call may run because of it.
     pub fn note_run(
         &mut self,
         now: Instant,
@@ -195,7 +197,8 @@ impl Rules {
         took: Duration,
         fuel: Option<Fuel>,
     ) -> bool {
-        // Little fuel shows that the thread was held up: the function itself cannot have taken long.
+        // Little fuel shows that the thread was held up: the function itself cannot have taken
+        // long.
         let is_heavy = took >= HEAVY_TIME && fuel.is_none_or(|fuel| fuel.get() > HEAVY_FUEL);
         if is_heavy {
             self.door(executor.door()).charge(now, took);

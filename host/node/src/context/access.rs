@@ -1,15 +1,15 @@
-//! The lists of those who may talk to this node, and for what.
+//! The lists of the nodes and clients that may talk to this node.
 //!
-//! Nodes may talk to this node if the placement map has them (replicated), or, until there is a map,
-//! if they were named when the folder was made. Clients may if the folder lists their keys. Promises
-//! that nobody else gets in, and that the refusal says so. Leaves out rights: a client that is let in
-//! may do everything.
+//! Nodes may talk to this node if the placement map has them (replicated), or, until there is a
+//! map, if they were named when the folder was made. Clients may if the folder lists their keys.
+//! Promises that nobody else gets in, and that the refusal says so. Leaves out rights: a client
+//! that is let in may do everything.
 //!
 //! A replica that is behind does not know the members that came later, and one of those may be the
-//! leader that the replica needs to catch up: Raft itself takes entries from leaders that it does not
-//! know (Ongaro 2014, section 4.1). So before a node refuses a stranger for good, it asks the members
-//! that it knows for their map (`placement/members.rs`), and believes the latest answer until its own
-//! map is as new.
+//! leader that the replica needs to catch up: Raft itself takes entries from leaders that it does
+//! not know (Ongaro 2014, section 4.1). So before a node refuses a stranger for good, it asks the
+//! members that it knows for their map (`placement/members.rs`), and believes the latest answer
+//! until its own map is as new.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};

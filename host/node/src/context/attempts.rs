@@ -3,7 +3,8 @@
 //! Promises that an attempt is known here from before its first message until its last, and that
 //! while a shard is held, no attempt that the shard coordinates begins. So the shards have no locks
 //! once the attempts that had begun are over. A hold ends by itself. A hold is a courtesy, not a
-//! promise to others: an attempt of another node that took itself for the leader begins all the same.
+//! promise to others: an attempt of another node that took itself for the leader begins
+//! nevertheless.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -73,7 +74,7 @@ impl Attempts {
         None
     }
 
-    /// Notes that every shard has done what was decided.
+    /// Notes that every shard has done the decision about a transaction.
     pub fn note_done(&self, txn: TxnId) {
         self.inner().done.entry(txn.coordinator).or_default().push(txn);
     }

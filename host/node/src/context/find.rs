@@ -1,7 +1,7 @@
 //! Finding the replica that a request needs, and writing the entry that a request proposes.
 //!
-//! Promises that a refusal names the replicas or the leader to ask instead, as far as this node knows.
-//! Leaves out asking them (`ask.rs`).
+//! Promises that a refusal names the replicas or the leader to ask instead, as far as this node
+//! knows. Leaves out asking them (`ask.rs`).
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! The state of a running node that its parts share: what the node is, has and knows.
+//! The state of a running node that its parts share: its identity, its replicas, its knowledge.
 //!
 //! Tasks hold a [`Weak`](std::sync::Weak) of the context, so a node that is dropped ends its tasks.
-//! Leaves out how the state changes: replicas are opened in `placement/host.rs`, the map is copied in
-//! `placement/map.rs`.
+//! Leaves out how the state changes: replicas are opened in `placement/host.rs`, the map is copied
+//! in `placement/map.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -138,7 +138,8 @@ impl NodeContext {
         self.map.send_replace(Arc::new(map));
     }
 
-    /// Waits until the copy of the map is of `epoch` or later, at most so long; returns the copy.
+    /// Waits, at most for `limit`, until the copy of the map is of `epoch` or later; returns the
+    /// copy.
     pub async fn map_of(&self, epoch: u64, limit: Duration) -> Arc<PlacementMap> {
         let mut changes = self.map_changes();
         // With or without that epoch, the caller looks at the copy.
@@ -155,12 +156,12 @@ impl NodeContext {
         let _ = changes.wait_for(|map| !is_member(map)).await;
     }
 
-    /// Opens replicas, and knows what they are opened with.
+    /// Returns the opener of replicas.
     pub fn opener(&self) -> &ReplicaOpener {
         &self.opener
     }
 
-    /// Returns the lists of those who may talk to this node.
+    /// Returns the lists of the nodes and clients that may talk to this node.
     pub fn access(&self) -> &Access {
         &self.access
     }
@@ -199,7 +200,8 @@ impl NodeContext {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// Returns this machine's time, in milliseconds since 1970. Read for the stamp of a proposal alone.
+    /// Returns this machine's time, in milliseconds since 1970. Read for the stamp of a proposal
+    /// alone.
     pub fn clock_ms(&self) -> u64 {
         self.clock.now_ms()
     }

@@ -1,7 +1,7 @@
 //! From a shard's folder and its part of the log to a running replica.
 //!
 //! Promises that a replica starts from a state, a snapshot and a log that fit together. Leaves out
-//! what to do when the state is lost (`placement/recover.rs`).
+//! the recovery of a state that is lost (`placement/recover.rs`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::replica::Replica;
 // Functions run on the threads that apply.
 const _: () = assert!(aspen_store::APPLY_STACK_BYTES >= aspen_functions::STACK_BYTES);
 
-/// Opens and deletes replicas: holds what every replica of a node is opened with.
+/// Opens and deletes replicas: holds the parts that all replicas of a node are opened with.
 pub struct ReplicaOpener {
     pub identity: Identity,
     pub router: ShardRouter,

@@ -1,7 +1,7 @@
 //! The place of a shard's replica on this node, with or without the replica.
 //!
-//! Promises that a replica which runs has no reason to wait. Leaves out when a replica is put here or
-//! taken away (`placement/host.rs`).
+//! Promises that a replica which runs has no reason to wait. Leaves out when a replica is put here
+//! or taken away (`placement/host.rs`).
 
 use std::sync::{Arc, RwLock};
 

@@ -1,7 +1,8 @@
-//! Running functions in the background: off the async threads, with the stack that functions need, and
-//! outside of apply.
+//! Running functions in the background: off the async threads, with the stack that functions need,
+//! and outside of apply.
 //!
-//! Promises that such functions hold up only each other, and that heavy ones pass admission control.
+//! Promises that such functions hold up only each other, and that heavy ones pass admission
+//! control.
 
 use std::time::Instant;
 
@@ -12,8 +13,8 @@ use tokio::sync::oneshot;
 use crate::admission::Executor;
 use crate::context::NodeContext;
 
-/// Runs `work` on a thread with a stack for functions; in the simulation as a task. The work is `call`,
-/// for a key of `shard`, and gives its result and the fuel that it used.
+/// Runs `work` on a thread with a stack for functions; in the simulation as a task. The work is
+/// `call`, for a key of `shard`, and gives its result and the fuel that it used.
 pub async fn run_in_background<T: Send + 'static>(
     node: &NodeContext,
     caller: Caller,

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 
 use crate::context::NodeContext;
 
-/// Checks and compiles a component here. If nobody waits for the answer any more, because the client or
-/// this node goes away, the compilation ends too.
+/// Checks and compiles a component here. If nobody waits for the answer any more, because the
+/// client or this node goes away, the compilation ends too.
 pub async fn check(node: &NodeContext, bytes: Bytes) -> Result<(), Refused> {
     let functions = node.functions().clone();
     let waiting = Arc::new(());

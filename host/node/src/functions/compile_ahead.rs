@@ -1,4 +1,5 @@
-//! Compiling on every replica of a shard before the entry is proposed that makes a component callable.
+//! Compiling on every replica of a shard before the entry is proposed that makes a component
+//! callable.
 //!
 //! ```text
 //! leader                                        each other replica
@@ -8,10 +9,10 @@
 //!   proposes the entry  <----------------------   compiled, or why it cannot be
 //! ```
 //!
-//! Promises that apply waits for no compiler if every replica answered, and that a component which one
-//! of them cannot compile within its limits is not proposed. A replica that does not answer in time
-//! compiles when it applies the entry, and so does a replica that comes later. Leaves out what compiling
-//! is (`aspen-functions`).
+//! Promises that apply waits for no compiler if every replica answered, and that a component which
+//! one of them cannot compile within its limits is not proposed. A replica that does not answer in
+//! time compiles when it applies the entry, and so does a replica that comes later. Leaves out what
+//! compiling is (`aspen-functions`).
 
 use std::time::Duration;
 
@@ -71,10 +72,10 @@ async fn compile_on(
     }
 }
 
-/// Compiles a component on all replicas from the parts that were uploaded. Returns false if the parts
-/// are not all there, or not right. Then nothing may be proposed: the rest could arrive before the entry,
-/// unchecked. If the component is there already it was checked, and an earlier attempt at this request
-/// may have been done.
+/// Compiles a component on all replicas from the parts that were uploaded. Returns false if the
+/// parts are not all there, or not right. Then nothing may be proposed: the rest could arrive
+/// before the entry, unchecked. If the component is there already it was checked, and an earlier
+/// attempt at this request may have been done.
 pub async fn check_staged(
     node: &NodeContext,
     replica: &Replica,
@@ -119,8 +120,8 @@ pub async fn compile(
     }
 }
 
-/// Returns the bytes that were uploaded in parts. This replica may be behind the leader, so the function
-/// waits for the last part.
+/// Returns the bytes that were uploaded in parts. This replica may be behind the leader, so the
+/// function waits for the last part.
 async fn parts(replica: &Replica, caller: Caller, component: ComponentHash) -> Option<Bytes> {
     let until = Instant::now() + PARTS_WAIT;
     loop {

@@ -1,7 +1,7 @@
 //! The questions of clients about components: the names, a name's history, a component's functions.
 //!
-//! Promises answers that are linearizable. Names and components are the same on all shards, unless a
-//! client was interrupted while it changed them; shard 0 is asked.
+//! Promises answers that are linearizable. Names and components are the same on all shards, unless
+//! a client was interrupted while it changed them; shard 0 is asked.
 
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
-//! Letting a shard's functions run with another profile: when a new version of Aspen prices or limits
-//! functions differently.
+//! Letting a shard's functions run with another profile: when a new version of Aspen prices or
+//! limits functions differently.
 //!
-//! Promises that the entry which switches is proposed only after every member of the shard's group said
-//! that its program knows the profile. A node that cannot follow, for its program was replaced by an
-//! older one or the node came later, stops applying there and says so (`core/apply`). Leaves out when to
-//! switch: the operator decides that, and may want to go back to the older program until then.
+//! Promises that the entry which switches is proposed only after every member of the shard's group
+//! said that its program knows the profile. A node that cannot follow, for its program was replaced
+//! by an older one or the node came later, stops applying there and says so (`core/apply`). Leaves
+//! out when to switch: the operator decides that, and may want to go back to the older program
+//! until then.
 
 use aspen_core::{Caller, Command, NodeId, Outcome, ProfileId, Refused, Response, ShardId, decode};
 use futures::future::join_all;

@@ -84,7 +84,8 @@ impl PeerReplica {
         self.ask(Purpose::Raft, message, deadline).await.ok()
     }
 
-    /// Returns true if this node has a replica of the shard now, by the map of `epoch` or a later one.
+    /// Returns true if this node has a replica of the shard now, by the map of `epoch` or a later
+    /// one.
     pub async fn host(&self, epoch: u64) -> bool {
         let message = PeerMessage::Host { epoch };
         self.ask::<bool>(Purpose::Raft, message, 2 * HOST_WAIT).await.unwrap_or(false)

@@ -1,8 +1,9 @@
-//! Messages between nodes from hostile bytes: every envelope and answer is a value or a typed error.
+//! Messages between nodes from hostile bytes: every envelope and answer is a value or a typed
+//! error.
 //!
 //! Promises that a value encodes to bytes that decode to the same value, and that a length which a
-//! message announces costs no memory. Leaves out well-formed messages of a member that lies: members
-//! are trusted.
+//! message announces costs no memory. Leaves out well-formed messages of a member that lies:
+//! members are trusted.
 
 use aspen_core::{
     Command, Decision, Digest, KeyRange, NodeId, Placement, ShardId, Timestamp, TxnId, ViewId,

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum LeaderRequest {
     /// Proposes a step of a transaction.
     Propose(Command),
-    /// Asks for the decision about an attempt that the shard coordinates. Without a decision, and if
-    /// no node drives the attempt, the leader aborts it.
+    /// Asks for the decision about an attempt that the shard coordinates. Without a decision, and
+    /// if no node drives the attempt, the leader aborts it.
     Settle(TxnId),
     /// Reads for a function across shards: linearizable, and no key that is locked.
     Read(Request),

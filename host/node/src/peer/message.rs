@@ -1,8 +1,8 @@
 //! The messages from node to node.
 //!
-//! Promises that variants keep their order: the order is the byte form. Leaves out the messages that
-//! only the leader of a shard answers (`leader_message.rs`), and the content of snapshot messages
-//! (`snapshot_message.rs`).
+//! Promises that variants keep their order: the order is the byte form. Leaves out the messages
+//! that only the leader of a shard answers (`leader_message.rs`), and the content of snapshot
+//! messages (`snapshot_message.rs`).
 
 use aspen_core::{ComponentHash, Digest, ShardId};
 use aspen_store::TypeConfig;
@@ -44,7 +44,8 @@ pub enum PeerMessage {
     LeadCount,
     /// Asks with which profiles the node can run functions.
     Profiles,
-    /// Says that the node shall have a replica by the map of this epoch, and asks if the node has one.
+    /// Says that the node shall have a replica by the map of this epoch, and asks if the node has
+    /// one.
     Host {
         epoch: u64,
     },

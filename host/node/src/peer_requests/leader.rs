@@ -1,7 +1,7 @@
 //! The answers of a shard's leader to other nodes.
 //!
-//! Promises that a node which does not lead the shard says so, and names the leader if it knows one.
-//! Leaves out how a node finds the leader (`ask.rs`).
+//! Promises that a node which does not lead the shard says so, and names the leader if it knows
+//! one. Leaves out how a node finds the leader (`ask.rs`).
 
 use aspen_core::{Caller, ShardId};
 use futures::future::BoxFuture;

@@ -1,7 +1,8 @@
-//! One match over the messages of other nodes: decoded, checked for cluster and shard, handed to the
-//! replica.
+//! One match over the messages of other nodes: decoded, checked for cluster and shard, handed to
+//! the replica.
 //!
-//! Promises that a message of another cluster, or about a replica that is not here, reaches no replica.
+//! Promises that a message of another cluster, or about a replica that is not here, reaches no
+//! replica.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Comparing digests, for each shard by itself.
 //!
-//! Promises that a slow shard holds up no other. One clock wakes all comparisons, and a shard at rest is
-//! not even asked. The comparison is `replica/digest_check.rs`.
+//! Promises that a slow shard holds up no other. One clock wakes all comparisons, and a shard at
+//! rest is not even asked. The comparison is `replica/digest_check.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Weak;

@@ -1,8 +1,8 @@
 //! One clock for the heartbeats of all shards.
 //!
 //! Left to itself, each Raft group wakes up five times per heartbeat to look at the clock: with 256
-//! shards that is most of what an idle node costs, for each of those moments wakes a thread. Here all
-//! groups sleep while all is well, and one task wakes per heartbeat:
+//! shards that is most of the cost of an idle node, for each of those moments wakes a thread. Here
+//! all groups sleep while all is well, and one task wakes per heartbeat:
 //!
 //! ```text
 //! leads a shard               tells it to send a heartbeat; its own clock is off

@@ -6,15 +6,16 @@
 //!         n1 2   n2 2   n3 2      nobody leads two more than another: done
 //! ```
 //!
-//! Each node looks at what its own replicas know. Before it gives a lead away, it asks the nodes that
-//! could take the lead how many they have. So no node is in charge, and with stale knowledge the worst
-//! that happens is one hand-over too many, which the next look gives back. Every hand-over between nodes
-//! whose leads differ by two or more makes the leads more even, so the hand-overs end.
+//! Each node looks at the leaders that its own replicas know. Before it gives a lead away, it asks
+//! the nodes that could take the lead how many they have. So no node is in charge, and with stale
+//! knowledge the worst that happens is one hand-over too many, which the next look gives back.
+//! Every hand-over between nodes whose leads differ by two or more makes the leads more even, so
+//! the hand-overs end.
 //!
-//! Promises at most one hand-over at a time and [`BALANCING_NEXT`] between two; none of a shard whose
-//! members change, and none to a node that has not answered this leader lately or lacks entries. After
-//! a hand-over that failed the node rests: the election that follows is Raft's affair. Leaves out load:
-//! a shard counts as one, however busy it is.
+//! Promises at most one hand-over at a time and [`BALANCING_NEXT`] between two; none of a shard
+//! whose members change, and none to a node that has not answered this leader lately or lacks
+//! entries. After a hand-over that failed the node rests: the election that follows is Raft's
+//! affair. Leaves out load: a shard counts as one, however busy it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
@@ -65,8 +66,8 @@ async fn give_one(node: &NodeContext) -> Duration {
     }
 }
 
-/// Chooses, of the leads that this node could give away and the nodes that could take them, the node
-/// with the fewest leads; `None` if no node has two fewer than this one.
+/// Chooses, of the leads that this node could give away and the nodes that could take them, the
+/// node with the fewest leads; `None` if no node has two fewer than this one.
 fn choose(
     me: NodeId,
     leads: &BTreeMap<NodeId, usize>,
@@ -87,7 +88,7 @@ mod tests {
         loop {
             let known = (1..).map(NodeId::new).zip(leads.iter().copied()).collect();
             let shards = |node: usize| (0..leads[node] as u16).map(ShardId::new);
-            // All nodes look at the same moment: none sees what the others are about to give.
+            // All nodes look at the same moment: none sees the leads that others are about to give.
             let gives: Vec<_> = (0..leads.len())
                 .filter_map(|me| {
                     let others = (0..leads.len()).filter(|other| *other != me);

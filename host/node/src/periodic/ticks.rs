@@ -1,9 +1,10 @@
-//! Proposing the entries for which only the time has come: leases that are over, schedules that are due.
+//! Proposing the entries for which only the time has come: leases that are over, schedules that are
+//! due.
 //!
-//! Promises that while this node leads and something is due by its clock, entries follow until nothing
-//! is; each shard by itself, so that a shard without a majority holds up no other. Only entries end
-//! leases and run schedules, and they decide by entry time: a leader whose clock is wrong, or two of
-//! them, can at worst propose entries that do nothing.
+//! Promises that while this node leads and something is due by its clock, entries follow until
+//! nothing is; each shard by itself, so that a shard without a majority holds up no other. Only
+//! entries end leases and run schedules, and they decide by entry time: a leader whose clock is
+//! wrong, or two of them, can at worst propose entries that do nothing.
 
 use std::sync::{Arc, Weak};
 
@@ -44,8 +45,8 @@ fn is_due(node: &NodeContext, replica: &Replica) -> bool {
     due.is_some_and(|due| due.get() <= node.clock_ms()) && node.leads(replica.id)
 }
 
-/// Proposes entries while they run schedules and more is due. A step that is not done is found again,
-/// here or by the next leader.
+/// Proposes entries while they run schedules and more is due. A step that is not done is found
+/// again, here or by the next leader.
 async fn propose_due(node: Weak<NodeContext>, replica: Arc<Replica>) {
     while let Some(node) = node.upgrade().filter(|node| is_due(node, &replica)) {
         let clock = Timestamp::new(node.clock_ms());

@@ -1,6 +1,7 @@
 //! Changes of the placement map that an operator asks for.
 //!
-//! Leaves out what a change may be (`aspen_core::Placement`) and what follows (`reconcile.rs`).
+//! Promises that a change which was reported is committed. Leaves out the rules of changes
+//! (`aspen_core::Placement`) and the moves that follow (`reconcile.rs`).
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

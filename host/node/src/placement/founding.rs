@@ -1,7 +1,7 @@
 //! Creating the cluster and its Raft groups.
 //!
-//! Promises that creating again what exists changes nothing, so a crash in between costs only time.
-//! Leaves out who creates the group of a shard (`wanted.rs`).
+//! Promises that creating a cluster or a group twice changes nothing, so a crash in between costs
+//! only time. Leaves out which node creates the group of a shard (`wanted.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Weak;
@@ -70,8 +70,8 @@ pub async fn found_map(node: Weak<NodeContext>, placement: Placement) {
     }
 }
 
-/// Waits until this node knows the map and has every replica that it shall have, each with a leader;
-/// at most so long. Returns true if it is so.
+/// Waits, at most for `limit`, until this node knows the map and has every replica that it shall
+/// have, each with a leader. Returns true if that came to be.
 pub async fn is_served(node: &NodeContext, limit: Duration) -> bool {
     let served = async {
         loop {

@@ -1,7 +1,7 @@
 //! Opening and deleting the replicas of this node.
 //!
-//! Promises that one task at a time opens or deletes a shard's replica, and that a replica is deleted
-//! only when the group does not count on it (`reconcile.rs` says why).
+//! Promises that one task at a time opens or deletes a shard's replica, and that a replica is
+//! deleted only when the group does not count on it (`reconcile.rs` says why).
 
 use std::sync::Arc;
 
@@ -42,7 +42,8 @@ pub async fn host(node: &Arc<NodeContext>, shard: ShardId, epoch: u64) -> bool {
     map.epoch >= epoch && open(node, shard).await
 }
 
-/// Opens the replica of `shard`. If its state is lost and others have it, the replica waits for them.
+/// Opens the replica of `shard`. If its state is lost and others have it, the replica waits for
+/// them.
 pub async fn open_replica(node: &Arc<NodeContext>, shard: ShardId) -> Result<(), NodeError> {
     match node.opener().open(shard).await {
         Ok(replica) => node.slot(shard).put(replica),

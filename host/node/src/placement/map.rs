@@ -1,12 +1,14 @@
 //! This node's copy of the placement map, and the one way to change the map.
 //!
-//! The map is a value in the system group's state, under [`PLACEMENT_KEY`]. Every node has a replica
-//! of that group, as a voter or a learner, so every node has a copy, a moment old. A change is a
-//! transaction of the system group that expects the epoch from which the change was made: two changes
-//! at once never overwrite each other, the later one is made again from the result of the other.
+//! The map is a value in the system group's state, under [`PLACEMENT_KEY`]. Every node has a
+//! replica of that group, as a voter or a learner, so every node has a copy, a moment old. A change
+//! is a transaction of the system group that expects the epoch from which the change was made: two
+//! changes at once never overwrite each other, the later one is made again from the result of the
+//! other.
 //!
 //! Promises that the copy's epoch only rises, and that a change that was reported is committed.
-//! Leaves out what a change may be (`aspen_core::Placement`) and what follows (`reconcile.rs`).
+//! Leaves out the rules of changes (`aspen_core::Placement`) and the moves that follow
+//! (`reconcile.rs`).
 
 use std::sync::{Arc, Weak};
 
@@ -36,7 +38,7 @@ fn stored(reader: &StateReader) -> Result<PlacementMap, Fault> {
     Ok(PlacementMap { epoch: record.version.get(), placement })
 }
 
-/// Keeps the copy, and who may talk to this node, equal to what the system group's state says.
+/// Keeps the copy, and the members that may talk to this node, equal to the system group's state.
 pub async fn follow(node: Weak<NodeContext>) {
     loop {
         let Some(now) = node.upgrade() else { return };
@@ -71,8 +73,9 @@ pub fn look_at_map(node: &NodeContext) {
     }
 }
 
-/// Changes the map until the change is committed, or `change` refuses or finds nothing to do; returns
-/// the epoch and the map after it. `change` may run more than once, each time on a newer map.
+/// Changes the map until the change is committed, or `change` refuses or finds nothing to do;
+/// returns the epoch and the map after it. `change` may run more than once, each time on a newer
+/// map.
 pub async fn update(
     node: &NodeContext,
     change: impl Fn(&mut Placement) -> Result<bool, Refused>,

@@ -1,7 +1,7 @@
 //! Learning the members that came after this node's copy of the placement map.
 //!
-//! Promises at most one round of questions each [`LEARN_AGAIN`], however many strangers knock. Why a
-//! node must learn says `context/access.rs`.
+//! Promises at most one round of questions each [`LEARN_AGAIN`], however many strangers knock. Why
+//! a node must learn says `context/access.rs`.
 
 use std::sync::{Arc, Weak};
 

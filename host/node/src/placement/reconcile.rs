@@ -1,4 +1,4 @@
-//! Making the replicas what the placement map says, on every node, all the time.
+//! Making the replicas agree with the placement map, on every node, all the time.
 //!
 //! ```text
 //! map says                                    who does it          how
@@ -14,13 +14,14 @@
 //! costs only time: the same loop of the same or another node goes on. Moves copy at most
 //! [`MOVES_AT_ONCE`] shards of a leader at a time.
 //!
-//! Two rules keep a move from losing what was promised. A leader adds a node only after that node
-//! has said, with the map of that epoch or a later one, that it has a replica for it. And a node
-//! deletes a replica only when its map says so and the shard's leader, confirmed by a majority, says
-//! that the node is not a member. Members that have not heard so may still count on the replica:
-//! should the replica come back, empty, it could give them a majority that lacks what the replica had
-//! acknowledged. So the replica's vote is kept for ever, and so is how far its log reached until it
-//! reaches as far again: before that the replica neither votes nor stands for election.
+//! Two rules keep a move from breaking the promises of a replica. A leader adds a node only after
+//! that node has said, with the map of that epoch or a later one, that it has a replica for it. And
+//! a node deletes a replica only when its map says so and the shard's leader, confirmed by a
+//! majority, says that the node is not a member. Members that have not heard so may still count on
+//! the replica: should the replica come back, empty, it could give them a majority that lacks
+//! entries which the replica had acknowledged. So the replica's vote is kept for ever, and so is
+//! how far its log reached until it reaches as far again: before that the replica neither votes nor
+//! stands for election.
 
 use std::sync::{Arc, Weak};
 

@@ -5,8 +5,9 @@
 //!            \ none has one that reaches as far as the log is deleted: it makes one; ask again
 //! ```
 //!
-//! Promises that the replica keeps its log and its vote, so it breaks no promise that it gave; until
-//! it runs it votes for nobody and serves nothing, as if the node was down for this shard alone.
+//! Promises that the replica keeps its log and its vote, so it breaks no promise that it gave;
+//! until it runs it votes for nobody and serves nothing, as if the node was down for this shard
+//! alone.
 
 use std::sync::{Arc, Weak};
 
@@ -40,11 +41,11 @@ enum RecoverError {
     Open { source: NodeError },
 }
 
-/// A state that is lost: the replicas to ask, and for what.
+/// A state that is lost: the replicas to ask for a snapshot, and how far the snapshot must reach.
 pub struct LostState {
     /// Addresses of the shard's other members.
     pub members: Vec<String>,
-    /// Up to where the log is deleted.
+    /// The entry up to which the log is deleted.
     purged: LogId,
 }
 

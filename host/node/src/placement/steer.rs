@@ -2,7 +2,8 @@
 //!
 //! Promises that a member is added only once its node says that it has a replica, that new voters
 //! have nearly all of the log before they vote, and that the leader hands the lead over before it
-//! leaves. Each call takes the next steps and says why not all are taken; `reconcile.rs` calls again.
+//! leaves. Each call takes the next steps and says why not all are taken; `reconcile.rs` calls
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -117,8 +118,8 @@ async fn replace_members(
     Ok(())
 }
 
-/// As the leader of the system group: a node that is no member hears nothing any more, so the leaving
-/// nodes that answer shall have heard before that they leave.
+/// As the leader of the system group: a node that is no member hears nothing any more, so the
+/// leaving nodes that answer shall have heard before that they leave.
 async fn must_have_heard(
     map: &PlacementMap,
     system: &Replica,

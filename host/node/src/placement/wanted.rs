@@ -28,7 +28,8 @@ impl WantedMembers {
             let voters = replicas.target.iter().copied().collect();
             return WantedMembers { voters, learners: BTreeSet::new() };
         }
-        // The system group: every node, of them a few voters, as far as possible the present voters.
+        // The system group: every node, of them a few voters, as far as possible the present
+        // voters.
         let members = replica.members();
         let stays = |id: &NodeId| placement.nodes.get(id).is_some_and(|node| !node.leaves);
         let votes = |id: &NodeId| members.get(id).is_some_and(|(_, votes)| *votes);
@@ -67,8 +68,8 @@ impl WantedMembers {
     }
 }
 
-/// Returns the node that creates the Raft group of a shard that never was. The shards take turns, for
-/// the node that creates a group leads the group first.
+/// Returns the node that creates the Raft group of a shard that never was. The shards take turns,
+/// for the node that creates a group leads the group first.
 pub fn founder(map: &PlacementMap, shard: ShardId) -> Option<NodeId> {
     let replicas = map.placement.replicas(shard).filter(|replicas| replicas.changes == 0)?;
     replicas.now.get(usize::from(shard.get()) % replicas.now.len().max(1)).copied()

@@ -7,13 +7,13 @@
 //! n3         a        b          x        n3 stops itself, and says at which entry it began
 //! ```
 //!
-//! Promises that a replica stops only when a majority of the voters has, at one entry that the replica
-//! has applied too, one digest other than the replica's. Digests are chained: once different, different
-//! for good. So the latest common entry shows a difference, and a search between that entry and the last
-//! entry known to be equal shows where it began. A replica that lags or restarts has fewer digests,
-//! never wrong ones. Without a majority (two voters; others that do not answer) nobody knows which
-//! replica is right: the status warns, and everything goes on. Leaves out the mark and the repair
-//! (`aspen-store`).
+//! Promises that a replica stops only when a majority of the voters has, at one entry that the
+//! replica has applied too, one digest other than the replica's. Digests are chained: once
+//! different, different for good. So the latest common entry shows a difference, and a search
+//! between that entry and the last entry known to be equal shows where it began. A replica that
+//! lags or restarts has fewer digests, never wrong ones. Without a majority (two voters; others
+//! that do not answer) nobody knows which replica is right: the status warns, and everything goes
+//! on. Leaves out the mark and the repair (`aspen-store`).
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,8 @@ impl DigestCheck {
         }
     }
 
-    /// Returns true if there is nothing to compare: all voters were equal at the last entry applied here.
+    /// Returns true if there is nothing to compare: all voters were equal at the last entry applied
+    /// here.
     pub fn is_settled(&self, replica: &Replica) -> bool {
         let newest = replica.reader.digest_window().map(|(_, newest)| newest);
         newest.is_none() || newest == self.settled
@@ -111,8 +112,9 @@ fn votes(me: NodeId, members: &BTreeMap<NodeId, (String, bool)>) -> (usize, usiz
     (voters, voters / 2 + 1, usize::from(ours))
 }
 
-/// Returns the latest entry that this replica and, if so many answer, `needed` others have applied,
-/// with their digests there. `window` is the first and the last entry whose digests this replica keeps.
+/// Returns the latest entry that this replica and `needed` others, if as many answer, have applied,
+/// with their digests there. `window` is the first and the last entry whose digests this replica
+/// keeps.
 async fn meet(
     asked: Vec<(NodeId, PeerReplica)>,
     (oldest, newest): (u64, u64),

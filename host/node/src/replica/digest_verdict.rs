@@ -15,8 +15,8 @@ pub enum Verdict {
     Outvoted { theirs: Digest, others: usize },
 }
 
-/// Judges the digests of others. A majority of the voters is `needed`; this replica has `ours` votes:
-/// one, or none as a learner.
+/// Judges the digests of others. A majority of the voters is `needed`; this replica has `ours`
+/// votes: one, or none as a learner.
 pub fn judge(own: Digest, ours: usize, others: &[(NodeId, Digest)], needed: usize) -> Verdict {
     let have = |digest| others.iter().filter(|(_, other)| *other == digest).count();
     let differing = || others.iter().filter(|(_, digest)| *digest != own);

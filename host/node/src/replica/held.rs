@@ -1,6 +1,6 @@
-//! The resources of a replica that must not stay: for those who look for leaks.
+//! The resources of a replica that must not stay: for a search for leaks.
 //!
-//! Leaves out what the status tells everybody (`status.rs`).
+//! Promises counts of one moment, but for the views. Leaves out the status (`status.rs`).
 
 use aspen_core::Decision;
 
@@ -22,7 +22,7 @@ pub struct HeldResources {
 }
 
 impl Replica {
-    /// Returns how much this replica holds that must not stay.
+    /// Counts the resources of this replica that must not stay.
     pub async fn held(&self) -> Option<HeldResources> {
         let views = self.views.count();
         let held = self.reader.inspect(move |_, resident, _| {

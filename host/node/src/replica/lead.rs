@@ -1,7 +1,7 @@
 //! Handing the lead of a shard to another replica.
 //!
-//! Promises that the other replica is a voter; Raft makes sure that it has all entries before it leads.
-//! Leaves out when a node hands the lead over (`node.rs`, `periodic/leader_balancing.rs`).
+//! Promises that the other replica is a voter; Raft makes sure that it has all entries before it
+//! leads. Leaves out when a node hands the lead over (`node.rs`, `periodic/leader_balancing.rs`).
 
 use std::time::Duration;
 
@@ -62,7 +62,8 @@ impl Replica {
         if is_settled { others.map(NodeId::new).collect() } else { vec![] }
     }
 
-    /// As the leader: gives the lead to voter `to`. Returns true if `to` has the lead within `limit`.
+    /// As the leader: gives the lead to voter `to`. Returns true if `to` has the lead within
+    /// `limit`.
     pub async fn give_to(&self, to: NodeId, limit: Duration) -> bool {
         let (me, to) = (*self.raft.node_id(), to.get());
         if self.raft.trigger().transfer_leader(to).await.is_err() {

@@ -1,7 +1,7 @@
 //! The members and the leader of a replica's group, as the replica knows them.
 //!
-//! Promises an answer at once; it may be old, unless a majority confirms it. Leaves out changes of the
-//! members (`placement/steer.rs`).
+//! Promises an answer at once; it may be old, unless a majority confirms it. Leaves out changes of
+//! the members (`placement/steer.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Replica {
         *self.heard.lock().expect("no panic while the lock is held") = Some(Instant::now());
     }
 
-    /// Returns true if the leader has been heard at most so long ago.
+    /// Returns true if the leader has been heard at most `limit` ago.
     pub fn heard_within(&self, limit: Duration) -> bool {
         let heard = *self.heard.lock().expect("no panic while the lock is held");
         heard.is_some_and(|heard| heard.elapsed() <= limit)
@@ -86,8 +86,8 @@ impl Replica {
         matched.is_some_and(|log_id| log_id.index + CAUGHT_UP_LAG_MAX >= last)
     }
 
-    /// As the leader, confirmed by a majority: returns the committed members, and those that a change
-    /// under way takes away.
+    /// As the leader, confirmed by a majority: returns the committed members, and those that a
+    /// change under way takes away.
     pub async fn confirmed_members(&self) -> Result<Vec<NodeId>, ReplicaError> {
         self.linearize().await?;
         let metrics = self.raft.metrics();

@@ -18,8 +18,8 @@ use crate::limits::{GATE_MAX, VIEW_AGE_MAX, VIEW_IDLE_MAX, VIEW_UNREAD_MAX, VIEW
 #[derive(Default)]
 pub struct OpenViews {
     inner: Mutex<Inner>,
-    /// Held while a view of all shards is opened from this replica: two of them at once would wait for
-    /// each other's gates.
+    /// Held while a view of all shards is opened from this replica: two of them at once would wait
+    /// for each other's gates.
     pub opening: tokio::sync::Mutex<()>,
 }
 
@@ -117,7 +117,8 @@ impl OpenViews {
         self.inner().views.get(&view).is_some_and(|open| open.gate.is_some())
     }
 
-    /// Opens the gate of a view; returns where the view was pinned, if the gate was closed until now.
+    /// Opens the gate of a view; returns where the view was pinned, if the gate was closed until
+    /// now.
     pub fn open_gate(&self, view: ViewId) -> Option<LogId> {
         let mut inner = self.inner();
         let open = inner.views.get_mut(&view)?;

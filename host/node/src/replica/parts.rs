@@ -1,6 +1,7 @@
-//! A replica: its shard, its member of the Raft group, its storage, and the times that it remembers.
+//! A replica: its shard, its member of the Raft group, its storage, and the times that it
+//! remembers.
 //!
-//! Leaves out what a replica does: the other files of this room add that.
+//! Leaves out the actions of a replica: the other files of this room add them.
 
 use std::sync::Mutex;
 

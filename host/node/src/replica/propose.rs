@@ -1,7 +1,7 @@
 //! Proposing entries on a replica.
 //!
-//! Promises that a refusal other than [`ReplicaError::Unknown`] means that nothing was proposed. Leaves
-//! out how an entry is made (`context/find.rs`).
+//! Promises that a refusal other than [`ReplicaError::Unknown`] means that nothing was proposed.
+//! Leaves out how an entry is made (`context/find.rs`).
 
 use aspen_core::LogIndex;
 use aspen_store::Proposal;
@@ -27,7 +27,8 @@ impl Replica {
                 Err(forward.into())
             }
             Ok(Err(RaftError::APIError(_))) | Err(_) => Err(ReplicaError::Unknown),
-            // The entry may have been proposed before the replica stopped: others can still commit it.
+            // The entry may have been proposed before the replica stopped: others can still commit
+            // it.
             Ok(Err(RaftError::Fatal(_))) => Err(ReplicaError::Unknown),
         }
     }

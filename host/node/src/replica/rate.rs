@@ -27,7 +27,8 @@ impl Rate {
         notes.push_back((now, applied));
     }
 
-    /// Returns the entries applied each second from the oldest note to now, rounded down; 0 without a note.
+    /// Returns the entries applied each second from the oldest note to now, rounded down; 0 without
+    /// a note.
     pub fn per_second(&self, now: Instant, applied: u64) -> u64 {
         let notes = self.0.lock().expect("no panic under the lock");
         let Some((since, before)) = notes.front() else { return 0 };
@@ -47,7 +48,7 @@ mod tests {
         assert_eq!(rate.per_second(at(0), 700), 0, "nothing is known yet");
         (0..=4).for_each(|second| rate.note(at(second), 700 + 100 * second));
         assert_eq!(rate.per_second(at(4), 1100), 100);
-        // Nothing more is applied: what was forgets itself.
+        // Nothing more is applied: the old notes go.
         (5..=20).for_each(|second| rate.note(at(second), 1100));
         assert_eq!(rate.per_second(at(20), 1100), 0);
         assert_eq!(rate.0.lock().unwrap().len() as u64, RATE_WINDOW.as_secs() + 1);

@@ -47,7 +47,7 @@ impl Replica {
         }
     }
 
-    /// Returns true if this replica was up to date at most so long ago.
+    /// Returns true if this replica was up to date at most `max_age_ms` before `now`.
     fn is_fresh(&self, now: Instant, max_age_ms: u64) -> bool {
         let fresh = *self.fresh.lock().expect("no panic while the lock is held");
         let age = fresh.map(|fresh| now.saturating_duration_since(fresh));

@@ -1,4 +1,5 @@
-//! Snapshots in transit: pieces that come in for this replica, and pieces that others fetch from it.
+//! Snapshots in transit: pieces that come in for this replica, and pieces that others fetch from
+//! it.
 //!
 //! A snapshot arrives in pieces, in order, into a temporary file; a piece that does not fit starts
 //! nothing, and a new first piece starts over. Promises that only a whole file with the right
@@ -41,8 +42,8 @@ impl Replica {
         installed.map(SnapshotProgress::Installed).map_err(|error| error.to_string())
     }
 
-    /// Returns a piece of this replica's snapshot. If the snapshot does not reach far enough, returns
-    /// `None` and makes a new one: the other replica asks again.
+    /// Returns a piece of this replica's snapshot. If the snapshot does not reach far enough,
+    /// returns `None` and makes a new one: the other replica asks again.
     pub async fn snapshot_part(
         &self,
         wanted: SnapshotPartRequest,

@@ -1,7 +1,7 @@
 //! The status of a replica, and taking a wrong one out of service.
 //!
-//! Promises a status at once, also of a replica that has failed or does not run yet. Leaves out how a
-//! wrong replica is found (`digest_check.rs`).
+//! Promises a status at once, also of a replica that has failed or does not run yet. Leaves out how
+//! a wrong replica is found (`digest_check.rs`).
 
 use aspen_core::{LogIndex, NodeId, ShardId, ShardStatus};
 use aspen_store::Divergence;

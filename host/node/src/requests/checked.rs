@@ -1,7 +1,7 @@
 //! A read that depends on other reads, and waits for transactions across shards.
 //!
-//! Promises that the answer is given only if the reads hold at the revision of the answer, and that no
-//! key is read while a transaction across shards holds it for writing.
+//! Promises that the answer is given only if the reads hold at the revision of the answer, and that
+//! no key is read while a transaction across shards holds it for writing.
 
 use aspen_core::defect::{Defect, is_planted};
 use aspen_core::{

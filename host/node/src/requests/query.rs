@@ -1,8 +1,9 @@
 //! Queries and dry runs: functions on the state as it is, without the log.
 //!
-//! Promises a view of one moment, as fresh as asked, that shows each transaction across shards whole or
-//! not at all: if one is under way in what the function looks at, the query waits. A replica that is no
-//! leader answers queries that may be stale. Leaves out ranges and keys of other shards.
+//! Promises a view of one moment, as fresh as asked, that shows each transaction across shards
+//! whole or not at all: if one is under way on the keys that the function reads, the query waits. A
+//! replica that is no leader answers queries that may be stale. Leaves out ranges and keys of other
+//! shards.
 
 use std::sync::Arc;
 
@@ -54,7 +55,8 @@ pub async fn query(node: &NodeContext, from: PeerId, query: Query) -> Result<Res
     }
 }
 
-/// The parts that are the same in every attempt: all but time and profile, which are those of the view.
+/// The parts that are the same in every attempt: all but time and profile, which are those of the
+/// view.
 #[derive(Clone)]
 struct QueryRun {
     functions: Arc<WasmFunctions>,
@@ -63,7 +65,8 @@ struct QueryRun {
 }
 
 impl QueryRun {
-    /// Runs the function on the latest state; `None` if a transaction across shards is under way there.
+    /// Runs the function on the latest state; `None` if a transaction across shards is under way
+    /// there.
     async fn without_locks(
         &self,
         node: &NodeContext,

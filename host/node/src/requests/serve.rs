@@ -1,7 +1,7 @@
 //! One match over the requests of clients.
 //!
-//! Promises that a node which stops answers nothing but that it stops, and that no client reaches the
-//! system group by naming its shard.
+//! Promises that a node which stops answers nothing but that it stops, and that no client reaches
+//! the system group by naming its shard.
 
 use std::sync::Arc;
 
@@ -106,8 +106,8 @@ fn shard_of(request: &Request) -> Option<ShardId> {
     }
 }
 
-/// Returns the shard whose apply a request needs soon; `None` for a request that runs a function, since
-/// admission control knows functions by their cost.
+/// Returns the shard whose apply a request needs soon; `None` for a request that runs a function,
+/// since admission control knows functions by their cost.
 fn kept_waiting_by_functions(request: &Request) -> Option<ShardId> {
     match request {
         Request::Write { command: Command::Call(_), .. } => None,

@@ -1,7 +1,7 @@
 //! The answers of a node about itself and its cluster.
 //!
-//! Promises an answer at once, from what the node knows: it may be old. Leaves out the status of one
-//! replica (`replica/status.rs`).
+//! Promises an answer at once, from the knowledge of this node: it may be old. Leaves out the
+//! status of one replica (`replica/status.rs`).
 
 use aspen_core::{ClusterInfo, ReplicaStatus};
 

@@ -17,8 +17,8 @@ pub async fn begin(node: &NodeContext, from: PeerId, shard: ShardId) -> Result<R
     Ok(Response::Verifying { index })
 }
 
-/// Returns how far this node's replica is. A replica that has failed gives an answer too, and so does a
-/// node without a replica.
+/// Returns how far this node's replica is. A replica that has failed gives an answer too, and so
+/// does a node without a replica.
 pub fn found(node: &NodeContext, shard: ShardId, index: LogIndex) -> Result<Response, Refused> {
     if shard.get() >= node.router().shards() {
         return Err(Refused::NotFound { what: format!("shard {shard}") });

@@ -1,7 +1,8 @@
-//! Writes of clients: checked, proposed, and repeated while a transaction across shards is in the way.
+//! Writes of clients: checked, proposed, and repeated while a transaction across shards is in the
+//! way.
 //!
-//! Promises that only the leader proposes, that an entry is within its limit, and that a component is
-//! compiled before it is proposed. Leaves out transactions across shards (`across`).
+//! Promises that only the leader proposes, that an entry is within its limit, and that a component
+//! is compiled before it is proposed. Leaves out transactions across shards (`across`).
 
 use std::sync::Arc;
 
@@ -62,8 +63,8 @@ pub async fn write(
     }
 }
 
-/// Checks and compiles an upload on all replicas before it is proposed. Returns a refusal if the parts
-/// of an upload are not complete.
+/// Checks and compiles an upload on all replicas before it is proposed. Returns a refusal if the
+/// parts of an upload are not complete.
 async fn check_upload(
     node: &NodeContext,
     replica: &Replica,

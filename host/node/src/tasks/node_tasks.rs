@@ -1,7 +1,7 @@
 //! The tasks that end with the node.
 //!
-//! Promises that no task runs once [`NodeTasks::stop`] has returned. A node that is dropped without a
-//! stop leaves its tasks to themselves: most hold a weak reference and end by that.
+//! Promises that no task runs once [`NodeTasks::stop`] has returned. A node that is dropped without
+//! a stop leaves its tasks to themselves: most hold a weak reference and end by that.
 
 use std::sync::Mutex;
 

@@ -13,22 +13,22 @@
 //! Why the view is of one moment of the strict serial order, T:
 //!
 //! 1. **A write that was acknowledged before T is in the view.** The leader acknowledges, after
-//!    applying. At T the leader of each shard is the node that pinned: that node led in the same term
-//!    when it pinned and, by a heartbeat round that began after T, when it confirmed. So no other node
-//!    acknowledged anything in between, and everything of earlier leaders was applied before the node
-//!    pinned. The node itself has applied nothing since it pinned: a gate that was opened before its
-//!    time fails the confirmation.
+//!    applying. At T the leader of each shard is the node that pinned: that node led in the same
+//!    term when it pinned and, by a heartbeat round that began after T, when it confirmed. So no
+//!    other node acknowledged anything in between, and everything of earlier leaders was applied
+//!    before the node pinned. The node itself has applied nothing since it pinned: a gate that was
+//!    opened before its time fails the confirmation.
 //! 2. **A write that began after T is not in the view**: the view was pinned before.
-//! 3. **A transaction across shards is in the view whole or not at all.** A shard is pinned only when
-//!    no transaction holds keys of the range there for writing. A transaction that is decided at T was
-//!    prepared on every shard before, so on every shard it is finished, for otherwise it would hold its
-//!    keys; a transaction that is finished anywhere was decided before, and is in the view by 1. Of a
-//!    transaction that is not decided at T no shard shows anything.
+//! 3. **A transaction across shards is in the view whole or not at all.** A shard is pinned only
+//!    when no transaction holds keys of the range there for writing. A transaction that is decided
+//!    at T was prepared on every shard before, so on every shard it is finished, for otherwise it
+//!    would hold its keys; a transaction that is finished anywhere was decided before, and is in
+//!    the view by 1. Of a transaction that is not decided at T no shard shows anything.
 //!
-//! Nothing of a view is in a log. The hold sees to it that the third step finds no locks under load; a
-//! node that does not respect the hold makes the view be tried again, never wrong. A range on one shard
-//! needs no gate: its view is a linearizable read that stays. Leaves out the steps at each leader
-//! (`steps.rs`).
+//! Nothing of a view is in a log. The hold sees to it that the third step finds no locks under
+//! load; a node that does not respect the hold makes the view be tried again, never wrong. A range
+//! on one shard needs no gate: its view is a linearizable read that stays. Leaves out the steps at
+//! each leader (`steps.rs`).
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Hold      no transaction across shards begins here; those that had begun come to their end
-//! Pin       leads? then a view of what is applied, and a gate: nothing more is applied meanwhile
+//! Pin       leads? then a view of the applied state, and a gate: nothing more is applied meanwhile
 //! Confirm   every shard is pinned: the gate opens. Leads still, in the same term? then it is a view
 //! Close     forget the view, however far it came
 //! ```
@@ -66,8 +66,8 @@ pub fn close_all(node: &NodeContext, view: ViewId) {
     }
 }
 
-/// Pins a view of what is applied, as the leader. If `is_gated`, nothing more is applied until the
-/// view is confirmed; otherwise the view can be read at once.
+/// Pins a view of the applied state, as the leader. If `is_gated`, nothing more is applied until
+/// the view is confirmed; otherwise the view can be read at once.
 pub async fn pin(
     home: &Replica,
     view: ViewId,
@@ -93,7 +93,7 @@ pub async fn pin(
 
 async fn confirm(home: &Replica, view: ViewId) -> Result<ViewReply, ReplicaError> {
     let Some(pinned_at) = home.views.open_gate(view) else { return Ok(ViewReply::Lost) };
-    // Another leader in between would have shown what this replica had not applied.
+    // Another leader in between could have shown writes that this replica had not applied.
     let confirmed_at = home.leads().await?;
     let is_same_lead = confirmed_at.leader_id == pinned_at.leader_id;
     Ok(if is_same_lead { ViewReply::Done } else { ViewReply::Lost })
