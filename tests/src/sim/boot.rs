@@ -10,13 +10,13 @@ use aspen_net::{PeerAddr, Transport};
 use aspen_node::{Clock, Identity, NodeConfig, NodeHandler, ShardedRaftNode, Timing};
 use aspen_store::Log;
 
-use super::cluster::Running;
 use super::disk::SimDisk;
 use super::network::Network;
+use super::running_nodes::RunningNodes;
 use super::trace::Trace;
 use super::transport::SimTransport;
 
-/// What a machine needs to start.
+/// Everything that a machine needs to start.
 #[derive(Clone)]
 pub struct Boot {
     pub number: u8,
@@ -30,7 +30,7 @@ pub struct Boot {
     pub leaks_clock: Arc<AtomicBool>,
     pub is_newer: Arc<AtomicBool>,
     pub network: Network,
-    pub running: Running,
+    pub running: RunningNodes,
     pub trace: Trace,
 }
 
