@@ -1,4 +1,4 @@
-//! Starting the product's node on a simulated machine, as often as the machine starts.
+//! Starts the product's node on a simulated machine, each time that the machine starts.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use super::transport::SimTransport;
 #[derive(Clone)]
 pub struct Boot {
     pub number: u8,
-    /// Whose node it runs; none yet if the machine waits to join.
+    /// The identity of the machine's node; none yet if the machine waits to join.
     pub seat: Arc<Mutex<Option<Identity>>>,
     pub founders: Vec<(NodeId, PeerAddr)>,
     pub states: PathBuf,

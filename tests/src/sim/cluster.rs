@@ -37,7 +37,7 @@ pub const CLIENTS: u8 = 24;
 
 const CLUSTER: u128 = 0xa59e;
 
-/// How often the replicas are looked at: several times between two elections.
+/// The pause between two looks at the replicas: several looks between two elections.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long replicas may take to become equal once nobody writes: an election and a snapshot, of which
@@ -55,7 +55,7 @@ const CUT_WAIT: Duration = Duration::from_millis(300);
 
 /// The cluster, seen from outside of it. Machines are named by number, from 1 on.
 pub struct SimCluster {
-    /// How many nodes founded it; one machine more waits.
+    /// The number of nodes that founded the cluster; one machine more waits.
     pub founders: u8,
     pub shards: u16,
     /// The network beyond madsim's.
@@ -72,7 +72,7 @@ struct Machine {
     states: PathBuf,
     disk: SimDisk,
     clock: Clock,
-    /// Whose node it runs, if any.
+    /// The identity of the machine's node, if the machine has one.
     seat: Arc<Mutex<Option<Identity>>>,
     /// True if the machine has power and was not killed.
     is_up: AtomicBool,
@@ -80,7 +80,7 @@ struct Machine {
     is_newer: Arc<AtomicBool>,
 }
 
-/// Where the node of a machine is.
+/// Returns the address of a machine's node.
 pub fn node_address(number: u8) -> PeerAddr {
     let addr = SocketAddr::from(([10, 0, 0, number], 4000));
     PeerAddr { id: PeerId::from_bytes([number; 32]), addr }
@@ -169,19 +169,19 @@ impl SimCluster {
         })
     }
 
-    /// All machines that have a node.
+    /// Returns the machines that have a node.
     pub fn seated(&self) -> Vec<u8> {
         let has_node = |machine: &&u8| lock(&self.machines[*machine].seat).is_some();
         self.machines.keys().filter(has_node).copied().collect()
     }
 
-    /// Machines that have power.
+    /// Returns the machines that have power.
     pub fn up(&self) -> Vec<u8> {
         let is_up = |number: &u8| self.machines[number].is_up.load(Ordering::Relaxed);
         self.seated().into_iter().filter(is_up).collect()
     }
 
-    /// The machine that leads `shard`, as most recently heard by any; none if nobody does.
+    /// Returns the machine that leads `shard`, as the newest term says; none if nobody leads.
     pub fn leader(&self, shard: ShardId) -> Option<u8> {
         let status = self.running.status().into_iter().map(|(_, status)| status);
         let of_shard = status.filter(|status| status.shard == shard);
@@ -200,7 +200,7 @@ impl SimCluster {
         (0..self.shards).all(has_committed)
     }
 
-    /// Why nodes do not start, by machine.
+    /// Returns the reasons why nodes do not start, by machine.
     pub fn halted(&self) -> BTreeMap<u8, String> {
         self.running.lock().halted.clone()
     }
@@ -320,15 +320,15 @@ impl SimCluster {
         self.machines[&number].is_newer.store(is_newer, Ordering::Relaxed);
     }
 
-    /// How the replicas of a machine are.
+    /// Returns the status of a machine's replicas.
     pub fn replicas(&self, number: u8) -> Vec<ShardStatus> {
         let id = self.node_id(number);
         let status = self.running.status().into_iter().filter(|(node, _)| Some(*node) == id);
         status.map(|(_, status)| status).collect()
     }
 
-    /// Where the replica that computes otherwise parted from the others: the last entry seen at
-    /// which they were equal, and the first seen at which they were not.
+    /// Returns the point at which the diverging replica parted from the others: the last entry at which
+    /// they were seen equal, and the first at which they were seen different.
     pub fn parted(&self, shard: ShardId) -> (aspen_core::LogIndex, Option<aspen_core::LogIndex>) {
         lock(&self.watch).parted(shard)
     }
@@ -352,7 +352,7 @@ impl SimCluster {
         *lock(&machine.seat) = Some(identity);
     }
 
-    /// The newest map that a running node knows.
+    /// Returns the newest placement map that a running node knows.
     pub fn map(&self) -> Arc<aspen_node::Known> {
         let maps = self.nodes().into_iter().map(|node| node.map());
         maps.max_by_key(|map| map.epoch).unwrap_or_default()

@@ -123,7 +123,7 @@ impl<'a> Attack<'a> {
         }
     }
 
-    /// One that has power and nothing else to be mended.
+    /// Returns a machine that has power and nothing to be mended, by chance.
     fn sound(&self) -> Option<u8> {
         let busy = self.mends.values().filter_map(|mend| match mend {
             Mend::Restart(number)
@@ -288,7 +288,7 @@ impl<'a> Attack<'a> {
         true
     }
 
-    /// Damages a log, if the others keep theirs: who cannot read its log has forgotten its vote.
+    /// Damages a log, if enough others keep theirs: a node that cannot read its log has forgotten its vote.
     async fn rot(&mut self, number: u8) {
         if !self.may_damage(number) {
             return;
@@ -313,7 +313,7 @@ impl<'a> Attack<'a> {
         join(self.cluster, waiting, client, &self.trace).await;
     }
 
-    /// A replica moves, or all are evened out, while the next faults happen. Nobody waits.
+    /// Moves a replica, or evens all out, while the next faults happen. Nobody waits for the move.
     async fn move_replica(&mut self, client: &Client) {
         let map = self.cluster.map();
         let shard = ShardId::new(rand::random_range(0..self.cluster.shards));
@@ -338,7 +338,7 @@ impl<'a> Attack<'a> {
         }
     }
 
-    /// Everything works again.
+    /// Mends everything, and lets machines with damaged disks join anew.
     async fn mend_all(&mut self, client: &Client) {
         for (_, mend) in std::mem::take(&mut self.mends) {
             self.mend(mend);
@@ -354,7 +354,7 @@ impl<'a> Attack<'a> {
     }
 }
 
-/// The folder of one of a machine's replicas, or where it would be.
+/// Returns the folder of one of a machine's replicas, by chance; the folder may not exist.
 fn one_folder(cluster: &SimCluster, number: u8) -> std::path::PathBuf {
     let name = match rand::random_range(0..=cluster.shards) {
         shard if shard == cluster.shards => "system".to_string(),

@@ -1,4 +1,4 @@
-//! The nodes that run in a simulated cluster, shared by the machines and by those who look at them.
+//! The nodes that run in a simulated cluster, shared by the machines and the watchers.
 //!
 //! Leaves out how nodes start (`boot.rs`) and stop (`cluster.rs`).
 
@@ -20,7 +20,7 @@ pub struct Nodes {
     pub logs: BTreeMap<u8, aspen_store::Log>,
     /// The reasons of nodes that refuse to start.
     pub halted: BTreeMap<u8, String>,
-    /// The node that is known to compute otherwise than the others.
+    /// The node whose clock leaks into its results, if any: it diverges on purpose.
     pub diverging: Option<NodeId>,
 }
 

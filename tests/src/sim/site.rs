@@ -25,19 +25,17 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct WorkUnderWay {
     /// The clients; each ends by itself.
     pub clients: Vec<JoinHandle<()>>,
-    /// Checks what came of it, once all clients have ended and everything is mended.
+    /// Checks the results, once all clients have ended and everything is mended.
     pub check: Box<dyn FnOnce(Client) -> BoxFuture<()>>,
 }
 
-/// Where the work is done.
+/// The place of the work: a cluster, its plan, and everything that clients need.
 pub struct Site<'a> {
-    /// The cluster.
     pub cluster: &'a SimCluster,
-    /// The plan.
     pub plan: &'a Plan,
     /// Components by name.
     pub components: Arc<BTreeMap<String, Bytes>>,
-    /// When clients stop.
+    /// The time at which clients stop.
     pub until: Instant,
     /// Takes the events.
     pub trace: Trace,
@@ -61,14 +59,14 @@ impl Worker {
         Instant::now() < self.until
     }
 
-    /// Notes what the client does.
+    /// Notes an event of the client.
     pub fn note(&self, what: impl std::fmt::Display) {
         self.trace.event(format_args!("c{} {what}", self.number));
     }
 }
 
 impl<'a> Site<'a> {
-    /// A place for clients, the first of them with number `first`.
+    /// Returns a place for clients, the first of them with number `first`.
     pub fn new(
         cluster: &'a SimCluster,
         plan: &'a Plan,
@@ -98,7 +96,7 @@ impl<'a> Site<'a> {
     }
 }
 
-/// Repeats `request` until it is done: for what a run cannot do without.
+/// Repeats a request that the run cannot do without, until the request is done.
 pub async fn insist<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     request: impl Fn() -> F,
 ) -> T {

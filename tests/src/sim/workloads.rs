@@ -20,7 +20,7 @@ use super::site::{Site, WorkUnderWay};
 use super::workload::Workload;
 
 impl Workload {
-    /// Does what must be there before the clients begin.
+    /// Writes the keys and uploads the components that must be there before the clients begin.
     pub async fn prepare(self, client: &Client, site: &Site<'_>) {
         match self {
             Workload::Bank => bank::prepare(client, site).await,
