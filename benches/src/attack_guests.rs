@@ -6,11 +6,10 @@ use bytes::Bytes;
 
 /// A guest, and what it is called with.
 pub struct Attack {
-    /// What it does.
+    /// The work that the attack does.
     pub name: String,
     /// Its component as text, with an export `run`.
     pub text: String,
-    /// Its argument.
     pub args: Option<Val>,
 }
 
@@ -241,7 +240,7 @@ fn host(body: &str, times: u32) -> String {
         .replace("(import \"s\" \"m\" (memory 40))", "(import \"s\" \"m\" (memory 256))")
 }
 
-/// Calls of `context`: lines of so many bytes, or the caller.
+/// Calls of `context`: lines of this many bytes, or the caller.
 fn context(body: &str) -> String {
     format!(
         r#"(component
@@ -324,7 +323,7 @@ pub fn attacks() -> Vec<Attack> {
     all
 }
 
-/// What making an instance of a large component may cost, which runs no code meanwhile.
+/// Attacks by the cost of making an instance of a large component, which runs no code meanwhile.
 fn large() -> impl Iterator<Item = Attack> {
     // The system maps data that lie close; what is spread is copied, and each page of it touched.
     let spread = |segments: u32, bytes: usize, step: u32| {

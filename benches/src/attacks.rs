@@ -1,4 +1,4 @@
-//! What hostile guests get for their fuel: CPU time per million, and of a whole call.
+//! The CPU time that hostile guests get for their fuel: time per million, and of a whole call.
 //!
 //! Apply runs one entry after the other, so a call that is cheap in fuel and dear in time would let
 //! one user stop all others. Each attack repeats what it does until its fuel ends, or until a limit
@@ -17,26 +17,27 @@ use bytes::Bytes;
 use crate::Failure;
 use crate::attack_guests::{Attack, attacks};
 
-/// What a million fuel should buy at most.
+/// The most that a million fuel should buy.
 const GOAL_US: f64 = 1_000.0;
 
-/// What a call should take at most that is about a cost which comes once.
+/// The most that a call should take if its attack is about a cost which comes once.
 const ONCE_GOAL_US: f64 = 10_000.0;
 
-/// Each attack runs so often; the fastest run counts, which others on the machine disturbed least.
+/// The number of times that each attack runs; the fastest run counts, which others on the machine
+/// disturbed least.
 const ROUNDS: usize = 5;
 
 const KEYS: u32 = 20_000;
 
-/// What one attack got.
-struct Got {
+/// The result of one attack.
+struct AttackResult {
     name: String,
     us: f64,
     fuel: u64,
     end: String,
 }
 
-impl Got {
+impl AttackResult {
     fn per_million(&self) -> f64 {
         self.us / (self.fuel as f64 / 1e6)
     }
@@ -59,7 +60,7 @@ pub fn measure() -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(level: Level, mut got: Vec<Got>) {
+fn print(level: Level, mut got: Vec<AttackResult>) {
     got.sort_by(|a, b| b.per_million().total_cmp(&a.per_million()));
     println!("  optimisation {level:?}");
     for one in &got {
@@ -75,13 +76,13 @@ fn print(level: Level, mut got: Vec<Got>) {
     if let Some(longest) = got.iter().max_by(|a, b| a.us.total_cmp(&b.us)) {
         println!("    longest call: {}, {:.1} ms", longest.name, longest.us / 1e3);
     }
-    let spent = |one: &&Got| one.fuel >= aspen_core::limits::CALL_FUEL_MAX / 2;
+    let spent = |one: &&AttackResult| one.fuel >= aspen_core::limits::CALL_FUEL_MAX / 2;
     if let Some(worst) = got.iter().find(spent) {
         println!("    worst of those that spend their fuel: {}", worst.name);
     }
 }
 
-fn run(level: Level) -> Result<Vec<Got>, Failure> {
+fn run(level: Level) -> Result<Vec<AttackResult>, Failure> {
     let functions = WasmFunctions::new(Options { level, ..Options::default() })?;
     let mut model = state()?;
     let mut got = vec![];
@@ -110,7 +111,11 @@ fn state() -> Result<Model, Failure> {
     Ok(model)
 }
 
-fn one(functions: &WasmFunctions, model: &mut Model, attack: Attack) -> Result<Got, Failure> {
+fn one(
+    functions: &WasmFunctions,
+    model: &mut Model,
+    attack: Attack,
+) -> Result<AttackResult, Failure> {
     let name = attack.name;
     let component = wat::parse_str(&attack.text).map_err(|error| format!("{name}: {error}"))?;
     let component = Bytes::from(component);
@@ -139,7 +144,7 @@ fn one(functions: &WasmFunctions, model: &mut Model, attack: Attack) -> Result<G
     }
     let mut end = format!("{:?}", result.end);
     end.truncate(end.floor_char_boundary(24));
-    Ok(Got { name, us, fuel: result.fuel.get().max(1), end })
+    Ok(AttackResult { name, us, fuel: result.fuel.get().max(1), end })
 }
 
 /// Microseconds of CPU time of this thread, system calls and page faults included.

@@ -1,4 +1,4 @@
-//! What one function call costs in apply, above the cost of its reads and writes.
+//! The cost of one function call in apply, above the cost of its reads and writes.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub fn measure(bank: &[u8], echo: &[u8]) -> Result<(), Failure> {
 /// The median times of a call that does nothing and of a transfer, and the fuel of both.
 pub type Cost = ([Duration; 2], [u64; 2]);
 
-/// What calls of a bank in whatever language cost, after one that compiles it.
+/// Measures calls of a bank, in whatever language, after one call that compiles it.
 pub fn cost(bank: Vec<u8>, calls: u64) -> Result<Cost, Failure> {
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
     let measure = move || {
@@ -76,7 +76,7 @@ fn cost_of(
     Ok(([empty, transfer], fuel))
 }
 
-/// What a function gets and gives back: one `bool`, a small record, and one with a text of a KiB.
+/// Measures typed arguments and results: one `bool`, a small record, and one with a text of a KiB.
 fn typed(echo: &Bytes) -> Result<[Duration; 3], Failure> {
     let (functions, model, component) = shard(echo)?;
     let field = |name: &str, val| (name.to_string(), val);

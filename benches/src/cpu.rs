@@ -27,7 +27,7 @@ pub fn stat(path: &str) -> Option<(String, f64)> {
     Some((name.to_string(), ticks / 100.0))
 }
 
-/// What the machine is.
+/// Returns the number of cores, the model of the processor and the version of the kernel.
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -26,13 +26,13 @@ impl Drop for Dev {
     }
 }
 
-/// The program beside this one.
+/// The program in the same folder as this one.
 pub fn aspen() -> Result<PathBuf, Failure> {
     Ok(std::env::current_exe()?.with_file_name("aspen"))
 }
 
 impl Dev {
-    /// Starts three nodes with so many shards in `folder`, or those that are there.
+    /// Starts three nodes with this many shards in `folder`, or the nodes that the folder already has.
     pub fn start(folder: &Path, shards: u16) -> Result<Dev, Failure> {
         let mut command = Command::new(aspen()?);
         command.arg("dev").arg(folder).args(["--nodes", "3", "--shards", &shards.to_string()]);
@@ -50,7 +50,6 @@ impl Dev {
         Ok(dev)
     }
 
-    /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -13,7 +13,7 @@ use tokio_real as tokio;
 
 use crate::Failure;
 use crate::dev::{Dev, megabytes};
-use crate::load::{self, Done, Measured};
+use crate::load::{self, Done, LoadFigures};
 
 /// Functions of the component that is uploaded: with them it has about 100 KiB.
 const BODIES: usize = 400;
@@ -24,7 +24,7 @@ const UPLOADS: u64 = 7;
 /// Components of the crowd: as many as there may be, but for those of the other measurements.
 const CROWD: usize = 990;
 
-/// Loops that the bad client has under way, on all shards, besides an upload.
+/// Loops that the bad client has under way, on all shards, in addition to an upload.
 const BAD_CALLS: usize = 16;
 
 /// Uploads, a thousand functions, and a bad client.
@@ -147,7 +147,7 @@ async fn be_bad(client: Client, n: usize, stop: Arc<AtomicBool>) -> (u64, u64) {
     (loops, uploads)
 }
 
-/// The rate of transfers beside what another client does, on all shards.
+/// Measures the rate of transfers while another client works, on all shards.
 async fn bad_client(
     client: &Client,
     bad: &Client,
@@ -190,7 +190,7 @@ async fn bad_client(
 async fn crowd(client: &Client, dev: &Dev, bank: &[u8], time: Duration) -> Result<(), Failure> {
     open_bank(client, bank).await?;
     let rate = async || load::run(client, transfer, 64, time).await;
-    let _warm: Measured = rate().await?;
+    let _warm: LoadFigures = rate().await?;
     let (few, before) = (rate().await?, megabytes(dev.id(), "VmRSS").ok_or("no VmRSS")?);
     let begun = Instant::now();
     for n in 0..CROWD {

@@ -1,4 +1,4 @@
-//! What a cluster costs that nobody asks anything: `aspen dev --nodes 3` as a process of its own.
+//! The cost of a cluster without requests: `aspen dev --nodes 3` as a process of its own.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const WATCH: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(5);
 const SETTLE_SHARD: Duration = Duration::from_millis(200);
 
-/// Measures memory and CPU time of an idle development cluster with so many shards: of its one
+/// Measures memory and CPU time of an idle development cluster with this many shards: of its one
 /// process, that is of its three nodes together.
 pub fn measure(shards: u16) -> Result<(), Failure> {
     let watch = WATCH.as_secs();

@@ -1,4 +1,4 @@
-//! What the same function costs in other languages: size, compilation, time and fuel of a call.
+//! The costs of the same function in other languages: size, compilation, time and fuel of a call.
 //!
 //! Leaves out languages whose toolchain `make language-toolchains` has not installed, and says so.
 
@@ -23,7 +23,7 @@ const EXAMPLES: [(&str, &str, &str); 3] = [
     ("Python", "examples/bank-py", ".venv/bin/componentize-py"),
 ];
 
-/// Measures the bank in Rust and in what there is besides.
+/// Measures the bank in Rust and in every other language that is installed.
 pub fn measure(rust: &[u8]) -> Result<(), Failure> {
     println!("\na function in other languages (state in memory, one thread)");
     show("Rust", rust)?;

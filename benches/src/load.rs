@@ -1,4 +1,4 @@
-//! Closed loops: so many clients, each asking again as soon as it is answered.
+//! Closed loops: a number of clients, each of which asks again as soon as its answer arrives.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,21 +59,21 @@ pub fn spread(n: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What a load measured.
-pub struct Measured {
+/// The figures of a load.
+pub struct LoadFigures {
     pub rate: f64,
     pub p50: Duration,
     p99: Duration,
     pub count: u64,
 }
 
-/// Runs `work` with so many clients for a time.
+/// Runs `work` with this many clients for a time.
 pub async fn run(
     client: &Client,
     work: Work,
     clients: usize,
     time: Duration,
-) -> Result<Measured, Failure> {
+) -> Result<LoadFigures, Failure> {
     let counter = Arc::new(AtomicU64::new(1));
     let start = Instant::now();
     let mut tasks = JoinSet::new();
@@ -97,11 +97,11 @@ pub async fn run(
     all.sort();
     let at = |part: usize| all.get(all.len() * part / 100).copied().unwrap_or_default();
     let (count, rate) = (all.len() as u64, all.len() as f64 / elapsed);
-    Ok(Measured { rate, p50: at(50), p99: at(99), count })
+    Ok(LoadFigures { rate, p50: at(50), p99: at(99), count })
 }
 
 /// Prints a line.
-pub fn print(what: &str, clients: usize, how: &str, measured: &Measured) {
+pub fn print(what: &str, clients: usize, how: &str, measured: &LoadFigures) {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     println!(
         "{what:<34} {clients:>4} in flight  {:>8.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms  {how}",

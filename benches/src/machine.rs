@@ -1,5 +1,5 @@
-//! What this machine can do, whoever asks: so that figures of two machines can be told from figures of
-//! two builds.
+//! The speed of this machine without Aspen: so that a difference between two machines can be told from a
+//! difference between two builds.
 
 use std::fs::File;
 use std::io::Write;

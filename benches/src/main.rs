@@ -52,7 +52,7 @@ struct Options {
 /// A group of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// What one call costs in apply.
+    /// The cost of one call in apply.
     Call,
     /// The same function in Rust, JavaScript and Python, as far as their toolchains are installed.
     Languages,
@@ -62,7 +62,7 @@ enum Part {
     Embedded,
     /// Transactions on three nodes, with and without contention.
     Transactions,
-    /// What shards cost, and transactions across them.
+    /// The costs of shards, and of transactions across them.
     Shards,
     /// How soon after an upload a function can be called, a thousand of them, and a client with bad ones.
     Functions,
@@ -70,11 +70,11 @@ enum Part {
     Moving,
     /// Scans of a million keys over one shard and eight, and the memory that they take.
     Scan,
-    /// What one entry costs in apply, with 10,000 and with 10 million keys.
+    /// The cost of one entry in apply, with 10,000 and with 10 million keys.
     Scale,
     /// An idle cluster of three nodes.
     Idle,
-    /// What hostile calls get for their fuel; only if asked for.
+    /// The CPU time that hostile calls get for their fuel; only if asked for.
     Attacks,
 }
 

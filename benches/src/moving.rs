@@ -65,14 +65,14 @@ async fn fill(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What happened to the writes of some seconds.
-struct Felt {
+/// The latencies and failures of the writes of some seconds.
+struct WriteDelays {
     latencies: Vec<Duration>,
     failed: u64,
     seconds: f64,
 }
 
-impl Felt {
+impl WriteDelays {
     fn print(mut self, what: &str) {
         self.latencies.sort();
         let at = |part: usize| {
@@ -91,7 +91,7 @@ impl Felt {
 }
 
 /// Writes `rate` times a second until `stop`.
-async fn write(client: &Client, rate: u64, stop: Arc<AtomicBool>) -> Result<Felt, Failure> {
+async fn write(client: &Client, rate: u64, stop: Arc<AtomicBool>) -> Result<WriteDelays, Failure> {
     let (begun, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -116,7 +116,7 @@ async fn write(client: &Client, rate: u64, stop: Arc<AtomicBool>) -> Result<Felt
         latencies.extend(of_one);
         failed += failed_of_one;
     }
-    Ok(Felt { latencies, failed, seconds: begun.elapsed().as_secs_f64() })
+    Ok(WriteDelays { latencies, failed, seconds: begun.elapsed().as_secs_f64() })
 }
 
 /// Measures it, with `rate` writes a second.

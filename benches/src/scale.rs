@@ -1,4 +1,4 @@
-//! What one entry costs in apply, by kind of entry and by size of the database: the real state
+//! The cost of one entry in apply, by kind of entry and by size of the database: the real state
 //! (SQLite and its buffer) fed directly, without consensus and network.
 //!
 //! A small database lives in the buffer and is not read from its file at all. So a put is measured
@@ -37,14 +37,14 @@ const BATCHES_AFTER_OPENING: u64 = 19;
 const STRIDE: u64 = 6_364_139;
 
 /// A state, fed with entries.
-struct Fed {
+struct FedShard {
     machine: StateMachine,
     reader: StateReader,
     index: u64,
 }
 
-impl Fed {
-    fn open(dir: &Path) -> Result<Fed, Failure> {
+impl FedShard {
+    fn open(dir: &Path) -> Result<FedShard, Failure> {
         let config = StateConfig {
             dir: dir.join("shard"),
             shard: ShardId::new(0),
@@ -54,7 +54,7 @@ impl Fed {
         };
         let (machine, reader) = StateMachine::open(config, Arc::new(NoFunctions))?;
         let index = reader.status().applied.map_or(0, |applied| applied.index);
-        Ok(Fed { machine, reader, index })
+        Ok(FedShard { machine, reader, index })
     }
 
     /// Writes everything to the file.
@@ -175,7 +175,7 @@ fn checked(n: u64, keys: u64, optimistic: bool) -> Command {
     Command::Transact(command.into())
 }
 
-/// What puts cost at one size.
+/// The costs of puts at one size.
 struct Costs {
     put: f64,
     put_from_file: f64,
@@ -185,7 +185,7 @@ struct Costs {
 /// Measures one size.
 async fn measure_size(keys: u64) -> Result<Costs, Failure> {
     let folder = tempfile::tempdir_in("target")?;
-    let mut fed = Fed::open(folder.path())?;
+    let mut fed = FedShard::open(folder.path())?;
     fed.fill(keys).await?;
     let (mut swap, mut transaction) = (0.0, 0.0);
     // Alternating, so that drift of the machine meets both alike.
@@ -197,13 +197,13 @@ async fn measure_size(keys: u64) -> Result<Costs, Failure> {
     fed.close().await;
     let mut put_from_file = 0.0;
     for opening in 0..OPENINGS {
-        let mut fed = Fed::open(folder.path())?;
+        let mut fed = FedShard::open(folder.path())?;
         let batches = opening * BATCHES_AFTER_OPENING..(opening + 1) * BATCHES_AFTER_OPENING;
         let cost = fed.measure(batches, |n| put(n * STRIDE % keys)).await?;
         put_from_file += cost.apply / OPENINGS as f64;
         fed.close().await;
     }
-    let fed = Fed::open(folder.path())?;
+    let fed = FedShard::open(folder.path())?;
     let read = fed.measure_reads(keys)?;
     fed.close().await;
     println!(

@@ -1,4 +1,4 @@
-//! A scan of a million keys: over eight shards and over one, as it is and consistent.
+//! A scan of a million keys: over eight shards and over one, plain and consistent.
 //!
 //! The nodes are one process, the client that is watched for its memory another: `aspen scan` with its
 //! output thrown away. Times are of the streaming client in this process.
@@ -188,7 +188,7 @@ pub fn measure() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What opening a consistent scan costs by itself.
+/// Measures the opening of a consistent scan by itself.
 fn opening(runtime: &tokio::runtime::Runtime, sites: &[Site]) -> Result<(), Failure> {
     for Site { shards, client, .. } in sites {
         let mut times = vec![];

@@ -1,5 +1,5 @@
-//! What shards cost: the same work with one shard and with sixteen, and transactions that cross
-//! shards beside those that do not.
+//! The cost of shards: the same work with one shard and with sixteen, and transactions that cross
+//! shards, compared with transactions that do not.
 //!
 //! On one machine more shards give no more CPU, so what counts is the CPU time of an operation:
 //! with it, throughput grows with the cores.
@@ -15,7 +15,7 @@ use tokio_real as tokio;
 use crate::Failure;
 use crate::cluster::Cluster;
 use crate::cpu;
-use crate::load::{self, Done, Measured, Work};
+use crate::load::{self, Done, LoadFigures, Work};
 
 /// Pairs of accounts, each pair on one shard.
 const PAIRS: u64 = 2_000;
@@ -151,7 +151,12 @@ impl Site {
     }
 
     /// Runs a load; also the CPU time of one operation, of nodes and client, in microseconds.
-    fn run(&self, work: Work, clients: usize, time: Duration) -> Result<(Measured, f64), Failure> {
+    fn run(
+        &self,
+        work: Work,
+        clients: usize,
+        time: Duration,
+    ) -> Result<(LoadFigures, f64), Failure> {
         let seconds = || self.cluster.cpu().values().sum::<f64>();
         let (before, client) = (seconds(), self.client.clone());
         let run = async move { load::run(&client, work, clients, time).await };

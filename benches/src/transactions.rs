@@ -83,7 +83,7 @@ async fn function(client: Client, (from, to): (u64, u64)) -> Result<(), Failure>
     Ok(())
 }
 
-/// What [`swap`] does as a transaction.
+/// Does the work of [`swap`] as a transaction.
 fn compare_and_swap(client: Client, n: u64) -> Done {
     Box::pin(async move {
         let key = account(load::spread(n) % ACCOUNTS);

@@ -39,7 +39,7 @@ impl Cluster {
         Self::with_replicas(nodes, shards, 3, timing).await
     }
 
-    /// Starts this many nodes with this many shards, of so many replicas each.
+    /// Starts this many nodes with this many shards, and this many replicas of each.
     pub async fn with_replicas(nodes: u16, shards: u16, replicas: u8, timing: Timing) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
         let (nodes, shards) = (Some(nodes), Some(shards));
@@ -107,7 +107,7 @@ impl Cluster {
             let running = || self.servers.iter().flatten().map(|server| server.node());
             let all: Vec<_> = running().filter_map(|node| node.shard_status(shard)).collect();
             let last = all.iter().map(|status| status.last).max().unwrap_or_default();
-            // Whoever has the newest map knows how many there are.
+            // The newest placement map tells the number of replicas.
             let newest = running().map(|node| node.map()).max_by_key(|map| map.epoch).unwrap();
             let placed = running().filter(|node| newest.placement.hosts(node.id(), shard));
             let is_whole = newest.epoch > 0 && all.len() == placed.count();

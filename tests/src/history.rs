@@ -13,7 +13,7 @@
 //! Every write stores a value that names its writer, and every record tells its mod revision, so the
 //! order of the states of one key is known and not guessed. From it follow Adya's dependencies
 //! between transactions (ww: replaces, wr: reads, rw: reads what another replaces), and time adds
-//! those of whoever completed before another began. A history is strictly serializable only if no
+//! of transactions that completed before others began. A history is strictly serializable only if no
 //! transaction comes before itself. Revisions of a shard are used for nothing but the order of one
 //! key's states: the graph holds over several shards.
 //!
@@ -24,8 +24,8 @@
 //! T1 -ww-> T2 (x at r2 is replaced at r3), T2 -rw-> T1 (read r1, which T1 replaced): a lost update
 //! ```
 //!
-//! What is assumed: keys are absent before the first transaction, and only the history's
-//! transactions write them. What may be missed: a transaction of unknown outcome counts only once
+//! Assumes that keys are absent before the first transaction, and only the history's
+//! transactions write them. May miss violations: a transaction of unknown outcome counts only once
 //! a value of its is seen or a version proves it; a read of absence is placed by time, by the
 //! transaction's own write and by what the key's states allow, not by the rest of the graph.
 //! Source: Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental

@@ -41,7 +41,7 @@ impl Temper {
     }
 }
 
-/// What all clients together have done.
+/// The sums over all clients.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     /// Steps, whatever came of them.
@@ -60,7 +60,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Lets so many clients begin, each of which rests so long after a step.
+    /// Lets this many clients begin. Each rests this long after a step.
     pub async fn start(ticket: Ticket, clients: u64, rest: Duration) -> Load {
         let (recorder, progress) = (Recorder::new(1), watch::Sender::default());
         let stop = watch::Sender::new(false);

@@ -1,4 +1,4 @@
-//! What `aspen client-gen` writes: the modules of `aspen_tests::typed`, and clear errors.
+//! The output of `aspen client-gen`: the modules of `aspen_tests::typed`, and clear errors.
 
 #![cfg(not(madsim))]
 

@@ -23,7 +23,7 @@ mod simulator {
 
     use aspen_core::defect::{self, Defect};
     use aspen_tests::guests::component;
-    use aspen_tests::sim::{Fault, Plan, Report, Workload, run, run_seed, scale};
+    use aspen_tests::sim::{FaultKind, Plan, Report, Workload, run, run_seed, scale};
     use aspen_tests::sweep::{Summary, Sweep, Swept, headline, scratch};
     use clap::{Args, Parser, Subcommand};
 
@@ -202,7 +202,7 @@ mod simulator {
     }
 
     fn summary(seed: u64, report: &Report) -> Summary {
-        let fault = |(fault, count): (&Fault, &u64)| (format!("{fault:?}"), *count);
+        let fault = |(fault, count): (&FaultKind, &u64)| (format!("{fault:?}"), *count);
         Summary {
             seed,
             trace: format!("{:016x}", seahash::hash(report.trace.as_bytes())),
@@ -297,7 +297,7 @@ mod simulator {
                 plan.nodes = 3;
             }
             if !self.fault.is_empty() {
-                let named = |name: &String| named(name, &Fault::ALL);
+                let named = |name: &String| named(name, &FaultKind::ALL);
                 plan.faults = self.fault.iter().map(named).collect::<Result<_, _>>()?;
             }
             Ok(plan)

@@ -10,7 +10,7 @@ use crate::history::timeline::timelines;
 use crate::history::versions::check_versions;
 use crate::history::{History, Kind, Outcome, Violation};
 
-/// What a history came to.
+/// The verdict on a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Everything wrong, each once; empty if nothing is.
@@ -64,12 +64,12 @@ fn report(history: &History, happened: &[bool], violations: Vec<Violation>) -> R
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Returns true if nothing is wrong.
     pub fn is_good(&self) -> bool {
         self.violations.is_empty()
     }
 
-    /// Whether something of this kind is wrong.
+    /// Returns true if something of this kind is wrong.
     pub fn has(&self, kind: Kind) -> bool {
         self.violations.iter().any(|violation| violation.kind == kind)
     }

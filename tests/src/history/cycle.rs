@@ -16,7 +16,7 @@ const PLAIN_MAX: usize = 6;
 /// Longest cycle that is tried to be made shorter by time: the work may grow with its square.
 const SHORTENED_MAX: usize = 10_000;
 
-/// What is looked at, in turn: a cycle is of the plainest kind that has it.
+/// The kinds of edges that are searched, in turn: a cycle is of the plainest kind that has it.
 const LEVELS: [&[Why]; 5] = [
     &[Why::Replaces],
     &[Why::Replaces, Why::Reads],

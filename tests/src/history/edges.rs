@@ -1,10 +1,10 @@
 //! Who comes before whom, and why: from each transaction's reads, and from each key's states.
 //!
 //! Every edge is certain. Where a state in between has no known writer, an edge goes on to the next
-//! known one: whoever read a state comes before the writers of all later ones.
+//! known one: a reader of a state comes before the writers of all later states.
 
 use crate::history::History;
-use crate::history::evidence::seen;
+use crate::history::evidence::sightings;
 use crate::history::explain::name;
 use crate::history::index::Index;
 use crate::history::timeline::Timeline;
@@ -75,9 +75,9 @@ impl<'i, 'a> Edges<'i, 'a> {
     }
 
     fn add_reads(&mut self, reader: usize) {
-        for seen in seen(self.index, reader) {
-            let timeline = &self.timelines[seen.key as usize];
-            if let Some(state) = timeline.find(seen.record) {
+        for sighting in sightings(self.index, reader) {
+            let timeline = &self.timelines[sighting.key as usize];
+            if let Some(state) = timeline.find(sighting.record) {
                 self.add_read(reader, timeline, (state, state), Why::IsReplaced);
             }
         }
@@ -162,22 +162,35 @@ pub fn add_time(history: &History, happened: &[bool], edges: &mut Vec<Edge>) -> 
 /// An edge in words.
 pub fn explain(index: &Index<'_>, timelines: &[Timeline<'_>], edge: &Edge) -> String {
     let (from, to) = (name(edge.from as usize), name(edge.to as usize));
-    let [first, second]: [&Transaction; 2] =
-        [edge.from, edge.to].map(|at| index.transaction(at as usize));
-    if edge.why == Why::Time {
-        let (ended, began) = (first.completed, second.invoked);
-        return format!("{from} was over at {ended}, {to} began at {began}");
-    }
-    let key = index.keys[edge.key as usize];
-    let state = &timelines[edge.key as usize].states[edge.state as usize];
-    let exact = if state.is_exact { "" } else { "after " };
-    let revision = format!("{exact}s{}:r{}", index.shards[edge.key as usize], state.revision);
-    let wrote = if state.is_present { "wrote" } else { "deleted" };
+    let state = || {
+        let state = &timelines[edge.key as usize].states[edge.state as usize];
+        let exact = if state.is_exact { "" } else { "after " };
+        let shard = index.shards[edge.key as usize];
+        let wrote = if state.is_present { "wrote" } else { "deleted" };
+        (wrote, index.keys[edge.key as usize], format!("{exact}s{shard}:r{}", state.revision))
+    };
     match edge.why {
-        Why::Replaces => format!("{to} {wrote} {key} at {revision}, later than {from} did"),
-        Why::Reads => format!("{to} saw {key} as {from} {wrote} it at {revision}, or later"),
-        Why::IsReplaced => format!("{from} saw {key} from before {to} {wrote} it at {revision}"),
-        Why::IsJoined => format!("{from} did not scan {key}, which {to} {wrote} at {revision}"),
-        Why::Time => unreachable!("explained above"),
+        Why::Replaces => {
+            let (wrote, key, revision) = state();
+            format!("{to} {wrote} {key} at {revision}, later than {from} did")
+        }
+        Why::Reads => {
+            let (wrote, key, revision) = state();
+            format!("{to} saw {key} as {from} {wrote} it at {revision}, or later")
+        }
+        Why::IsReplaced => {
+            let (wrote, key, revision) = state();
+            format!("{from} saw {key} from before {to} {wrote} it at {revision}")
+        }
+        Why::IsJoined => {
+            let (wrote, key, revision) = state();
+            format!("{from} did not scan {key}, which {to} {wrote} at {revision}")
+        }
+        Why::Time => {
+            let [first, second]: [&Transaction; 2] =
+                [edge.from, edge.to].map(|at| index.transaction(at as usize));
+            let (ended, began) = (first.completed, second.invoked);
+            format!("{from} was over at {ended}, {to} began at {began}")
+        }
     }
 }

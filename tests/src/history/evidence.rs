@@ -1,4 +1,4 @@
-//! What the history proves about single writes: which transactions happened, at which revisions, and
+//! The proofs of a history about single writes: which transactions happened, at which revisions, and
 //! the claims about each key's states.
 //!
 //! A transaction of unknown outcome happened if somebody saw a value that it left. Its revision on
@@ -13,7 +13,7 @@ use crate::history::{Kind, Operation, Outcome, Record, Violation};
 
 /// The evidence of a history.
 pub struct Evidence<'a> {
-    /// Whether each transaction certainly happened.
+    /// By transaction: true if it certainly happened.
     pub happened: Vec<bool>,
     /// By transaction: shard, revision there, and the key that showed it (none if it was told).
     places: Vec<Vec<(u16, u64, Option<u32>)>>,
@@ -22,31 +22,31 @@ pub struct Evidence<'a> {
     reported: HashSet<(Kind, u32, u64)>,
 }
 
-/// Somebody says that a key got a new state at a revision.
+/// The claim that a key got a new state at a revision.
 #[derive(Clone, Copy)]
 pub struct Claim<'a> {
     pub key: u32,
     pub revision: u64,
     /// Who wrote it, if that is known and was possible.
     pub writer: Option<usize>,
-    /// What it was, and who read it.
+    /// The transaction that read the state, and the record that it read.
     pub seen: Option<(usize, &'a Record)>,
 }
 
 /// A read of one key that shows a state from before the reader's own writes.
-pub struct Seen<'a> {
+pub struct Sighting<'a> {
     pub key: u32,
     pub record: &'a Record,
 }
 
 /// Every record that a transaction read and had not written itself.
-pub fn seen<'a>(index: &Index<'a>, transaction: usize) -> Vec<Seen<'a>> {
+pub fn sightings<'a>(index: &Index<'a>, transaction: usize) -> Vec<Sighting<'a>> {
     let operations = &index.transaction(transaction).operations;
     let mut own: Vec<&str> = vec![];
     let mut all = vec![];
     let mut add = |own: &[&str], key: &'a str, record: &'a Record| {
         if !own.contains(&key) {
-            all.push(Seen { key: index.number(key), record });
+            all.push(Sighting { key: index.number(key), record });
         }
     };
     for operation in operations {
@@ -81,8 +81,8 @@ impl<'a> Evidence<'a> {
             reported: HashSet::new(),
         };
         for reader in 0..transactions.len() {
-            for seen in seen(index, reader) {
-                evidence.see(index, reader, &seen);
+            for sighting in sightings(index, reader) {
+                evidence.see(index, reader, &sighting);
             }
         }
         for writer in 0..transactions.len() {
@@ -97,8 +97,8 @@ impl<'a> Evidence<'a> {
         places.iter().find(|place| place.0 == shard).map(|place| place.1)
     }
 
-    /// Whether the revision of a transaction on a shard is one that it made there itself. A
-    /// transaction that changed nothing is told a revision of others.
+    /// Returns true if a transaction made its revision on a shard itself. A transaction that changed
+    /// nothing is told a revision of others.
     fn is_own(index: &Index<'_>, transaction: usize, shard: u16) -> bool {
         let mut effects = index.effects(transaction).iter();
         effects.any(|effect| {
@@ -106,7 +106,7 @@ impl<'a> Evidence<'a> {
         })
     }
 
-    /// Whether the state that a transaction left of a key has its place among the key's states.
+    /// Returns true if the state that a transaction left of a key has its place among the key's states.
     pub fn is_placed(&self, index: &Index<'_>, transaction: usize, key: u32) -> bool {
         let shard = index.shards[key as usize];
         self.happened[transaction]
@@ -126,56 +126,74 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    fn see(&mut self, index: &Index<'a>, reader: usize, seen: &Seen<'a>) {
-        let Seen { key, record } = *seen;
+    fn see(&mut self, index: &Index<'a>, reader: usize, sighting: &Sighting<'a>) {
+        let Sighting { key, record } = *sighting;
         let revision = record.mod_revision;
         if record.version == 0 || record.create_revision > revision {
             self.report(
                 index,
                 Kind::NonMonotonicVersions,
-                seen,
+                sighting,
                 &[reader],
                 "such a record cannot be",
             );
         }
         let mut claim = Claim { key, revision, writer: None, seen: Some((reader, record)) };
         let Some(write) = index.write(key, &record.value) else {
-            self.report(index, Kind::UnwrittenRead, seen, &[reader], "no transaction wrote that");
+            self.report(
+                index,
+                Kind::UnwrittenRead,
+                sighting,
+                &[reader],
+                "no transaction wrote that",
+            );
             self.claims.push(claim);
             return;
         };
         let writer = write.transaction;
         let both = [reader, writer];
         if writer == reader {
-            self.report(index, Kind::FutureRead, seen, &[reader], "it wrote that only afterwards");
+            self.report(
+                index,
+                Kind::FutureRead,
+                sighting,
+                &[reader],
+                "it wrote that only afterwards",
+            );
             return;
         }
         if index.transaction(writer).outcome == Outcome::Aborted {
-            self.report(index, Kind::AbortedRead, seen, &both, "its writer aborted");
+            self.report(index, Kind::AbortedRead, sighting, &both, "its writer aborted");
         } else if !write.is_last {
-            self.report(index, Kind::IntermediateRead, seen, &both, "its writer replaced it");
-        } else if self.place(index, writer, seen, reader) {
+            self.report(index, Kind::IntermediateRead, sighting, &both, "its writer replaced it");
+        } else if self.place(index, writer, sighting, reader) {
             claim.writer = Some(writer);
         }
         self.claims.push(claim);
     }
 
     /// Notes that a state which `writer` left was seen. False if it cannot be there.
-    fn place(&mut self, index: &Index<'a>, writer: usize, seen: &Seen<'a>, reader: usize) -> bool {
-        let (shard, revision) = (index.shards[seen.key as usize], seen.record.mod_revision);
+    fn place(
+        &mut self,
+        index: &Index<'a>,
+        writer: usize,
+        sighting: &Sighting<'a>,
+        reader: usize,
+    ) -> bool {
+        let (shard, revision) = (index.shards[sighting.key as usize], sighting.record.mod_revision);
         self.happened[writer] = true;
         let place = self.places[writer].iter().find(|place| place.0 == shard).copied();
         let Some((_, before, shown_by)) = place else {
-            self.places[writer].push((shard, revision, Some(seen.key)));
+            self.places[writer].push((shard, revision, Some(sighting.key)));
             return true;
         };
         if before == revision {
             return true;
         }
-        let same_key = shown_by.is_none_or(|key| key == seen.key);
+        let same_key = shown_by.is_none_or(|key| key == sighting.key);
         let kind = if same_key { Kind::DuplicateWrite } else { Kind::TornTransaction };
         let why = format!("{} wrote at r{before} of shard s{shard}", name(writer));
-        self.report(index, kind, seen, &[reader, writer], &why);
+        self.report(index, kind, sighting, &[reader, writer], &why);
         false
     }
 
@@ -183,15 +201,15 @@ impl<'a> Evidence<'a> {
         &mut self,
         index: &Index<'_>,
         kind: Kind,
-        seen: &Seen<'_>,
+        sighting: &Sighting<'_>,
         transactions: &[usize],
         why: &str,
     ) {
-        if !self.reported.insert((kind, seen.key, seen.record.mod_revision)) {
+        if !self.reported.insert((kind, sighting.key, sighting.record.mod_revision)) {
             return;
         }
-        let (reader, key) = (name(transactions[0]), index.keys[seen.key as usize]);
-        let mut text = format!("{reader} read {key}: {}; {why}", seen.record);
+        let (reader, key) = (name(transactions[0]), index.keys[sighting.key as usize]);
+        let mut text = format!("{reader} read {key}: {}; {why}", sighting.record);
         text.push_str(&list(index, transactions));
         self.violations.push(Violation { kind, transactions: transactions.to_vec(), text });
     }

@@ -13,16 +13,15 @@ use crate::history::{History, Operation, Outcome, Record, Transaction};
 /// Ticks between two transactions' moments of effect.
 const TICKS: u64 = 100;
 
-/// What one transaction shall do.
+/// The plan of one transaction.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Its operations.
     pub steps: Vec<Step>,
     /// How it shall end. The revisions are filled in.
     pub outcome: Outcome,
-    /// Whether it takes effect, if its outcome is unknown.
+    /// True if the transaction takes effect although its outcome is unknown.
     pub happens: bool,
-    /// Whether it is told the versions that it wrote, if it commits.
+    /// True if the transaction is told the versions that it wrote, if it commits.
     pub is_told: bool,
     /// Ticks from its beginning to its effect, and from there to its end.
     pub around: (u64, u64),

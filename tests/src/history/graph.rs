@@ -43,7 +43,7 @@ struct Mark {
 
 const UNSEEN: u32 = u32::MAX;
 
-/// What the search for a cycle knows of a node.
+/// The notes of the search for a cycle about a node.
 #[derive(Clone, Copy)]
 struct Visit {
     /// The start of the search that wrote this.

@@ -1,7 +1,7 @@
 //! The history with numbers for names, and what each transaction did to each key in sum.
 //!
 //! Keys are numbered in their order, so that a range of keys is a range of numbers. Panics on a
-//! history that cannot be checked: that is a mistake of whoever recorded it, not of the store.
+//! history that cannot be checked: that is a mistake of the recorder, not of the store.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -28,11 +28,11 @@ pub struct Index<'a> {
 #[derive(Clone, Copy)]
 pub struct Write {
     pub transaction: usize,
-    /// Whether the transaction left it in place.
+    /// True if the transaction left the write in place.
     pub is_last: bool,
 }
 
-/// What one transaction did to one key.
+/// The effect of one transaction on one key.
 #[derive(Clone, Copy)]
 pub struct Effect<'a> {
     pub key: u32,
@@ -47,7 +47,7 @@ pub struct Effect<'a> {
     pub before: Option<u64>,
     /// The key's version after it, as far as it was told.
     pub after: Option<u64>,
-    /// Whether it changed anything; `None` for a delete that was not told.
+    /// True if the transaction changed the key; `None` for a delete whose result was not told.
     pub changed: Option<bool>,
     /// Told versions that do not follow each other, if any.
     pub broken: Option<(u64, u64)>,
@@ -117,7 +117,7 @@ impl<'a> Index<'a> {
         &self.history.transactions[at]
     }
 
-    /// Whether a transaction ended in this way.
+    /// Returns true if a transaction ended in this way.
     pub fn is_committed(&self, at: usize) -> bool {
         matches!(self.transaction(at).outcome, Outcome::Committed { .. })
     }
@@ -139,12 +139,12 @@ impl<'a> Index<'a> {
         self.writes.get(&(key, value)).copied()
     }
 
-    /// What a transaction did to every key that it wrote.
+    /// Returns the effects of a transaction on the keys that it wrote.
     pub fn effects(&self, transaction: usize) -> &[Effect<'a>] {
         &self.effects[self.first_effect[transaction]..self.first_effect[transaction + 1]]
     }
 
-    /// What a transaction did to one key.
+    /// Returns the effect of a transaction on one key.
     pub fn effect(&self, transaction: usize, key: u32) -> Option<&Effect<'a>> {
         self.effects(transaction).iter().find(|effect| effect.key == key)
     }

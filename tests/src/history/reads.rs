@@ -1,4 +1,4 @@
-//! What the reads of one transaction must have in common, whatever the others did.
+//! The reads of one transaction agree with each other, whatever other transactions did.
 //!
 //! A key that was read or written once is known: to read it again gives the same. A scan makes known
 //! that the keys of its range which it did not give are absent.
@@ -9,9 +9,9 @@ use crate::history::explain::{list, name};
 use crate::history::index::Index;
 use crate::history::{Kind, Operation, Record, Violation};
 
-/// What a transaction knows.
+/// The keys and ranges that a transaction has read or written.
 #[derive(Default)]
-struct Known<'a> {
+struct OwnView<'a> {
     /// By key, its value, and whether the transaction wrote it.
     keys: BTreeMap<&'a str, (Option<&'a str>, bool)>,
     /// Ranges that were scanned: start and end.
@@ -21,26 +21,26 @@ struct Known<'a> {
 
 /// Checks the reads of one transaction that happened.
 pub fn check_reads(index: &Index<'_>, transaction: usize, violations: &mut Vec<Violation>) {
-    let mut known = Known::default();
+    let mut view = OwnView::default();
     for operation in &index.transaction(transaction).operations {
         match operation {
-            Operation::Get { key, found } => known.read(key, found.as_ref(), Kind::ReadSkew),
-            Operation::Scan { start, end, found } => known.scan(start, end.as_deref(), found),
+            Operation::Get { key, found } => view.read(key, found.as_ref(), Kind::ReadSkew),
+            Operation::Scan { start, end, found } => view.scan(start, end.as_deref(), found),
             Operation::Set { key, value, .. } => {
-                known.keys.insert(key, (Some(value), true));
+                view.keys.insert(key, (Some(value), true));
             }
             Operation::Delete { key, .. } => {
-                known.keys.insert(key, (None, true));
+                view.keys.insert(key, (None, true));
             }
         }
     }
-    for (kind, what) in known.wrong {
+    for (kind, what) in view.wrong {
         let text = format!("{} {what}{}", name(transaction), list(index, &[transaction]));
         violations.push(Violation { kind, transactions: vec![transaction], text });
     }
 }
 
-impl<'a> Known<'a> {
+impl<'a> OwnView<'a> {
     /// A read of a key; `kind` if another one gave something else.
     fn read(&mut self, key: &'a str, found: Option<&'a Record>, kind: Kind) {
         let value = found.map(|record| &record.value[..]);

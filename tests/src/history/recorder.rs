@@ -30,7 +30,7 @@ pub struct Running {
     log: Arc<Log>,
     process: u64,
     invoked: u64,
-    /// What it may have done, if its end is never told.
+    /// The operations that it may have done, if its end is never told.
     attempt: Vec<Operation>,
     is_ended: bool,
 }
@@ -48,7 +48,7 @@ impl Recorder {
         Running { process, invoked: log.tick(), log, attempt: vec![], is_ended: false }
     }
 
-    /// What a client did last.
+    /// Returns the last transaction of a client.
     pub fn last(&self, process: u64) -> Option<Transaction> {
         let transactions = self.log.lock();
         transactions.iter().rev().find(|transaction| transaction.process == process).cloned()

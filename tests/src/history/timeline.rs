@@ -65,12 +65,12 @@ impl<'a> Timeline<'a> {
         Self { key, states, maybe, absences, own: HashMap::new(), first_end, last_begin }
     }
 
-    /// What the writer of a state did to the key.
+    /// Returns the effect of a state's writer on the key.
     pub fn effect<'i>(&self, index: &'i Index<'a>, state: usize) -> Option<&'i Effect<'a>> {
         self.states[state].writer.and_then(|writer| index.effect(writer, self.key))
     }
 
-    /// Whether the key cannot have been absent between a state and the next one.
+    /// Returns true if the key cannot have been absent between a state and the next one.
     fn is_kept(&self, state: usize) -> bool {
         let next = self.states.get(state + 1).and_then(|next| next.record);
         next.is_some_and(|record| record.create_revision <= self.states[state].revision)

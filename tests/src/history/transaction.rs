@@ -1,4 +1,4 @@
-//! What a history is made of: transactions, with what each did, was told, and when.
+//! The parts of a history: transactions, each with its operations, its answers and its times.
 //!
 //! A single read or write is a transaction of one operation. Serialized as JSON lines (`stored.rs`),
 //! for histories to be kept and checked again; that form is no promise to anybody else.
@@ -28,7 +28,7 @@ pub struct Transaction {
     pub completed: u64,
     /// How it ended.
     pub outcome: Outcome,
-    /// What it did, in order: a read that follows its own write of the key sees that write.
+    /// The operations, in order: a read that follows its own write of the key sees that write.
     pub operations: Vec<Operation>,
 }
 
@@ -51,14 +51,12 @@ pub enum Outcome {
 pub enum Operation {
     /// A read of one key.
     Get {
-        /// The key.
         key: String,
-        /// What was there, if anything.
+        /// The record that was found, if any.
         found: Option<Record>,
     },
     /// A read of all keys from `start` up to, but without, `end`; without an end, to the last key.
     Scan {
-        /// The first key.
         start: String,
         /// The first key beyond.
         end: Option<String>,
@@ -67,7 +65,6 @@ pub enum Operation {
     },
     /// A write of one key.
     Set {
-        /// The key.
         key: String,
         /// The value: no other write of the history stores the same one under this key.
         value: String,
@@ -76,7 +73,6 @@ pub enum Operation {
     },
     /// A removal of one key.
     Delete {
-        /// The key.
         key: String,
         /// The version that was removed, if told; 0 if there was none.
         version: Option<u64>,
@@ -86,7 +82,6 @@ pub enum Operation {
 /// A value as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The value.
     pub value: String,
     /// Writes since the key was created.
     pub version: u64,
@@ -108,7 +103,7 @@ impl Transaction {
         if self.outcome == Outcome::Unknown { u64::MAX } else { self.completed }
     }
 
-    /// Whether it was over before `other` began.
+    /// Returns true if the transaction was over before `other` began.
     pub fn is_before(&self, other: &Transaction) -> bool {
         self.end() < other.invoked
     }

@@ -1,4 +1,4 @@
-//! Whether the states of a key add up: versions count every write since the key was created.
+//! The states of a key add up: versions count every write since the key was created.
 //!
 //! ```text
 //! r3 v1   r5 v2   r9 v4        one write is missing between r5 and r9: some transaction of unknown
@@ -6,7 +6,7 @@
 //! r3 v1   r5 v2   r9 v1        the key was deleted and created again: somebody must have done it
 //! ```
 //!
-//! What is missing is added up, always as the least that can be, and compared with what transactions
+//! Missing writes are added up, always as the least that can be, and compared with those that transactions
 //! of unknown outcome or place could have done. If just one could have done it, it happened there.
 
 use crate::history::explain::{list, name};
@@ -26,7 +26,7 @@ struct Walk<'t, 'a> {
     created: Option<u64>,
     /// Writes that nobody is known to have done, so far.
     missing: Missing,
-    /// What could have done them.
+    /// Writes that could have been those.
     possible: Missing,
     found: Vec<Violation>,
     /// Before which state which transaction wrote.
@@ -158,7 +158,7 @@ impl Walk<'_, '_> {
         self.miss(at, missing, before);
     }
 
-    /// Notes what somebody else must have done between a state and the one before it.
+    /// Notes the writes that others must have made between a state and the one before it.
     fn miss(&mut self, at: usize, missing: Missing, before: u64) {
         let Missing { sets, deletes } = missing;
         let was = self.missing;

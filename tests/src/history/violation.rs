@@ -1,11 +1,11 @@
-//! What can be wrong with a history, each by the name it has in the field.
+//! The ways in which a history can be wrong, each by its name in the field.
 
 use std::fmt;
 
 /// One thing that no strictly serializable store with Aspen's versions can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// What it is.
+    /// The kind of violation.
     pub kind: Kind,
     /// The transactions that show it, by their place in the history; a cycle in its order.
     pub transactions: Vec<usize>,

@@ -1,8 +1,8 @@
 //! Random transactions on few keys, through the client: the only part of the history that knows it.
 //!
-//! What is recorded as one transaction is what the store promises to do at one moment: a single get,
-//! a scan of one page of one shard, a blind write, or a transaction whose reads are checked when it
-//! commits. Reads that a transaction only made on the way are part of it because it expects them.
+//! One recorded transaction is work that the store promises to do at one moment: a single get, a scan
+//! of one page of one shard, a blind write, or a transaction whose reads are checked when it commits.
+//! Reads that a transaction only made on the way are part of it because it expects them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +67,7 @@ impl Workload {
         !self.prefix.starts_with('{')
     }
 
-    /// Does one thing and records it, whatever it comes to.
+    /// Does one piece of work and records it with its outcome.
     pub async fn step(&mut self) {
         match self.choices.below(10) {
             1 if !self.is_across() => self.scan().await,
@@ -232,7 +232,7 @@ impl Workload {
     }
 }
 
-/// What an error says about the effect of the write.
+/// Returns the outcome of a write, as far as its error tells.
 fn outcome_of(error: &WriteError) -> Outcome {
     match error {
         WriteError::Conflict { .. } | WriteError::Refusal { .. } => Outcome::Aborted,

@@ -1,4 +1,4 @@
-//! Starting the product's node on a simulated machine, as often as the machine starts.
+//! Starts the product's node on a simulated machine, each time that the machine starts.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +10,17 @@ use aspen_net::{PeerAddr, Transport};
 use aspen_node::{Clock, Identity, NodeConfig, NodeHandler, ShardedRaftNode, Timing};
 use aspen_store::Log;
 
-use super::cluster::Running;
 use super::disk::SimDisk;
 use super::network::Network;
+use super::running_nodes::RunningNodes;
 use super::trace::Trace;
 use super::transport::SimTransport;
 
-/// What a machine needs to start.
+/// Everything that a machine needs to start.
 #[derive(Clone)]
 pub struct Boot {
     pub number: u8,
-    /// Whose node it runs; none yet if the machine waits to join.
+    /// The identity of the machine's node; none yet if the machine waits to join.
     pub seat: Arc<Mutex<Option<Identity>>>,
     pub founders: Vec<(NodeId, PeerAddr)>,
     pub states: PathBuf,
@@ -30,7 +30,7 @@ pub struct Boot {
     pub leaks_clock: Arc<AtomicBool>,
     pub is_newer: Arc<AtomicBool>,
     pub network: Network,
-    pub running: Running,
+    pub running: RunningNodes,
     pub trace: Trace,
 }
 

@@ -28,6 +28,7 @@ use super::disk::{SimDisk, Trouble};
 use super::invariants::Watch;
 use super::network::Network;
 use super::plan::Plan;
+use super::running_nodes::RunningNodes;
 use super::trace::Trace;
 use super::transport::SimTransport;
 
@@ -36,7 +37,7 @@ pub const CLIENTS: u8 = 24;
 
 const CLUSTER: u128 = 0xa59e;
 
-/// How often the replicas are looked at: several times between two elections.
+/// The pause between two looks at the replicas: several looks between two elections.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long replicas may take to become equal once nobody writes: an election and a snapshot, of which
@@ -54,14 +55,13 @@ const CUT_WAIT: Duration = Duration::from_millis(300);
 
 /// The cluster, seen from outside of it. Machines are named by number, from 1 on.
 pub struct SimCluster {
-    /// How many nodes founded it; one machine more waits.
+    /// The number of nodes that founded the cluster; one machine more waits.
     pub founders: u8,
-    /// Its shards.
     pub shards: u16,
     /// The network beyond madsim's.
     pub network: Network,
     machines: BTreeMap<u8, Machine>,
-    running: Running,
+    running: RunningNodes,
     trace: Trace,
     watch: Arc<Mutex<Watch>>,
     looker: JoinHandle<()>,
@@ -72,57 +72,15 @@ struct Machine {
     states: PathBuf,
     disk: SimDisk,
     clock: Clock,
-    /// Whose node it runs, if any.
+    /// The identity of the machine's node, if the machine has one.
     seat: Arc<Mutex<Option<Identity>>>,
-    /// Whether it has power and was not killed.
+    /// True if the machine has power and was not killed.
     is_up: AtomicBool,
     leaks_clock: Arc<AtomicBool>,
     is_newer: Arc<AtomicBool>,
 }
 
-/// The nodes that run now, and why others do not.
-#[derive(Clone, Default)]
-pub struct Running(Arc<Mutex<Nodes>>);
-
-#[derive(Default)]
-struct Nodes {
-    nodes: BTreeMap<u8, Arc<ShardedRaftNode>>,
-    logs: BTreeMap<u8, aspen_store::Log>,
-    halted: BTreeMap<u8, String>,
-    /// The node that is known to compute otherwise than the others.
-    diverging: Option<NodeId>,
-}
-
-impl Running {
-    fn lock(&self) -> MutexGuard<'_, Nodes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A node runs on machine `number`.
-    pub fn started(&self, number: u8, node: Arc<ShardedRaftNode>, log: aspen_store::Log) {
-        let mut running = self.lock();
-        running.nodes.insert(number, node);
-        running.logs.insert(number, log);
-    }
-
-    /// The node of machine `number` refuses to start.
-    pub fn halted(&self, number: u8, reason: String) {
-        self.lock().halted.insert(number, reason);
-    }
-
-    /// How every replica is.
-    pub fn status(&self) -> Vec<(NodeId, ShardStatus)> {
-        let running = self.lock();
-        let of_node = |node: &Arc<ShardedRaftNode>| {
-            let shards = node.router().all();
-            let status = shards.filter_map(|shard| Some((node.id(), node.shard_status(shard)?)));
-            status.collect::<Vec<_>>()
-        };
-        running.nodes.values().flat_map(of_node).collect()
-    }
-}
-
-/// Where the node of a machine is.
+/// Returns the address of a machine's node.
 pub fn node_address(number: u8) -> PeerAddr {
     let addr = SocketAddr::from(([10, 0, 0, number], 4000));
     PeerAddr { id: PeerId::from_bytes([number; 32]), addr }
@@ -138,7 +96,7 @@ impl SimCluster {
     /// is kept under `synced`.
     pub fn start(plan: &Plan, states: &Path, synced: &Path, trace: &Trace) -> SimCluster {
         sim_files::keep_synced(states, synced);
-        let (running, network) = (Running::default(), Network::new(plan.duplicates));
+        let (running, network) = (RunningNodes::default(), Network::new(plan.duplicates));
         let numbers = 1..=plan.nodes;
         let founder = |number| (NodeId::new(u64::from(number)), node_address(number));
         let founders: Vec<_> = numbers.map(founder).collect();
@@ -211,19 +169,19 @@ impl SimCluster {
         })
     }
 
-    /// All machines that have a node.
+    /// Returns the machines that have a node.
     pub fn seated(&self) -> Vec<u8> {
         let has_node = |machine: &&u8| lock(&self.machines[*machine].seat).is_some();
         self.machines.keys().filter(has_node).copied().collect()
     }
 
-    /// Machines that have power.
+    /// Returns the machines that have power.
     pub fn up(&self) -> Vec<u8> {
         let is_up = |number: &u8| self.machines[number].is_up.load(Ordering::Relaxed);
         self.seated().into_iter().filter(is_up).collect()
     }
 
-    /// The machine that leads `shard`, as most recently heard by any; none if nobody does.
+    /// Returns the machine that leads `shard`, as the newest term says; none if nobody leads.
     pub fn leader(&self, shard: ShardId) -> Option<u8> {
         let status = self.running.status().into_iter().map(|(_, status)| status);
         let of_shard = status.filter(|status| status.shard == shard);
@@ -233,7 +191,7 @@ impl SimCluster {
         running.nodes.iter().find(leads).map(|(number, _)| *number)
     }
 
-    /// Whether every shard has committed: until then, its only log may be that of the founder.
+    /// Returns true if every shard has committed: before, the founder's log may be the only one.
     pub fn is_founded(&self) -> bool {
         let all = self.running.status();
         let has_committed = |shard: u16| {
@@ -242,7 +200,7 @@ impl SimCluster {
         (0..self.shards).all(has_committed)
     }
 
-    /// Why nodes do not start, by machine.
+    /// Returns the reasons why nodes do not start, by machine.
     pub fn halted(&self) -> BTreeMap<u8, String> {
         self.running.lock().halted.clone()
     }
@@ -318,7 +276,7 @@ impl SimCluster {
         }
     }
 
-    /// Lets messages from one machine to another take so much longer.
+    /// Lets messages from one machine to another take this much longer.
     pub fn slow_link(&self, from: u8, to: u8, delay: Duration) {
         let ip = |number| node_address(number).addr.ip();
         self.network.slow_down(ip(from), ip(to), delay);
@@ -329,7 +287,7 @@ impl SimCluster {
         self.machines[&number].clock.set_ahead(ahead_ms);
     }
 
-    /// From now on a commit on this machine's disk takes so long.
+    /// Lets each commit on this machine's disk take this long from now on.
     pub fn slow_disk(&self, number: u8, commit: Duration) {
         if let Some(log) = self.running.lock().logs.get(&number) {
             log.slow_down(commit);
@@ -362,15 +320,15 @@ impl SimCluster {
         self.machines[&number].is_newer.store(is_newer, Ordering::Relaxed);
     }
 
-    /// How the replicas of a machine are.
+    /// Returns the status of a machine's replicas.
     pub fn replicas(&self, number: u8) -> Vec<ShardStatus> {
         let id = self.node_id(number);
         let status = self.running.status().into_iter().filter(|(node, _)| Some(*node) == id);
         status.map(|(_, status)| status).collect()
     }
 
-    /// Where the replica that computes otherwise parted from the others: the last entry seen at
-    /// which they were equal, and the first seen at which they were not.
+    /// Returns the point at which the diverging replica parted from the others: the last entry at which
+    /// they were seen equal, and the first at which they were seen different.
     pub fn parted(&self, shard: ShardId) -> (aspen_core::LogIndex, Option<aspen_core::LogIndex>) {
         lock(&self.watch).parted(shard)
     }
@@ -394,7 +352,7 @@ impl SimCluster {
         *lock(&machine.seat) = Some(identity);
     }
 
-    /// The newest map that a running node knows.
+    /// Returns the newest placement map that a running node knows.
     pub fn map(&self) -> Arc<aspen_node::PlacementMap> {
         let maps = self.nodes().into_iter().map(|node| node.map());
         maps.max_by_key(|map| map.epoch).unwrap_or_default()
@@ -425,7 +383,7 @@ impl SimCluster {
         }
     }
 
-    /// What every replica has in memory beside its records: sessions, leases, tombstones.
+    /// Returns the nodes that run.
     pub fn nodes(&self) -> Vec<Arc<ShardedRaftNode>> {
         self.running.lock().nodes.values().cloned().collect()
     }
@@ -459,7 +417,7 @@ fn is_equal(status: &[(NodeId, ShardStatus)]) -> bool {
 }
 
 /// Looks at the replicas until it is aborted.
-async fn look_on(running: Running, watch: Arc<Mutex<Watch>>, trace: Trace) {
+async fn look_on(running: RunningNodes, watch: Arc<Mutex<Watch>>, trace: Trace) {
     for look in 0u64.. {
         let known = running.lock().diverging;
         for (id, status) in running.status() {

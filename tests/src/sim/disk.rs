@@ -16,7 +16,7 @@ use madsim::time::timeout;
 use rand::RngExt;
 use tokio::sync::Notify;
 
-/// What a disk writes whole or not at all.
+/// The unit that a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
 /// A disk. A clone is another handle.
@@ -29,7 +29,7 @@ pub struct SimDisk {
 #[derive(Debug, Default)]
 struct Image {
     durable: Vec<u8>,
-    /// What a reader sees: the durable bytes with all changes since.
+    /// The bytes that a reader sees: the durable ones with all changes since.
     view: Vec<u8>,
     unsynced: Vec<Change>,
     /// Counts power failures: a node that was started before the last one gets nothing any more.
@@ -38,7 +38,7 @@ struct Image {
     trouble: Option<Trouble>,
 }
 
-/// What a live disk refuses.
+/// The trouble of a live disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// It has no room.
@@ -120,7 +120,7 @@ impl SimDisk {
         *image = Image { failures: image.failures + 1, ..Image::default() };
     }
 
-    /// What the platters hold after the failure; returns the sectors kept and lost.
+    /// Sets the durable bytes to those that are left after the failure; returns the sectors kept and lost.
     pub fn settle(&self) -> (u32, u32) {
         let mut image = self.image();
         let (mut kept, mut lost) = (0, 0);

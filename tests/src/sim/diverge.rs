@@ -16,7 +16,7 @@ use super::trace::Trace;
 /// Some rounds of comparing.
 const FOUND_WAIT: Duration = Duration::from_secs(20);
 
-/// So long after the last call every shard that differs must be found.
+/// The time after the last call within which every shard that differs must be found.
 const ALL_FOUND_WAIT: Duration = Duration::from_secs(6);
 
 /// Lets the clock of machine `number` leak, and sees what comes of it. Calls go on until `calls_end`.

@@ -1,4 +1,4 @@
-//! What goes wrong in a run, one fault after the other and several at a time.
+//! The faults of a run: they begin one after the other, and several last at a time.
 //!
 //! Promises that everything can be mended, and is at the end: machines that halted because their disk
 //! is damaged join with a new one, so only a minority may lose its disk. A majority may be
@@ -16,80 +16,12 @@ use madsim::time::{Instant, sleep, sleep_until, timeout};
 
 use super::cluster::SimCluster;
 use super::disk::Trouble;
+use super::fault_kind::FaultKind;
 use super::join::join;
 use super::plan::Plan;
 use super::trace::Trace;
 
-/// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// A node's process is killed and started again.
-    Crash,
-    /// A machine loses power in the middle of a commit: what was not synced is lost, or torn.
-    PowerFailure,
-    /// All machines lose power at once.
-    Blackout,
-    /// All nodes are killed at once.
-    RestartOfAll,
-    /// A machine does nothing for a while, and then goes on as if nothing had been.
-    Pause,
-    /// A clock jumps, ahead or back.
-    ClockJump,
-    /// Two groups of machines cannot talk to each other.
-    Partition,
-    /// Messages of one machine to another are lost, those the other way are not.
-    OneWay,
-    /// The leader can talk to no other node, with writes of its clients pending.
-    LeaderIsolated,
-    /// Messages between two machines take long.
-    SlowLink,
-    /// The disk of one machine takes long.
-    SlowDisk,
-    /// The disk of a log is full.
-    FullDisk,
-    /// The disk of a log does not write.
-    BrokenDisk,
-    /// Bits of a log change while its machine is down, after its node ended in good order. (After
-    /// another end, damage in the last commit looks to redb like a commit that never was one.)
-    LogRot,
-    /// The state of a shard is gone, or damaged, when its machine starts.
-    StateLost,
-    /// A shard's state and snapshot are gone when its machine starts: another replica must help.
-    ReplicaLost,
-    /// The compiled functions are gone when a machine starts.
-    ModulesLost,
-    /// A node joins under load, and leaves again.
-    Members,
-    /// A replica moves to another node, or all are evened out.
-    Move,
-}
-
-impl Fault {
-    /// All of them.
-    pub const ALL: [Fault; 19] = [
-        Fault::Crash,
-        Fault::PowerFailure,
-        Fault::Blackout,
-        Fault::RestartOfAll,
-        Fault::Pause,
-        Fault::ClockJump,
-        Fault::Partition,
-        Fault::OneWay,
-        Fault::LeaderIsolated,
-        Fault::SlowLink,
-        Fault::SlowDisk,
-        Fault::FullDisk,
-        Fault::BrokenDisk,
-        Fault::LogRot,
-        Fault::StateLost,
-        Fault::ReplicaLost,
-        Fault::ModulesLost,
-        Fault::Members,
-        Fault::Move,
-    ];
-}
-
-/// What mends a fault.
+/// The way to mend a fault.
 #[derive(Clone, Debug)]
 enum Mend {
     Restart(u8),
@@ -110,7 +42,7 @@ pub struct Attack<'a> {
     count: u64,
     /// Machines whose log may be damaged, or that may have lost a replica: a minority.
     damaged: Vec<u8>,
-    /// Whether there is a cluster that could lose one.
+    /// True once every shard has committed: before, the founder's log may be the only one.
     is_founded: bool,
 }
 
@@ -191,7 +123,7 @@ impl<'a> Attack<'a> {
         }
     }
 
-    /// One that has power and nothing else to be mended.
+    /// Returns a machine that has power and nothing to be mended, by chance.
     fn sound(&self) -> Option<u8> {
         let busy = self.mends.values().filter_map(|mend| match mend {
             Mend::Restart(number)
@@ -206,95 +138,103 @@ impl<'a> Attack<'a> {
         (!sound.is_empty()).then(|| sound[rand::random_range(0..sound.len())])
     }
 
-    fn begin(&self, fault: Fault, about: impl std::fmt::Display) {
+    fn begin(&self, fault: FaultKind, about: impl std::fmt::Display) {
         self.trace.fault(fault);
         self.trace.event(format_args!("FAULT {fault:?} {about}"));
     }
 
-    async fn fault(&mut self, fault: Fault, client: &Client) {
+    async fn fault(&mut self, fault: FaultKind, client: &Client) {
         let cluster = self.cluster;
         let Some(number) = self.sound() else { return };
         let machine = format!("n{number}");
         match fault {
-            Fault::Crash => {
+            FaultKind::Crash => {
                 self.begin(fault, machine);
                 cluster.crash(number);
                 self.later(Mend::Restart(number));
             }
-            Fault::PowerFailure => {
+            FaultKind::PowerFailure => {
                 self.begin(fault, machine);
                 cluster.fail_power(number, rand::random_range(0..12)).await;
                 self.later(Mend::Restart(number));
             }
-            Fault::Blackout | Fault::RestartOfAll => {
-                self.begin(fault, "");
-                while let Some(number) = self.sound() {
-                    match fault {
-                        Fault::Blackout => cluster.fail_power(number, 0).await,
-                        _ => cluster.crash(number),
-                    }
-                    self.later(Mend::Restart(number));
-                }
-            }
-            Fault::Pause => {
+            FaultKind::Blackout | FaultKind::RestartOfAll => self.stop_all(fault).await,
+            FaultKind::Pause => {
                 self.begin(fault, machine);
                 cluster.pause(number, true);
                 self.later(Mend::Resume(number));
             }
-            Fault::ClockJump => {
+            FaultKind::ClockJump => {
                 let far = 100 + 2 * self.plan.skew_ms;
                 let ahead = rand::random_range(-far..=far);
                 self.begin(fault, format_args!("{machine} to {ahead} ms"));
                 cluster.set_clock(number, ahead);
             }
-            Fault::Partition | Fault::OneWay | Fault::LeaderIsolated => self.cut(fault, number),
-            Fault::SlowLink => {
-                let Some(other) = self.other(number) else { return };
-                self.begin(fault, format_args!("{machine} n{other}"));
-                let delay = Duration::from_millis(rand::random_range(20..400));
-                cluster.slow_link(number, other, delay);
-                cluster.slow_link(other, number, delay);
-                self.later(Mend::FastLinks);
+            FaultKind::Partition | FaultKind::OneWay | FaultKind::LeaderIsolated => {
+                self.cut(fault, number)
             }
-            Fault::SlowDisk => {
+            FaultKind::SlowLink => self.slow_link(number),
+            FaultKind::SlowDisk => {
                 self.begin(fault, machine);
                 cluster.slow_disk(number, Duration::from_millis(rand::random_range(5..300)));
                 self.later(Mend::FastDisk(number));
             }
-            Fault::FullDisk | Fault::BrokenDisk => {
+            FaultKind::FullDisk | FaultKind::BrokenDisk => {
                 self.begin(fault, machine);
                 let trouble =
-                    if fault == Fault::FullDisk { Trouble::Full } else { Trouble::Broken };
+                    if fault == FaultKind::FullDisk { Trouble::Full } else { Trouble::Broken };
                 cluster.trouble(number, Some(trouble));
                 self.later(Mend::Disk(number));
             }
-            Fault::LogRot => self.rot(number).await,
-            Fault::StateLost => {
+            FaultKind::LogRot => self.rot(number).await,
+            FaultKind::StateLost => {
                 self.begin(fault, machine);
                 cluster.crash(number);
                 lose_states(cluster, number);
                 self.later(Mend::Restart(number));
             }
-            Fault::ReplicaLost => {
-                if !self.may_damage(number) {
-                    return;
-                }
-                self.begin(fault, machine);
-                cluster.crash(number);
-                let folder = one_folder(cluster, number);
-                remove_folder(&folder);
-                sim_files::lose_all(&folder).expect("the copies can be deleted");
-                self.later(Mend::Restart(number));
-            }
-            Fault::ModulesLost => {
+            FaultKind::ReplicaLost => self.lose_replica(number),
+            FaultKind::ModulesLost => {
                 self.begin(fault, machine);
                 cluster.crash(number);
                 remove_folder(&cluster.states(number).join("modules"));
                 self.later(Mend::Restart(number));
             }
-            Fault::Members => self.change_members(client).await,
-            Fault::Move => self.move_replica(client).await,
+            FaultKind::Members => self.change_members(client).await,
+            FaultKind::Move => self.move_replica(client).await,
         }
+    }
+
+    async fn stop_all(&mut self, fault: FaultKind) {
+        self.begin(fault, "");
+        while let Some(number) = self.sound() {
+            match fault {
+                FaultKind::Blackout => self.cluster.fail_power(number, 0).await,
+                _ => self.cluster.crash(number),
+            }
+            self.later(Mend::Restart(number));
+        }
+    }
+
+    fn slow_link(&mut self, number: u8) {
+        let Some(other) = self.other(number) else { return };
+        self.begin(FaultKind::SlowLink, format_args!("n{number} n{other}"));
+        let delay = Duration::from_millis(rand::random_range(20..400));
+        self.cluster.slow_link(number, other, delay);
+        self.cluster.slow_link(other, number, delay);
+        self.later(Mend::FastLinks);
+    }
+
+    fn lose_replica(&mut self, number: u8) {
+        if !self.may_damage(number) {
+            return;
+        }
+        self.begin(FaultKind::ReplicaLost, format_args!("n{number}"));
+        self.cluster.crash(number);
+        let folder = one_folder(self.cluster, number);
+        remove_folder(&folder);
+        sim_files::lose_all(&folder).expect("the copies can be deleted");
+        self.later(Mend::Restart(number));
     }
 
     fn other(&self, number: u8) -> Option<u8> {
@@ -302,12 +242,14 @@ impl<'a> Attack<'a> {
         (!others.is_empty()).then(|| others[rand::random_range(0..others.len())])
     }
 
-    fn cut(&mut self, fault: Fault, number: u8) {
+    fn cut(&mut self, fault: FaultKind, number: u8) {
         let all = self.cluster.seated();
         let shard = ShardId::new(rand::random_range(0..self.cluster.shards));
         let one_side: Vec<u8> = match fault {
-            Fault::Partition => all.iter().copied().filter(|_| rand::random_bool(0.5)).collect(),
-            Fault::LeaderIsolated => self.cluster.leader(shard).into_iter().collect(),
+            FaultKind::Partition => {
+                all.iter().copied().filter(|_| rand::random_bool(0.5)).collect()
+            }
+            FaultKind::LeaderIsolated => self.cluster.leader(shard).into_iter().collect(),
             _ => vec![number],
         };
         let is_other = |to: &&u8| !one_side.contains(to);
@@ -315,12 +257,12 @@ impl<'a> Attack<'a> {
         for from in &one_side {
             for to in all.iter().filter(is_other) {
                 links.push((*from, *to));
-                if fault != Fault::OneWay {
+                if fault != FaultKind::OneWay {
                     links.push((*to, *from));
                 }
             }
         }
-        if fault == Fault::OneWay && !links.is_empty() {
+        if fault == FaultKind::OneWay && !links.is_empty() {
             links = vec![links[rand::random_range(0..links.len())]];
         }
         self.begin(fault, format_args!("{one_side:?}: {links:?}"));
@@ -328,8 +270,8 @@ impl<'a> Attack<'a> {
         self.later(Mend::Links(links));
     }
 
-    /// Whether enough others are whole. What is damaged stays so until its machine joins anew: a
-    /// replica that was lost may still wait for another one's snapshot.
+    /// Returns true if enough other machines are whole. A damaged machine counts as damaged until it joins
+    /// anew: a replica that was lost may still wait for another one's snapshot.
     fn may_damage(&mut self, number: u8) -> bool {
         self.is_founded |= self.cluster.is_founded();
         if !self.is_founded {
@@ -346,12 +288,12 @@ impl<'a> Attack<'a> {
         true
     }
 
-    /// Damages a log, if the others keep theirs: who cannot read its log has forgotten its vote.
+    /// Damages a log, if enough others keep theirs: a node that cannot read its log has forgotten its vote.
     async fn rot(&mut self, number: u8) {
         if !self.may_damage(number) {
             return;
         }
-        self.begin(Fault::LogRot, format_args!("n{number}"));
+        self.begin(FaultKind::LogRot, format_args!("n{number}"));
         if !self.cluster.end(number).await {
             return self.later(Mend::Restart(number));
         }
@@ -364,14 +306,14 @@ impl<'a> Attack<'a> {
         let waiting = self.cluster.founders + 1;
         // A change needs a majority for as long as it takes; others would wait behind it.
         self.mend_all(client).await;
-        self.begin(Fault::Members, format_args!("n{waiting}"));
+        self.begin(FaultKind::Members, format_args!("n{waiting}"));
         if self.cluster.up().contains(&waiting) {
             self.cluster.crash(waiting);
         }
         join(self.cluster, waiting, client, &self.trace).await;
     }
 
-    /// A replica moves, or all are evened out, while the next faults happen. Nobody waits.
+    /// Moves a replica, or evens all out, while the next faults happen. Nobody waits for the move.
     async fn move_replica(&mut self, client: &Client) {
         let map = self.cluster.map();
         let shard = ShardId::new(rand::random_range(0..self.cluster.shards));
@@ -383,7 +325,7 @@ impl<'a> Attack<'a> {
         let to = without[rand::random_range(0..without.len())];
         let evens_out = rand::random_bool(0.3);
         let what = if evens_out { "all".to_string() } else { format!("{shard} to {to}") };
-        self.begin(Fault::Move, what);
+        self.begin(FaultKind::Move, what);
         // It may be refused, and there may be nobody who could do it: what counts is what follows.
         let asked = async {
             match evens_out {
@@ -396,7 +338,7 @@ impl<'a> Attack<'a> {
         }
     }
 
-    /// Everything works again.
+    /// Mends everything, and lets machines with damaged disks join anew.
     async fn mend_all(&mut self, client: &Client) {
         for (_, mend) in std::mem::take(&mut self.mends) {
             self.mend(mend);
@@ -412,7 +354,7 @@ impl<'a> Attack<'a> {
     }
 }
 
-/// The folder of one of a machine's replicas, or where it would be.
+/// Returns the folder of one of a machine's replicas, by chance; the folder may not exist.
 fn one_folder(cluster: &SimCluster, number: u8) -> std::path::PathBuf {
     let name = match rand::random_range(0..=cluster.shards) {
         shard if shard == cluster.shards => "system".to_string(),

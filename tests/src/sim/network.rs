@@ -1,7 +1,7 @@
-//! What the network between simulated machines does beyond losing and delaying messages.
+//! The faults of the simulated network beyond those of madsim, which loses and delays messages.
 //!
-//! madsim loses and delays them, each for itself, so they overtake each other; here single links are
-//! slow and requests arrive twice. Cut links are madsim's too (`faults.rs`).
+//! madsim delays each message for itself, so messages overtake each other. Here single links are slow, and
+//! requests arrive twice. Cut links are madsim's too (`faults.rs`).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,28 +19,28 @@ struct Conditions {
 }
 
 impl Network {
-    /// A network in which this share of requests arrives twice.
+    /// Returns a network in which this share of requests arrives twice.
     pub fn new(duplicates: f64) -> Network {
         Network(Arc::new(Mutex::new(Conditions { duplicates, slow: BTreeMap::new() })))
     }
 
-    /// Whether the next request arrives twice.
+    /// Decides by chance if the next request arrives twice.
     pub fn duplicates(&self) -> bool {
         let share = self.lock().duplicates;
         share > 0.0 && rand::random_bool(share)
     }
 
-    /// From now on messages from one machine to the other take so much longer.
+    /// Lets messages from one machine to the other take this much longer from now on.
     pub fn slow_down(&self, from: IpAddr, to: IpAddr, delay: Duration) {
         self.lock().slow.insert((from, to), delay);
     }
 
-    /// No link is slow any more.
+    /// Makes every link fast again.
     pub fn speed_up(&self) {
         self.lock().slow.clear();
     }
 
-    /// How much longer a message takes.
+    /// Returns the time by which a message takes longer.
     pub fn delay(&self, from: IpAddr, to: IpAddr) -> Duration {
         self.lock().slow.get(&(from, to)).copied().unwrap_or_default()
     }

@@ -1,6 +1,6 @@
-//! What a seed means: the cluster, its network, who works on it and what goes wrong.
+//! The plan of a run: the cluster, its network, the clients' work and the faults.
 //!
-//! Promises that it follows from the seed alone. Not everything happens in every run: a run with a
+//! Promises that the plan follows from the seed alone. Not everything happens in every run: a run with a
 //! few kinds of faults and workloads goes deeper than one with all of them ("swarm testing": Groce
 //! et al., ISSTA 2012).
 
@@ -10,8 +10,8 @@ use aspen_core::defect::Defect;
 use aspen_node::Timing;
 
 use crate::history::Choices;
-use crate::sim::faults::Fault;
-use crate::sim::workloads::Workload;
+use crate::sim::fault_kind::FaultKind;
+use crate::sim::workload::Workload;
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -20,7 +20,6 @@ pub struct Plan {
     pub seed: u64,
     /// Nodes that found the cluster: 3, sometimes 5. One more machine waits to join.
     pub nodes: u8,
-    /// Shards.
     pub shards: u16,
     /// Share of messages that get lost.
     pub loss: f64,
@@ -30,10 +29,10 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// How far clocks are apart at most, in milliseconds.
     pub skew_ms: i64,
-    /// What the clients do.
+    /// The work of the clients.
     pub workloads: Vec<Workload>,
-    /// What goes wrong.
-    pub faults: Vec<Fault>,
+    /// The faults that may happen.
+    pub faults: Vec<FaultKind>,
     /// Longest pause between two faults.
     pub calm: Duration,
     /// How long things go wrong.
@@ -44,9 +43,9 @@ pub struct Plan {
     pub defect: Option<Defect>,
     /// How fast nodes notice that a leader is gone, and how often they make snapshots.
     pub timing: Timing,
-    /// Whether the clock of one node leaks into the results of its functions for a while.
+    /// True if the clock of one node leaks into the results of its functions for a while.
     pub diverges: bool,
-    /// Whether the nodes get a newer program, one by one.
+    /// True if the nodes get a newer program, one by one.
     pub upgrades: bool,
 }
 
@@ -81,7 +80,7 @@ impl Plan {
             latency,
             skew_ms: [0, 50, 3_000][choices.below(3) as usize],
             workloads: some_of(&Workload::ALL, 3, &mut choices),
-            faults: some_of(&Fault::ALL, 5, &mut choices),
+            faults: some_of(&FaultKind::ALL, 5, &mut choices),
             calm: millis([400, 1_500][choices.below(2) as usize]),
             work: millis(6_000 + choices.below(6_000)),
             pause: millis([20, 60, 150][choices.below(3) as usize]),
@@ -90,7 +89,7 @@ impl Plan {
             diverges: false,
             upgrades: false,
         };
-        if plan.faults.contains(&Fault::Move) {
+        if plan.faults.contains(&FaultKind::Move) {
             plan.nodes = 5;
         }
         if plan.nodes == 5 {

@@ -15,9 +15,9 @@ use super::diverge::diverge;
 use super::faults::Attack;
 use super::invariants::{leaks, liveness, replicas};
 use super::plan::Plan;
+use super::site::{PATIENCE, Site};
 use super::trace::Trace;
 use super::upgrade::upgrade;
-use super::workloads::Site;
 
 /// Runs `plan` with files in `folder`.
 pub async fn run(
@@ -73,10 +73,7 @@ pub async fn run(
 /// within [`PATIENCE`].
 const LOSS_MENDED_MAX: f64 = 0.05;
 
-/// How long a request of [`lend_client`]'s may be under way.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A client with much patience, which whoever runs the run may use.
+/// Returns a client with much patience, for the run's own requests.
 async fn lend_client(cluster: &SimCluster) -> Client {
     let (sender, receiver) = oneshot::channel();
     let options = Options { limit: PATIENCE, attempt: Duration::from_secs(1) };

@@ -22,7 +22,7 @@ use super::cluster::SimCluster;
 use super::plan::Plan;
 use super::trace::Trace;
 
-/// What takes simulated time.
+/// The parts that take simulated time.
 pub struct Costs {
     /// One entry in apply.
     pub apply: Duration,
@@ -30,13 +30,13 @@ pub struct Costs {
     pub commit: Duration,
     /// One entry of it.
     pub log: Duration,
-    /// A message.
     pub latency: (Duration, Duration),
 }
 
-/// What was measured on two real cores, a hundred times as long, because the simulator's clock counts
-/// in milliseconds: 32 us of a leader's CPU per call of a two-key transfer, apply, consensus and network
-/// together (README); 0.31 ms per commit of the log and 2 us per entry (redb, fdatasync).
+/// The costs that were measured on two real cores, a hundred times as long, because the simulator's
+/// clock counts in milliseconds: 32 us of a leader's CPU per call of a two-key transfer, apply,
+/// consensus and network together (README); 0.31 ms per commit of the log and 2 us per entry (redb,
+/// fdatasync).
 pub const COSTS: Costs = Costs {
     apply: Duration::from_micros(3_200),
     commit: Duration::from_millis(31),
@@ -63,7 +63,7 @@ const MEASURED: Duration = Duration::from_secs(20);
 /// Machines that the clients are on.
 const MACHINES: u8 = 16;
 
-/// Puts per simulated second with so many shards on so many nodes.
+/// Returns the puts per simulated second with this many shards on this many nodes.
 pub async fn measure(
     seed: u64,
     nodes: u8,

@@ -12,20 +12,20 @@ use std::time::{Duration, Instant};
 use madsim::runtime::Runtime;
 use madsim::time::TimeHandle;
 
-use super::faults::Fault;
+use super::fault_kind::FaultKind;
 use super::trace::Trace;
 
 /// Functions run on the thread of the simulation, with nodes, clients and executor above them.
 const STACK_BYTES: usize = aspen_functions::STACK_BYTES + (48 << 20);
 
-/// What a run came to.
+/// The result of a run that passed.
 pub struct Report {
     /// The trace's text.
     pub trace: String,
     /// Messages sent.
     pub messages: u64,
     /// Faults, by kind.
-    pub faults: BTreeMap<Fault, u64>,
+    pub faults: BTreeMap<FaultKind, u64>,
     /// How long it took by the simulated clock.
     pub simulated: Duration,
     /// How long it took by the real one.

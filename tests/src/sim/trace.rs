@@ -1,4 +1,4 @@
-//! What happened in a run, in order: the evidence that two runs were the same.
+//! The trace of a run: its events in order, the evidence that two runs were the same.
 //!
 //! Two parts: lines that people read, each with its simulated time, and one running hash over
 //! every message that was sent, bytes and moment. The hash becomes part of the lines now and then,
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aspen_net::{PeerAddr, Purpose};
 use madsim::time::TimeHandle;
 
-use super::faults::Fault;
+use super::fault_kind::FaultKind;
 
 /// The trace of a run. A clone is another handle.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ struct Events {
     lines: Vec<String>,
     messages: u64,
     wire: u64,
-    faults: BTreeMap<Fault, u64>,
+    faults: BTreeMap<FaultKind, u64>,
 }
 
 /// Simulated microseconds since the start of the run.
@@ -67,12 +67,12 @@ impl Trace {
     }
 
     /// Counts a fault.
-    pub fn fault(&self, fault: Fault) {
+    pub fn fault(&self, fault: FaultKind) {
         *self.events().faults.entry(fault).or_default() += 1;
     }
 
     /// How often each fault happened.
-    pub fn faults(&self) -> BTreeMap<Fault, u64> {
+    pub fn faults(&self) -> BTreeMap<FaultKind, u64> {
         self.events().faults.clone()
     }
 

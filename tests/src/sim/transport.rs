@@ -29,24 +29,26 @@ pub struct SimTransport {
     trace: Trace,
 }
 
+/// A request as it travels.
 #[derive(Serialize, Deserialize)]
-struct Ask {
+struct WireRequest {
     from: PeerAddr,
     to: PeerId,
     purpose: u8,
     body: Bytes,
 }
 
+/// A reply as it travels.
 #[derive(Serialize, Deserialize)]
-enum Reply {
+enum WireReply {
     Answered(Bytes),
     Refused(String),
     /// Another key was asked for than the one that lives here.
     OtherPeer,
 }
 
-impl Request for Ask {
-    type Response = Reply;
+impl Request for WireRequest {
+    type Response = WireReply;
     const ID: u64 = 1;
 }
 
@@ -60,13 +62,13 @@ impl SimTransport {
     /// Answers requests with `handler` until this machine stops.
     pub fn serve(&self, handler: Arc<dyn Handler>) {
         let (local, trace) = (self.local, self.trace.clone());
-        self.endpoint.add_rpc_handler(move |ask: Ask| {
+        self.endpoint.add_rpc_handler(move |ask: WireRequest| {
             let (handler, trace) = (handler.clone(), trace.clone());
             async move {
                 let from = ask.from;
                 let purpose = Purpose::from_byte(ask.purpose).expect("the sender had a purpose");
                 let reply = answer(&*handler, local, purpose, ask).await;
-                if let Reply::Answered(body) = &reply {
+                if let WireReply::Answered(body) = &reply {
                     trace.message(&local, &from, purpose, body);
                 }
                 reply
@@ -81,13 +83,18 @@ async fn pass(delay: Duration) {
     }
 }
 
-async fn answer(handler: &dyn Handler, local: PeerAddr, purpose: Purpose, ask: Ask) -> Reply {
+async fn answer(
+    handler: &dyn Handler,
+    local: PeerAddr,
+    purpose: Purpose,
+    ask: WireRequest,
+) -> WireReply {
     if ask.to != local.id {
-        return Reply::OtherPeer;
+        return WireReply::OtherPeer;
     }
     match handler.admit(ask.from.id, purpose) {
-        Ok(()) => Reply::Answered(handler.handle(ask.from.id, purpose, ask.body).await),
-        Err(reason) => Reply::Refused(reason),
+        Ok(()) => WireReply::Answered(handler.handle(ask.from.id, purpose, ask.body).await),
+        Err(reason) => WireReply::Refused(reason),
     }
 }
 
@@ -112,7 +119,12 @@ impl Transport for SimTransport {
         let (from, peer) = (self.local, *to);
         Box::pin(async move {
             trace.message(&from, &peer, purpose, &body);
-            let ask = || Ask { from, to: peer.id, purpose: purpose.to_byte(), body: body.clone() };
+            let ask = || WireRequest {
+                from,
+                to: peer.id,
+                purpose: purpose.to_byte(),
+                body: body.clone(),
+            };
             if network.duplicates() {
                 let (endpoint, again) = (endpoint.clone(), ask());
                 // Nobody waits for its reply.
@@ -128,9 +140,9 @@ impl Transport for SimTransport {
                 answered
             };
             match timeout(deadline, travel).await {
-                Ok(Ok(Reply::Answered(body))) => Ok(body),
-                Ok(Ok(Reply::Refused(reason))) => Err(NetError::Refused { peer, reason }),
-                Ok(Ok(Reply::OtherPeer)) => {
+                Ok(Ok(WireReply::Answered(body))) => Ok(body),
+                Ok(Ok(WireReply::Refused(reason))) => Err(NetError::Refused { peer, reason }),
+                Ok(Ok(WireReply::OtherPeer)) => {
                     let source = Arc::new(io::Error::other("another peer lives there"));
                     Err(NetError::Unreachable { peer, source })
                 }

@@ -12,8 +12,8 @@ use madsim::time::{sleep, timeout};
 
 use super::cluster::SimCluster;
 use super::invariants::liveness;
+use super::site::insist;
 use super::trace::Trace;
-use super::workloads::insist;
 
 /// For a node that starts, catches up and meets the first entry that it cannot apply.
 const WAIT: Duration = Duration::from_secs(30);

@@ -97,7 +97,7 @@ async fn lead(cluster: &mut Cluster, node: usize) {
     }
 }
 
-/// What a node itself answers when it is asked for key "odd".
+/// Asks one node for key "odd", and returns the node's own answer.
 async fn ask(cluster: &Cluster, node: usize, consistency: Consistency) -> Response {
     let ticket: Ticket = cluster.ticket().parse().unwrap();
     let (secret, bind) = (ticket.secret().unwrap().clone(), ([127, 0, 0, 1], 0).into());

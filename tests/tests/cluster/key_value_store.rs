@@ -7,7 +7,7 @@ use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests;
 
-/// What any application could do, leaving nothing behind.
+/// Uses the store as any application could, and leaves nothing behind.
 async fn use_it(store: &impl KeyValueStore, name: &str) {
     let key = |n: u32| format!("{name}/{n:02}").into_bytes();
     for n in 0..20 {

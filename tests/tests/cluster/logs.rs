@@ -1,4 +1,4 @@
-//! What calls logged, and their figures, on real clusters: each call once, also when the lead goes.
+//! The notes that calls log, and their figures, on real clusters: each call once, also when the lead goes.
 
 use aspen_client::{CallError, CallNote, Client, Ended, GuestFault, LogPosition};
 use aspen_core::{ShardId, ShardRouter};

@@ -6,8 +6,8 @@
 #![cfg(not(madsim))]
 
 mod across;
+mod admission_control;
 mod divergence;
-mod fairness;
 mod history;
 mod key_value_store;
 mod logs;

@@ -148,7 +148,7 @@ async fn cluster_follower_that_was_away_catches_up_by_snapshot() {
     let away = (cluster.leader().await + 1) % 3;
     cluster.stop_node(away).await;
     // Until the others have no log of what it missed: the leader keeps it for as long as it waits
-    // for an answer from the one that went, and snapshots are made beside the writes.
+    // for an answer from the one that went, and snapshots are made while writes go on.
     let status = |server: &Server| server.node().shard_status(Default::default()).unwrap();
     let mut n = 0;
     while cluster.servers.iter().flatten().any(|server| status(server).first.get() <= 300) {

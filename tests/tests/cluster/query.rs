@@ -1,4 +1,4 @@
-//! Queries and dry runs on real clusters: what a function says of the state, which stays as it is.
+//! Queries and dry runs on real clusters: functions answer from the state and do not change the state.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use tokio::task::JoinSet;
 
-/// What a shard's pages and a scan's are checked against.
+/// The records that the pages of a shard and of a scan must show.
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 async fn cluster(shards: u16) -> (Cluster, Client) {

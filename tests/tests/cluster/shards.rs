@@ -17,7 +17,7 @@ fn leads(cluster: &Cluster) -> Vec<usize> {
     cluster.servers.iter().map(of).collect()
 }
 
-/// Waits until the nodes lead so many shards each.
+/// Waits until the nodes lead these numbers of shards.
 async fn settled(cluster: &Cluster, wanted: &[usize]) {
     let end = Instant::now() + PATIENCE;
     while leads(cluster) != wanted {

@@ -105,6 +105,14 @@ async fn cluster_closure_reads_one_view_and_is_told_what_it_may_not() {
     for key in ["p/1", "p/2", "p/3"] {
         client.put(key, key).await.unwrap();
     }
+    a_change_is_noticed_at_the_next_read(&client).await;
+    a_conflict_is_not_mixed_with_later_reads(&client).await;
+    a_scan_sees_own_writes_and_phantoms(&client).await;
+    giving_up_writes_nothing(&client).await;
+    store.close().await;
+}
+
+async fn a_change_is_noticed_at_the_next_read(client: &Client) {
     // The first attempt reads p/1, then somebody changes it: the second read notices at once.
     let meanwhile = client.clone();
     let done = client.transact(|t| {
@@ -124,6 +132,9 @@ async fn cluster_closure_reads_one_view_and_is_told_what_it_may_not() {
     });
     assert_eq!(done.await.unwrap().attempts, 2);
     assert_eq!(client.get("seen").await.unwrap().unwrap().value.as_bytes(), b"changed");
+}
+
+async fn a_conflict_is_not_mixed_with_later_reads(client: &Client) {
     // What a conflict brought is not mixed with what is read later.
     let meanwhile = client.clone();
     let done = client.transact(|t| {
@@ -143,6 +154,9 @@ async fn cluster_closure_reads_one_view_and_is_told_what_it_may_not() {
     });
     let done = done.await.unwrap();
     assert_eq!((done.attempts, done.value), (2, b"second".to_vec()));
+}
+
+async fn a_scan_sees_own_writes_and_phantoms(client: &Client) {
     // A scan sees the transaction's own writes, and a phantom ends the attempt.
     let meanwhile = client.clone();
     let done = client.transact(|t| {
@@ -163,6 +177,9 @@ async fn cluster_closure_reads_one_view_and_is_told_what_it_may_not() {
     });
     assert_eq!(done.await.unwrap().attempts, 2);
     assert_eq!(client.get("sum").await.unwrap().unwrap().value.as_bytes(), b"4");
+}
+
+async fn giving_up_writes_nothing(client: &Client) {
     // Giving up writes nothing; bad keys and values are reported at the end.
     let gave_up = client.transact(|t| async move {
         t.set("never", "x");
@@ -183,7 +200,6 @@ async fn cluster_closure_reads_one_view_and_is_told_what_it_may_not() {
     });
     let many = many.await.unwrap_err().to_string();
     assert_eq!(many, "transaction has 1025 operations, limit is 1024");
-    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

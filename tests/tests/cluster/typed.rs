@@ -80,7 +80,7 @@ async fn cluster_typed_calls_of_a_bank() {
     cluster.stop().await;
 }
 
-/// What differs, and the whole message.
+/// Returns the difference, and the whole message.
 async fn change<T, E>(call: KeyedCall<T, E>) -> (Change, String)
 where
     T: FromPayload + Debug + 'static,

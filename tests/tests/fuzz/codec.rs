@@ -26,8 +26,8 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What one value may ask for beside its own bytes: serde reserves at most 1 MiB ahead for a list of
-/// announced length, and lists nest four deep. A list that grows is copied a few times.
+/// The memory that one value may ask for in addition to its own bytes: serde reserves at most 1 MiB ahead
+/// for a list of announced length, and lists nest four deep. A list that grows is copied a few times.
 const ASKED_BYTES_MAX: usize = 8 << 20;
 
 const SHARD: ShardId = ShardId::new(1);
@@ -253,26 +253,7 @@ fn responses() -> Vec<Response> {
         uploaded: Timestamp::new(4),
         canary: Some((ComponentHash::new([7; 32]), 5)),
     };
-    let shard = ShardStatus {
-        shard: SHARD,
-        term: 300,
-        leader: Some(NodeId::new(1)),
-        first: LogIndex::new(2),
-        last: LogIndex::new(300),
-        applied: LogIndex::new(299),
-        snapshot: LogIndex::new(0),
-        revision,
-        digest: Digest::default(),
-        keys: 1,
-        failed: Some("why".into()),
-        warning: Some("n2 differs".into()),
-        replicas: vec![(NodeId::new(1), true), (NodeId::new(2), false)],
-        bytes: 300,
-        rate: 9,
-        receiving: Some((3, 300)),
-        profile: ProfileId::FIRST,
-    };
-    vec![
+    let mut responses = vec![
         Response::Cluster(cluster),
         Response::Outcome(encode(&outcomes()[1])),
         Response::Records { revision, records: vec![None, Some(record())] },
@@ -281,7 +262,7 @@ fn responses() -> Vec<Response> {
         Response::Components(vec![info]),
         Response::Status(ReplicaStatus {
             node: NodeId::new(1),
-            shards: vec![shard],
+            shards: vec![shard_status()],
             profiles: vec![ProfileId::FIRST],
         }),
         Response::Placed { epoch: 300, node: Some(NodeId::new(1)) },
@@ -293,6 +274,14 @@ fn responses() -> Vec<Response> {
         Response::View(ViewInfo { view: ViewId::new(300), parts: vec![(SHARD, "a".into())] }),
         Response::ViewClosed,
         Response::Refused(Refused::ViewLost),
+    ];
+    responses.extend(responses_about_functions());
+    responses
+}
+
+/// Responses about functions, schedules and verification.
+fn responses_about_functions() -> Vec<Response> {
+    vec![
         Response::Queried(Queried {
             outcome: outcomes()[1].clone(),
             dry_run: Some(DryRun {
@@ -327,6 +316,28 @@ fn responses() -> Vec<Response> {
         Response::Verified(Verification::Unknown),
         Response::Verified(Verification::Failed { reason: "why".into() }),
     ]
+}
+
+fn shard_status() -> ShardStatus {
+    ShardStatus {
+        shard: SHARD,
+        term: 300,
+        leader: Some(NodeId::new(1)),
+        first: LogIndex::new(2),
+        last: LogIndex::new(300),
+        applied: LogIndex::new(299),
+        snapshot: LogIndex::new(0),
+        revision: Revision::new(7),
+        digest: Digest::default(),
+        keys: 1,
+        failed: Some("why".into()),
+        warning: Some("n2 differs".into()),
+        replicas: vec![(NodeId::new(1), true), (NodeId::new(2), false)],
+        bytes: 300,
+        rate: 9,
+        receiving: Some((3, 300)),
+        profile: ProfileId::FIRST,
+    }
 }
 
 fn pointed() -> Pointed {

@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 
 /// Far above what the check of a component of this size takes in a debug build on a busy machine.
 const CHECK_MAX: Duration = Duration::from_secs(5);
-/// Compiling takes longest: so many of those that pass.
+/// Components that pass and are compiled: compiling takes longest.
 const COMPILED_MAX: usize = 100;
 
 /// A component with one function and most kinds of sections, small enough that mutations hit them.

@@ -28,7 +28,7 @@ fn valid() -> Vec<Vec<u8>> {
     frames.into_iter().map(|frame| encode_frames([frame]).concat()).chain([all]).collect()
 }
 
-/// What comes out of a stream that arrives in portions, and how it ends.
+/// Returns the frames of a stream that arrives in portions, and the error that ends it, if any.
 fn decode(bytes: &[u8], portion: usize, limit: usize) -> (Vec<Frame>, Option<FrameError>) {
     let mut decoder = FrameDecoder::new(limit);
     let mut frames = vec![];

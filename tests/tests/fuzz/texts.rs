@@ -1,14 +1,14 @@
 //! Texts that users pass on, tickets and scan tokens, damaged by hand or on purpose.
 //!
 //! A damaged text is a typed error. What is read is written again as the same thing, also when the
-//! checksum is right and whoever made it meant harm.
+//! checksum is right and its maker meant harm.
 
 use aspen_core::{KeyRange, ScanToken, ScanTokenError, encode};
 use aspen_net::{PeerAddr, PeerId, Secret, Ticket};
 use aspen_tests::fuzz::{allocated, mutated};
 use proptest::prelude::*;
 
-/// What reading a text may ask for: copies of it, and the texts of errors.
+/// The memory that reading a text may ask for: copies of the text, and the texts of errors.
 const ASKED_BYTES_MAX: usize = 64 << 10;
 
 fn ticket() -> Ticket {

@@ -159,34 +159,34 @@ fn apply(history: &mut History, site: &Site) {
     history.transactions[site.at] = site.by.clone();
 }
 
-/// What is known of a history: each record that was read, and who wrote it.
-struct Known<'a> {
+/// The records of a history that were read, and their writers.
+struct Origins<'a> {
     history: &'a History,
     records: BTreeMap<&'a str, BTreeMap<u64, &'a Record>>,
     writers: BTreeMap<(&'a str, &'a str), usize>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> Origins<'a> {
     fn new(history: &'a History) -> Self {
-        let mut known = Known { history, records: BTreeMap::new(), writers: BTreeMap::new() };
+        let mut origins = Origins { history, records: BTreeMap::new(), writers: BTreeMap::new() };
         for (at, transaction) in history.transactions.iter().enumerate() {
             let mut own = BTreeSet::new();
             for operation in &transaction.operations {
                 match operation {
                     // What a transaction that did not happen read of itself was never there.
                     Operation::Get { key, found: Some(record) } if !own.contains(key) => {
-                        let records = known.records.entry(key).or_default();
+                        let records = origins.records.entry(key).or_default();
                         records.insert(record.mod_revision, record);
                     }
                     Operation::Set { key, value, .. } => {
-                        known.writers.insert((key, value), at);
+                        origins.writers.insert((key, value), at);
                     }
                     _ => {}
                 }
                 own.extend(operation.written().map(String::from));
             }
         }
-        known
+        origins
     }
 
     fn transaction(&self, at: usize) -> &'a Transaction {
@@ -224,30 +224,30 @@ impl<'a> Known<'a> {
 
 /// Every place where a change certainly breaks a rule.
 fn sites(history: &History, change: Change) -> Vec<Site> {
-    let known = Known::new(history);
+    let origins = Origins::new(history);
     if change == Change::HideScanned {
-        return hidden(&known);
+        return hidden(&origins);
     }
     let mut sites = vec![];
-    for (at, number, key, record) in known.reads() {
-        let Some(writer) = known.writer(key, record) else { continue };
-        let reader = known.transaction(at);
+    for (at, number, key, record) in origins.reads() {
+        let Some(writer) = origins.writer(key, record) else { continue };
+        let reader = origins.transaction(at);
         let read = |record: Record| {
             let mut by = reader.clone();
             by.operations[number] = Operation::Get { key: key.into(), found: Some(record) };
             Site { at, by }
         };
-        let older = known.records[key].range(..record.mod_revision).next_back();
+        let older = origins.records[key].range(..record.mod_revision).next_back();
         match change {
             Change::ReadStale => {
-                let is_over = known.transaction(writer).is_before(reader);
+                let is_over = origins.transaction(writer).is_before(reader);
                 sites.extend(older.filter(|_| is_over).map(|(_, older)| read((*older).clone())));
             }
             Change::ReadFuture => {
-                let newer = known.records[key].range(record.mod_revision + 1..).next_back();
+                let newer = origins.records[key].range(record.mod_revision + 1..).next_back();
                 let is_later = |newer: &Record| {
-                    let writer = known.writer(key, newer);
-                    writer.is_some_and(|writer| reader.is_before(known.transaction(writer)))
+                    let writer = origins.writer(key, newer);
+                    writer.is_some_and(|writer| reader.is_before(origins.transaction(writer)))
                 };
                 let newer = newer.filter(|(_, newer)| is_later(newer));
                 sites.extend(newer.map(|(_, newer)| read((*newer).clone())));
@@ -258,7 +258,7 @@ fn sites(history: &History, change: Change) -> Vec<Site> {
                 sites.extend(older.map(|(_, older)| read((*older).clone())));
             }
             Change::Abort => {
-                let by = known.transaction(writer).clone();
+                let by = origins.transaction(writer).clone();
                 sites
                     .push(Site { at: writer, by: Transaction { outcome: Outcome::Aborted, ..by } });
             }
@@ -267,7 +267,7 @@ fn sites(history: &History, change: Change) -> Vec<Site> {
                 let mod_revision = record.mod_revision + 1_000;
                 sites.push(read(Record { mod_revision, ..record.clone() }));
             }
-            Change::Recount if is_told(known.transaction(writer)) => {
+            Change::Recount if is_told(origins.transaction(writer)) => {
                 sites.push(read(Record { version: record.version + 1, ..record.clone() }));
             }
             Change::Recount => {}
@@ -276,7 +276,7 @@ fn sites(history: &History, change: Change) -> Vec<Site> {
                 sites.push(read(Record { create_revision, ..record.clone() }));
             }
             Change::Overwrite => {
-                let mut by = known.transaction(writer).clone();
+                let mut by = origins.transaction(writer).clone();
                 let (key, value) = (key.into(), "once more".into());
                 by.operations.push(Operation::Set { key, value, version: None });
                 sites.push(Site { at: writer, by });
@@ -295,15 +295,15 @@ fn is_told(transaction: &Transaction) -> bool {
 }
 
 /// Scans without one key that was written before they began; nobody deletes keys.
-fn hidden(known: &Known<'_>) -> Vec<Site> {
+fn hidden(origins: &Origins<'_>) -> Vec<Site> {
     let mut sites = vec![];
-    for (at, reader) in known.history.transactions.iter().enumerate() {
+    for (at, reader) in origins.history.transactions.iter().enumerate() {
         let first = reader.operations.first();
         let Some(Operation::Scan { start, end, found }) = first else { continue };
         for (hidden, (key, record)) in found.iter().enumerate() {
-            let is_before = |writer: usize| known.transaction(writer).is_before(reader);
-            let is_over = known.writer(key, record).is_some_and(is_before);
-            if !known.is_committed(at) || !is_over {
+            let is_before = |writer: usize| origins.transaction(writer).is_before(reader);
+            let is_over = origins.writer(key, record).is_some_and(is_before);
+            if !origins.is_committed(at) || !is_over {
                 continue;
             }
             let mut by = reader.clone();
@@ -337,9 +337,9 @@ fn history_of_many_transactions_is_checked() {
     let mut history = random(1, 100_000, true);
     let report = check(&history);
     assert!(report.is_good(), "{}", report.violations[0]);
-    let known = Known::new(&history);
-    let (at, number, key, _) = known.reads().pop().unwrap();
-    let (_, oldest) = known.records[key].first_key_value().unwrap();
+    let origins = Origins::new(&history);
+    let (at, number, key, _) = origins.reads().pop().unwrap();
+    let (_, oldest) = origins.records[key].first_key_value().unwrap();
     let found = Some((*oldest).clone());
     let operation = Operation::Get { key: key.into(), found };
     history.transactions[at].operations[number] = operation;

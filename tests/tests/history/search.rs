@@ -138,7 +138,7 @@ impl State {
         Some(state)
     }
 
-    /// Whether what a transaction without effect read was there, one by one.
+    /// Returns true if each record that a transaction without effect read was there at some moment.
     fn has_seen(&self, transaction: &Transaction) -> bool {
         let mut own: Vec<&str> = vec![];
         transaction.operations.iter().all(|operation| {
@@ -156,7 +156,7 @@ impl State {
     }
 }
 
-/// Whether some order of the transactions that are left explains all of them.
+/// Returns true if some order of the transactions that are left explains all of them.
 fn explains(history: &History, state: &State, left: &[usize]) -> bool {
     let transaction = |at: &usize| &history.transactions[*at];
     let may_stay_out = |at: &usize| !matches!(transaction(at).outcome, Outcome::Committed { .. });

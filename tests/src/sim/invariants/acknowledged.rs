@@ -1,4 +1,4 @@
-//! What was acknowledged is there, and happened once.
+//! Every acknowledged write is there, and happened once.
 //!
 //! A key that one client alone increments: its number is at least the increments acknowledged, and at
 //! most those and the ones of unknown outcome. Its version counts its writes, so it must say the
@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What one client knows of its counter. A clone is another handle.
+/// The increments of one client's counter. A clone is another handle.
 #[derive(Clone, Debug, Default)]
 pub struct Tally(Arc<Mutex<Counts>>);
 

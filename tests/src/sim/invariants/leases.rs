@@ -1,6 +1,6 @@
 //! A key goes with its lease, by entry time and nothing else.
 //!
-//! Whoever reads the key in an entry of the log learns the entry's time with it: the key is there if
+//! A read of the key in an entry of the log tells the entry's time as well: the key is there if
 //! that is before the time at which the lease is over, and gone if it is not.
 
 use aspen_client::Timestamp;
@@ -8,7 +8,7 @@ use aspen_client::Timestamp;
 /// A key with a lease that is over at `due`, unless it was kept alive since, was read at `time`.
 ///
 /// # Panics
-/// If it is there too long or gone too early.
+/// If the key is there too long or gone too early.
 pub fn check(key: &str, is_there: bool, time: Timestamp, due: Timestamp) {
     let rest = due.get() as i64 - time.get() as i64;
     assert_eq!(is_there, rest > 0, "leases: {key} with {rest} ms left: is there = {is_there}");

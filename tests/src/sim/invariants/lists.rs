@@ -6,26 +6,27 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is known of one list. A clone is another handle.
+/// The longest read and the acknowledged appends of one list. A clone is another handle.
 #[derive(Clone, Debug, Default)]
-pub struct Known(Arc<Mutex<Knowledge>>);
+pub struct ListTally(Arc<Mutex<ListReads>>);
 
+/// See [`ListTally`].
 #[derive(Debug, Default)]
-struct Knowledge {
+struct ListReads {
     longest: Vec<String>,
     acknowledged: BTreeSet<String>,
 }
 
-impl Known {
-    /// An append was acknowledged.
+impl ListTally {
+    /// Notes that an append was acknowledged.
     pub fn acknowledged(&self, element: &str) {
         self.lock().acknowledged.insert(element.to_string());
     }
 
-    /// The list was read.
+    /// Compares a read of the list with everything noted before.
     ///
     /// # Panics
-    /// If it does not go together with what is known.
+    /// If the read contradicts it.
     pub fn check(&self, list: &[String]) {
         let mut known = self.lock();
         let common = list.len().min(known.longest.len());
@@ -47,7 +48,7 @@ impl Known {
         assert!(lost.is_empty(), "lists: acknowledged appends are lost: {lost:?}");
     }
 
-    fn lock(&self) -> MutexGuard<'_, Knowledge> {
+    fn lock(&self) -> MutexGuard<'_, ListReads> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -50,8 +50,8 @@ impl Replicas {
     }
 }
 
-/// Asked so often: messages still get lost, a replica that does not answer twice is given up, and one that
-/// was behind may get past the entry by a snapshot.
+/// The number of times that a shard is asked: messages still get lost, a replica that does not answer
+/// twice is given up, and one that was behind may get past the entry by a snapshot.
 const ASKED_MAX: usize = 10;
 
 /// Lets every replica read and hash its whole state.

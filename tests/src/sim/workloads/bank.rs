@@ -2,8 +2,8 @@
 
 use aspen_client::{CallError, Client, KeyRange, ScanOptions, TransactionError, Val};
 
-use super::{Site, Started, Worker, insist};
 use crate::sim::invariants::money;
+use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
 
 /// One tag: all accounts live on one shard.
 const TAG: &str = "{bank}";
@@ -24,7 +24,7 @@ pub async fn prepare(client: &Client, site: &Site<'_>) {
     }
 }
 
-pub fn start(site: &Site<'_>) -> Started {
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let clients = (0..3).map(|_| site.client(work)).collect();
     let check = |client: Client| -> aspen_net::BoxFuture<()> {
         Box::pin(async move {
@@ -32,7 +32,7 @@ pub fn start(site: &Site<'_>) -> Started {
             money::check(&accounts, ACCOUNTS * CENTS);
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 fn name(number: u64) -> String {

@@ -12,12 +12,11 @@ use aspen_client::{
 };
 use madsim::time::sleep;
 
-use super::{Site, Started, Worker, insist};
-use crate::sim::run::PATIENCE;
+use crate::sim::site::{PATIENCE, Site, WorkUnderWay, Worker, insist};
 
 const ACCOUNTS: u64 = 8;
 const CENTS: u64 = 1_000;
-/// Scans beside which notes are written.
+/// Scans during which notes are written.
 const LOOKS: usize = 4;
 
 /// No tag: the accounts live on all shards.
@@ -37,7 +36,7 @@ pub async fn prepare(client: &Client, site: &Site<'_>) {
     }
 }
 
-pub fn start(site: &Site<'_>) -> Started {
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let clients = (0..3).map(|_| site.client(work)).collect();
     let check = |client: Client| -> aspen_net::BoxFuture<()> {
         Box::pin(async move {
@@ -49,7 +48,7 @@ pub fn start(site: &Site<'_>) -> Started {
             }
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 async fn balance(t: &Transaction, account: u64) -> Result<u64, TransactionError> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use aspen_client::{CallError, Client, Val, WriteError};
 
-use super::{Site, Started, Worker, insist};
 use crate::sim::invariants::acknowledged::Tally;
+use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
 
 const CLIENTS: u8 = 3;
-/// What the functions take from: more than a run can move.
+/// The amount that the functions take from: more than a run can move.
 const CENTS: u64 = 1 << 40;
 
 pub async fn prepare(client: &Client, site: &Site<'_>) {
@@ -42,7 +42,7 @@ fn sum_key(slot: u8) -> String {
     format!("account/{}", account_name(slot, "sum"))
 }
 
-pub fn start(site: &Site<'_>) -> Started {
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let (mut clients, mut tallies) = (vec![], BTreeMap::new());
     for slot in 0..CLIENTS {
         let (puts, calls) = (Tally::default(), Tally::default());
@@ -56,7 +56,7 @@ pub fn start(site: &Site<'_>) -> Started {
             }
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 /// Reads both counters. The put one's value, version and count must be one.

@@ -1,7 +1,7 @@
 //! Clients whose history is checked for strict serializability.
 
-use super::{Site, Started};
 use crate::history::{self, Recorder, check};
+use crate::sim::site::{Site, WorkUnderWay};
 
 /// Numbers that clients are told apart by in a history begin here, by kind.
 const CHECKER: u64 = 99;
@@ -26,7 +26,7 @@ impl Kind {
     }
 }
 
-pub fn start(site: &Site<'_>, kind: Kind) -> Started {
+pub fn start(site: &Site<'_>, kind: Kind) -> WorkUnderWay {
     let recorder = Recorder::new(site.cluster.shards);
     let seed = site.plan.seed;
     let clients = (0..3).map(|_| {
@@ -58,5 +58,5 @@ pub fn start(site: &Site<'_>, kind: Kind) -> Started {
             assert!(report.is_good(), "serializability: {report}");
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }

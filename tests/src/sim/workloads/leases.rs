@@ -5,10 +5,10 @@ use std::time::Duration;
 use aspen_client::{Client, Expiry, Lease, Operation, OperationResult, Timestamp, WriteOp};
 use aspen_core::{Key, Transact, Value};
 
-use super::{Site, Started, Worker, insist};
 use crate::sim::invariants::leases;
+use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
 
-pub fn start(site: &Site<'_>) -> Started {
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let clients = (0..2).map(|_| site.client(work)).collect();
     let check = |client: Client| -> aspen_net::BoxFuture<()> {
         Box::pin(async move {
@@ -16,7 +16,7 @@ pub fn start(site: &Site<'_>) -> Started {
             insist(|| client.get("{lease}/any")).await;
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 fn millis(ms: u64) -> Duration {

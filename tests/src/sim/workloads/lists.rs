@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aspen_client::{Client, Value};
 
-use super::{Site, Started, Worker, insist};
-use crate::sim::invariants::lists::Known;
+use crate::sim::invariants::lists::ListTally;
+use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
 
 const LISTS: usize = 3;
 
-pub fn start(site: &Site<'_>) -> Started {
-    let lists: Vec<Known> = (0..LISTS).map(|_| Known::default()).collect();
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
+    let lists: Vec<ListTally> = (0..LISTS).map(|_| ListTally::default()).collect();
     let next = Arc::new(AtomicU64::new(0));
     let client = |_| {
         let (lists, next) = (lists.clone(), next.clone());
@@ -26,7 +26,7 @@ pub fn start(site: &Site<'_>) -> Started {
             }
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 fn key(number: usize) -> String {
@@ -38,7 +38,7 @@ fn elements(list: &Value) -> Vec<String> {
     text.split_whitespace().map(String::from).collect()
 }
 
-async fn work(worker: Worker, lists: Vec<Known>, next: Arc<AtomicU64>) {
+async fn work(worker: Worker, lists: Vec<ListTally>, next: Arc<AtomicU64>) {
     while worker.goes_on().await {
         // Two lists in one transaction: one is read, the other grows.
         let (read, write) = (rand::random_range(0..LISTS), rand::random_range(0..LISTS));

@@ -5,11 +5,11 @@ use std::time::Duration;
 use aspen_client::{Client, Ended, First, RequestError, ScheduledCall, Val, WriteError};
 use madsim::time::{Instant, sleep};
 
-use super::{Site, Started, Worker, insist};
 use crate::sim::invariants::acknowledged::Tally;
+use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
 
 const TAG: &str = "{schedule}";
-/// What the calls take from: more than a run can move.
+/// The amount that the calls take from: more than a run can move.
 const CENTS: u64 = 1 << 40;
 /// Until the last scheduled call has run: with clocks that jumped.
 const RUN_WAIT: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ async fn cents(client: &Client, name: &str) -> Result<u64, RequestError> {
     Ok(u64::from_le_bytes(found.value.as_bytes().try_into().expect("8 bytes")))
 }
 
-pub fn start(site: &Site<'_>) -> Started {
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let once = Tally::default();
     let work = |once: Tally| site.client(move |worker| work(worker, once));
     let clients = vec![work(once.clone()), work(once.clone())];
@@ -63,7 +63,7 @@ pub fn start(site: &Site<'_>) -> Started {
             once.check("scheduled calls", insist(|| cents(&client, "once")).await);
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 /// The account tells every run of the repeated call.

@@ -5,17 +5,17 @@ use std::time::Duration;
 use aspen_client::{Client, stale};
 use madsim::time::Instant;
 
-use super::{Site, Started, Worker, insist};
 use crate::sim::invariants::staleness::Acknowledged;
+use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
 
-pub fn start(site: &Site<'_>) -> Started {
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let clients = (0..2).map(|_| site.client(work)).collect();
     let check = |client: Client| -> aspen_net::BoxFuture<()> {
         Box::pin(async move {
             insist(|| client.get("{stale}/any")).await;
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 async fn work(worker: Worker) {

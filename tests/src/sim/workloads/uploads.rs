@@ -8,14 +8,14 @@ use aspen_core::Refusal;
 use aspen_core::limits::COMPONENT_BYTES_MAX;
 use madsim::time::{sleep, timeout};
 
-use super::{Site, Started, Worker, insist};
 use crate::guests::padded;
+use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
 
 /// Two examples: only the first has a function `touch`, only the second one `place`.
 const COMPONENTS: [&str; 2] = ["bank", "purchases"];
 const NAME: &str = "teller";
 
-/// Every so many uploads one goes in parts, if there are few shards: each gets all of them.
+/// One of this many uploads goes in parts, if there are few shards: each shard gets all parts.
 const LARGE_EVERY: usize = 3;
 const LARGE_SHARDS_MAX: u16 = 2;
 
@@ -27,7 +27,7 @@ pub async fn prepare(client: &Client, site: &Site<'_>) {
     insist(|| client.upload(NAME, component.clone())).await;
 }
 
-pub fn start(site: &Site<'_>) -> Started {
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let components = site.components.clone();
     let goes_in_parts = site.plan.shards <= LARGE_SHARDS_MAX;
     let uploader = site.client(move |worker| async move {
@@ -56,7 +56,7 @@ pub fn start(site: &Site<'_>) -> Started {
             insist(|| client.call(NAME, "touch", "{teller}", &[])).await;
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 async fn work(worker: Worker) {

@@ -12,7 +12,7 @@ use aspen_client::{CallError, Client, Val, WriteError};
 use aspen_core::{ComponentHash, Refusal, ShardRouter};
 use futures::future::join_all;
 
-use super::{Site, Started, Worker, insist};
+use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
 
 const NAME: &str = "acting";
 /// An account whose cents are the mark, and one that has none.
@@ -48,7 +48,7 @@ pub async fn prepare(client: &Client, site: &Site<'_>) {
     }
 }
 
-pub fn start(site: &Site<'_>) -> Started {
+pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let hash = |name: &str| ComponentHash::of(&site.components[name]);
     let (bank, purchases) = (hash("bank"), hash("purchases"));
     let changes = site.client(move |worker| async move {
@@ -67,7 +67,7 @@ pub fn start(site: &Site<'_>) -> Started {
             insist(|| client.call_across(NAME, "balance", key(shards), &args)).await;
         })
     };
-    Started { clients, check: Box::new(check) }
+    WorkUnderWay { clients, check: Box::new(check) }
 }
 
 async fn change(

@@ -1,4 +1,4 @@
-//! Functions that take long, on real clusters: others go on beside them, and they go on too.
+//! Admission control on real clusters: functions that take long let other requests go on, and end as well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,7 +55,7 @@ impl Loops {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// Waits until more have ended than so many.
+    /// Waits until more than this many have ended.
     async fn more(&self, than: u64) {
         while self.ended() <= than {
             pause().await;
@@ -93,7 +93,7 @@ async fn check(how: How) {
     }
     // A cheap one finds at most one under way, and after that the door rests.
     let between = loops.ended() - before;
-    assert!(between <= 2 * CHEAP, "{between} loops beside {CHEAP} cheap ones");
+    assert!(between <= 2 * CHEAP, "{between} loops while {CHEAP} cheap ones");
 
     // They go on all the time.
     loops.more(loops.ended() + LOOPS).await;
