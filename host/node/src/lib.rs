@@ -11,7 +11,7 @@
 //! - `error`, `folder`, `limits`: errors, the data folder, bounds
 //! - `config`: the settings that a node starts from
 //! - `peer`: the messages between nodes, and the client side of them
-//! - `tasks`: pauses that grow, one job per shard at a time, tasks that end with the node
+//! - `tasks`: one job per shard at a time, tasks that end with the node
 //! - `admission`: admission control: calls of functions that take long wait before they run
 //! - `replica`: one replica of one shard, and all that belongs to one replica
 //! - `context`: the state that every part of a running node shares
@@ -37,8 +37,6 @@
 //! store.close().await;
 //! # Ok(()) }
 //! ```
-
-#![allow(missing_docs, reason = "a comment that only repeats a name is left out")]
 
 mod error;
 mod folder;

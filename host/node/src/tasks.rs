@@ -1,13 +1,11 @@
 //! Tasks that go on as long as the node runs, and how they repeat.
 //!
-//! [`Backoff`] is a pause that grows; [`ShardJobs`] runs at most one job per shard at a time;
+//! [`ShardJobs`] runs at most one job per shard at a time;
 //! [`NodeTasks`] holds the tasks that end with the node. Leaves out what the tasks do (`placement`,
 //! `across`, `periodic`).
 
-mod backoff;
 mod node_tasks;
 mod shard_jobs;
 
-pub use backoff::Backoff;
 pub use node_tasks::NodeTasks;
 pub use shard_jobs::ShardJobs;

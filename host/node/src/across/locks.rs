@@ -8,15 +8,15 @@ use std::time::Duration;
 use aspen_core::{
     Answer, Caller, Command, Decide, Decision, Finish, Outcome, Refusal, Refused, TxnId, decode,
 };
+use aspen_net::Backoff;
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::ask::ask;
 use crate::context::{NodeContext, encoded_entry};
 use crate::limits::{FINISH_WAIT, LOCK_PATIENCE};
 use crate::peer::{LeaderReply, LeaderRequest};
 use crate::replica::{Replica, ReplicaError};
-use crate::tasks::Backoff;
 
 /// Returns the transaction whose locks kept an entry from being applied, if that is the outcome.
 pub fn locked_by(outcome: &[u8]) -> Option<TxnId> {
@@ -58,7 +58,7 @@ pub async fn unlocked(node: &NodeContext, replica: &Replica, txn: TxnId, until: 
         if now >= patient && replica.leader() == Some(node.id()) {
             resolve(node, replica, txn, ticket).await;
         }
-        backoff.wait().await;
+        sleep(backoff.pause()).await;
     }
 }
 

@@ -10,16 +10,15 @@ use aspen_core::{
     Answer, Caller, Command, Coordinator, Outcome, Refusal, Refused, Reply, RequestId, Response,
     ShardId, Split, Timestamp, Transact, TxnId, decode, encode,
 };
-use aspen_net::PeerId;
+use aspen_net::{Backoff, PeerId};
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::across::attempt::{Attempt, Requester};
 use crate::across::locks::unlocked;
 use crate::context::{NodeContext, encoded_entry, find, led};
 use crate::limits::ACROSS_WAIT;
-use crate::tasks::Backoff;
 
 /// Does a transaction across shards as a transaction on one shard would be done; `shard` is the
 /// coordinator's.
@@ -104,7 +103,7 @@ pub async fn commit(
             unlocked(node, &home, by, until).await;
         }
         // Two that met may meet again: the one that waits longer lets the other pass.
-        backoff.wait_random().await;
+        sleep(backoff.pause().mul_f64(rand::random_range(0.0..1.0))).await;
     }
 }
 

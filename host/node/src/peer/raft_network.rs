@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aspen_net::{NetError, Purpose};
-use aspen_store::{RaftEntry, LogId, Snapshot, SnapshotFile, TypeConfig, Vote};
+use aspen_store::{LogId, RaftEntry, Snapshot, SnapshotFile, TypeConfig, Vote};
 use openraft::EntryPayload;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, v2::RaftNetworkV2};

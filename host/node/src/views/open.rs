@@ -33,8 +33,9 @@
 use std::time::Duration;
 
 use aspen_core::{KeyRange, Refused, Response, ShardId, TxnId, ViewId, ViewInfo};
+use aspen_net::Backoff;
 use futures::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::across::wait_for;
 use crate::ask::ask;
@@ -42,7 +43,6 @@ use crate::context::{NodeContext, led};
 use crate::limits::{ACROSS_WAIT, LOCKED_WAIT, VIEW_STEP_WAIT};
 use crate::peer::{LeaderReply, LeaderRequest, ViewReply, ViewStep};
 use crate::replica::Replica;
-use crate::tasks::Backoff;
 use crate::views::steps::pin;
 
 /// Opens a view for reading `range`; `shard` is the one on which the range lies, or shard 0.
@@ -135,7 +135,7 @@ async fn together(
             return Err(unavailable(reason));
         }
         // Another node that takes itself for the leader may be in the way: chance lets one pass.
-        backoff.wait_random().await;
+        sleep(backoff.pause().mul_f64(rand::random_range(0.0..1.0))).await;
     }
 }
 
