@@ -23,7 +23,7 @@ pub const LOG_WRITER_STACK_BYTES: usize = 2 << 20;
 #[cfg(not(madsim))]
 pub const POOL_THREADS_PER_CORE: usize = 2;
 
-/// Threads of a pool on a machine with one core.
+/// Fewest threads of a pool, for machines with one core.
 #[cfg(not(madsim))]
 pub const POOL_THREADS_MIN: usize = 4;
 
@@ -85,6 +85,9 @@ pub const APPLY_REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Entries of one batch: they become visible, and are answered, together. Clients go on while apply does
 /// the next batch, so new entries wait when apply is done with all.
 pub const APPLY_BATCH_ENTRIES_MAX: usize = 32;
+
+// A batch is a part of a request.
+const _: () = assert!(APPLY_BATCH_ENTRIES_MAX <= APPLY_REQUEST_ENTRIES_MAX);
 
 /// Memory for writes that are applied but not in the file: some ten thousand small entries. A flush then
 /// writes each page of the file once for many of them, and a start after a crash applies them

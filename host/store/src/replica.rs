@@ -1,8 +1,7 @@
 //! The parts of one replica's state that apply, readers and snapshots share.
 //!
-//! Promises that no part waits for another longer than a lock is held for some memory accesses, except
-//! for a read that begins while its file is replaced. Leaves out the work on these parts: see `read`
-//! and `apply`. Start reading at `shared.rs`.
+//! Promises that any thread may use these parts, and that the first failure of the replica stands in one
+//! place. Leaves out the work on these parts: see `read` and `apply`. Start reading at `shared.rs`.
 
 mod call_recorder;
 mod read_transaction;

@@ -43,26 +43,11 @@ pub fn recover(
     })?;
     let mark = dir.join(OPEN_MARK);
     let unclean = mark.exists();
-    let mut opened = match newest(dir)? {
+    let opened = match newest(dir)? {
         Some(file) => open_or_set_aside(file, owner, unclean)?,
         None => Err(StateFile::new(dir, 0)),
     };
-    let reached = opened.as_ref().map_or(None, |opened| opened.state.applied());
-    if (opened.is_err() || reached < purged)
-        && let Some(snapshot) = good_snapshot(snapshots)?
-        && snapshot.meta.last_log_id >= reached.max(purged)
-    {
-        let file = match opened {
-            Ok(OpenState { state, file }) => {
-                drop(state);
-                file
-            }
-            Err(file) => file,
-        };
-        tracing::info!("restoring {} from its snapshot", owner.shard);
-        opened = Ok(install(&snapshot, owner, &file)?);
-    }
-    let opened = match opened {
+    let opened = match restore_if_behind(opened, owner, purged, snapshots)? {
         Ok(opened) => opened,
         Err(file) => create(file.next(), owner)?,
     };
@@ -107,6 +92,32 @@ fn open_or_set_aside(
             Err(error.into_sqlite()).context(StateStorageSnafu { what: "opening", path })
         }
     }
+}
+
+/// Replaces a missing state, or one that ends before `purged`, by that of the snapshot, if the snapshot is
+/// good and reaches further.
+fn restore_if_behind(
+    opened: Result<OpenState, StateFile>,
+    owner: &Owner,
+    purged: Option<LogId>,
+    snapshots: &Snapshots,
+) -> Result<Result<OpenState, StateFile>, StoreError> {
+    let reached = opened.as_ref().map_or(None, |opened| opened.state.applied());
+    if (opened.is_err() || reached < purged)
+        && let Some(snapshot) = good_snapshot(snapshots)?
+        && snapshot.meta.last_log_id >= reached.max(purged)
+    {
+        let file = match opened {
+            Ok(OpenState { state, file }) => {
+                drop(state);
+                file
+            }
+            Err(file) => file,
+        };
+        tracing::info!("restoring {} from its snapshot", owner.shard);
+        return Ok(Ok(install(&snapshot, owner, &file)?));
+    }
+    Ok(opened)
 }
 
 /// Keeps a damaged file for people to look into, in place of an earlier one.
