@@ -12,6 +12,7 @@ pub mod history;
 pub mod load;
 #[cfg(not(madsim))]
 pub mod script;
+pub mod share;
 #[cfg(madsim)]
 pub mod sim;
 #[cfg(not(madsim))]
