@@ -7,25 +7,40 @@ SEEDS ?= 600
 # `make demo PROFILE=dev` builds next to nothing after `make test`.
 PROFILE ?= release
 
-.PHONY: demo test check bench sim guest-toolchain language-toolchains
+# cargo-nextest runs tests of several programs at a time; without it cargo runs one program after another.
+TESTS = $(if $(shell $(CARGO) nextest --version 2>/dev/null),nextest run --workspace,test --workspace --all-targets)
+
+# $(call timed,NAME,COMMAND) runs the command. Its seconds become a line of the file that STEPS names, if any.
+timed = echo "=== $(1)"; start=$$(date +%s); { $(2); } && echo "$$(($$(date +%s) - start)) $(1)" >> "$${STEPS:-/dev/null}"
+
+.PHONY: demo test test-all check bench sim guest-toolchain language-toolchains
 
 ## demo: the main job on real input: three nodes, a function, 69,659 purchases, a killed leader
 demo: guest-toolchain
-	$(CARGO) build --profile $(PROFILE) --workspace --bins
-	target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/aspen-demo
+	@$(call timed,demo: build,$(CARGO) build --profile $(PROFILE) --workspace --bin aspen --bin aspen-demo)
+	@$(call timed,demo: run,target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/aspen-demo)
 
-## test: every test
+## test: every test; of the simulator's seeds and defects a third, with every commit another (`test-all`: all)
+# The simulator is compiled while tests wait for elections and timeouts; it takes only what they leave.
 test: guest-toolchain language-toolchains
-	@if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then $(CARGO) nextest run --workspace; else $(CARGO) test --workspace --all-targets; fi
-	$(CARGO) test --workspace --doc
-	$(CARGO) sim-test --workspace --test simulation -- --nocapture --test-threads 1
+	@$(call timed,tests: build,$(CARGO) $(TESTS) --no-run)
+	@mkdir -p target; \
+	( $(call timed,simulator: build (while the tests run),nice -n 19 $(CARGO) sim-test --no-run) ) > target/sim-build.log 2>&1 & build=$$!; \
+	$(call timed,tests: run,$(CARGO) $(TESTS)); tests=$$?; \
+	$(call timed,simulator: rest of its build,wait $$build) || { cat target/sim-build.log; exit 1; }; \
+	exit $$tests
+	@$(call timed,examples in comments,$(CARGO) test --workspace --doc)
+	@$(call timed,simulator: run,$(CARGO) sim-test -- --nocapture --test-threads 1)
+
+## test-all: every test with every seed and defect
+test-all: export ASPEN_SHARE = 1/1
+test-all: test
 
 ## check: formatting, lints, documentation
 check:
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	@$(call timed,check: format,$(CARGO) fmt --all --check)
+	@$(call timed,check: lints,$(CARGO) clippy --workspace --all-targets -- -D warnings)
+	@$(call timed,check: documentation,RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps)
 	@if [ -x "$$(command -v nix-instantiate)" ]; then nix-instantiate --parse flake.nix >/dev/null; fi
 
 ## bench: every figure that the README quotes (built as for production, which takes long)

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// A run takes less than a second: one that takes so much longer hangs.
+/// Limit of one run. A run takes less than a second: one that takes so much longer hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(180);
 
-/// Between two lines of progress where nobody watches.
+/// Time between two lines of progress where the output is no terminal.
 const PROGRESS_EVERY: Duration = Duration::from_secs(20);
 
-/// What one run prints at its end.
+/// The last line that one run prints, as JSON.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// The seed.
@@ -29,9 +29,9 @@ pub struct Summary {
     pub trace: String,
     /// Messages sent.
     pub messages: u64,
-    /// How long it took by the simulated clock, in milliseconds.
+    /// Duration by the simulated clock, in milliseconds.
     pub simulated_ms: u64,
-    /// The same by the real one.
+    /// Duration by the real clock, in milliseconds.
     pub real_ms: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
@@ -42,24 +42,24 @@ pub struct Summary {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
-    /// What it said: the promise that is broken.
+    /// Its error output: the promise that is broken.
     pub what: String,
 }
 
-/// What a sweep came to.
+/// The results of a sweep.
 #[derive(Clone, Debug, Default)]
-pub struct Swept {
+pub struct SweepReport {
     /// Runs that passed.
     pub passed: u64,
-    /// The others.
+    /// Runs that failed, in the order of their seeds.
     pub failures: Vec<Failure>,
-    /// Sums over all that passed.
+    /// Sums over all runs that passed.
     pub sum: Summary,
-    /// How long the sweep took.
+    /// Duration of the sweep.
     pub took: Duration,
 }
 
-/// A sweep to be made.
+/// A sweep before it runs.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     /// The program that runs one seed; the seed becomes its last argument.
@@ -70,38 +70,38 @@ pub struct Sweep {
     pub seeds: std::ops::Range<u64>,
     /// Processes at a time.
     pub jobs: usize,
-    /// Whether the first failure ends it.
+    /// True if the first failure ends the sweep.
     pub stops_at_failure: bool,
-    /// Whether progress is shown.
+    /// True if progress is shown.
     pub is_shown: bool,
 }
 
-/// Where a sweep stands.
+/// The progress of a sweep.
 struct State {
     next: u64,
-    swept: Swept,
+    report: SweepReport,
     shown: Instant,
 }
 
 impl Sweep {
-    /// Runs all seeds.
-    pub fn run(&self) -> Swept {
+    /// Runs all seeds, or until the first failure.
+    pub fn run(&self) -> SweepReport {
         let started = Instant::now();
-        let swept = Swept::default();
-        let state = Mutex::new(State { next: self.seeds.start, swept, shown: started });
+        let report = SweepReport::default();
+        let state = Mutex::new(State { next: self.seeds.start, report, shown: started });
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..self.jobs {
                 scope.spawn(|| self.work(&state, &stop, started));
             }
         });
-        let mut swept = state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).swept;
-        swept.failures.sort_by_key(|failure| failure.seed);
-        swept.took = started.elapsed();
+        let mut report = state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).report;
+        report.failures.sort_by_key(|failure| failure.seed);
+        report.took = started.elapsed();
         if self.is_shown && io::stderr().is_terminal() {
             eprintln!();
         }
-        swept
+        report
     }
 
     fn work(&self, state: &Mutex<State>, stop: &AtomicBool, started: Instant) {
@@ -117,12 +117,12 @@ impl Sweep {
             let result = self.run_one(seed);
             let mut state = state.lock().expect("no worker panics");
             match result {
-                Ok(summary) => state.swept.add(&summary),
+                Ok(summary) => state.report.add(&summary),
                 Err(what) => {
                     if self.is_shown {
                         eprintln!("seed {seed}: {}", headline(&what));
                     }
-                    state.swept.failures.push(Failure { seed, what });
+                    state.report.failures.push(Failure { seed, what });
                     stop.fetch_or(self.stops_at_failure, Ordering::Relaxed);
                 }
             }
@@ -137,17 +137,17 @@ impl Sweep {
             return;
         }
         state.shown = Instant::now();
-        let done = state.swept.passed + state.swept.failures.len() as u64;
+        let done = state.report.passed + state.report.failures.len() as u64;
         let all = self.seeds.end - self.seeds.start;
         let rate = done as f64 / started.elapsed().as_secs_f64();
         let left = (all - done) as f64 / rate;
         let line = format!(
             "{done} of {all} seeds, {} failed, {:.0} a minute, {left:.0} s left",
-            state.swept.failures.len(),
+            state.report.failures.len(),
             60.0 * rate
         );
         let mut out = io::stderr();
-        // Nobody is served if progress cannot be shown.
+        // A sweep goes on if its progress cannot be shown.
         let _ = match is_terminal {
             true => write!(out, "\r{line}   "),
             false => writeln!(out, "{line}"),
@@ -170,7 +170,7 @@ impl Sweep {
     }
 }
 
-/// Waits for a process; whether it ended by itself, and what it printed.
+/// Waits for a process. Returns true if it ended by itself, and its two outputs.
 fn wait(mut child: Child) -> Result<(bool, String, String), String> {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let reader = |stream: Option<Box<dyn Read + Send>>| {
@@ -200,7 +200,7 @@ fn wait(mut child: Child) -> Result<(bool, String, String), String> {
     Ok((is_ended, text(out), text(err)))
 }
 
-/// The line that says which promise is broken.
+/// Returns the line that says which promise is broken.
 pub fn headline(what: &str) -> String {
     let mut lines = what.lines();
     let panic = lines.find(|line| line.contains("panicked at"));
@@ -209,7 +209,7 @@ pub fn headline(what: &str) -> String {
     said.trim_start_matches("assertion `left == right` failed: ").to_string()
 }
 
-impl Swept {
+impl SweepReport {
     fn add(&mut self, summary: &Summary) {
         self.passed += 1;
         self.sum.messages += summary.messages;
@@ -221,7 +221,7 @@ impl Swept {
     }
 }
 
-/// A folder in memory, if there is one: files of a simulation need no disk.
+/// Returns a new folder, in memory where possible: files of a simulation need no disk.
 pub fn scratch() -> io::Result<tempfile::TempDir> {
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };

@@ -1,69 +1,92 @@
 //! The simulator at work: seeds that pass, bugs of the past, and defects that it must find.
 //!
-//! `cargo sim-test --workspace --test simulation -- --nocapture`; in a normal build this file is
-//! empty. Every run is a process of its own, of the program `aspen-sim`. What is simulated and how
-//! to replay a seed: `docs/testing.md`. Long sweeps are `make sim SEEDS=2000`.
+//! Promises that a run takes its share of the seeds and of the defects, another with every commit, and
+//! that it prints the share and the command that takes the same one again (`aspen_tests::share`).
+//! Each seed is a process of its own, of the program `aspen-sim`. In a normal build this file is empty.
+//!
+//! `cargo sim-test --test simulation -- --nocapture`, or `make test-all` with every seed and defect. The
+//! simulation and the replay of a seed: `docs/testing.md`. Long sweeps are `make sim SEEDS=2000`.
 #![cfg(madsim)]
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Command;
 
 use aspen_core::defect::Defect;
 use aspen_tests::guests::component;
-use aspen_tests::sweep::{Sweep, Swept, headline, scratch};
+use aspen_tests::share::Share;
+use aspen_tests::sweep::{Sweep, SweepReport, headline, scratch};
 
 const SIM: &str = env!("CARGO_BIN_EXE_aspen-sim");
 
-/// Seeds of the sweep: more are for `make sim`.
-const SEEDS: u64 = 150;
+/// Seeds of the sweep, of all shares together: more are for `make sim`.
+const SEEDS: Range<u64> = 1..151;
 
-/// Seeds that a planted defect may take to be found: many times what the slowest takes, a stale read, which
+/// Seeds of each scenario of the past, and of the tests of one mechanism.
+const SCENARIO_SEEDS: Range<u64> = 1..13;
+
+/// Seeds of transactions across shards.
+const ACROSS_SEEDS: Range<u64> = 1..41;
+
+/// Seeds that a planted defect may take to be found: many times more than the slowest takes, a stale read, which
 /// needs a client that stays with a leader that was cut off.
-const DEFECT_SEEDS: u64 = 2_000;
+const DEFECT_SEEDS: Range<u64> = 1..2_001;
 
-/// Components, built once per test, as the runs want them.
-struct Components(tempfile::TempDir);
+/// The simulator, with the components that its runs upload, built once per test.
+struct Simulator {
+    components: tempfile::TempDir,
+    share: Share,
+}
 
-impl Components {
-    fn build() -> Components {
-        let folder = scratch().unwrap();
+impl Simulator {
+    fn build() -> Simulator {
+        let components = scratch().unwrap();
         for name in ["bank", "purchases"] {
-            fs::write(folder.path().join(name), component(name)).unwrap();
+            fs::write(components.path().join(name), component(name)).unwrap();
         }
-        Components(folder)
+        Simulator { components, share: Share::of_this_run() }
     }
 
-    fn sweep(&self, args: &[&str], seeds: std::ops::Range<u64>) -> Sweep {
-        let folder = self.0.path().to_str().unwrap();
-        let all = [&["run", "--brief", "--components", folder], args].concat();
-        Sweep {
+    /// Runs this run's share of the seeds, all of which must pass.
+    fn must_pass(&self, args: &[&str], seeds: Range<u64>) {
+        let (seeds, args) = (self.share.range(seeds), args.join(" "));
+        let share = self.share.variable();
+        println!("seeds {} to {} ({share}): {args}", seeds.start, seeds.end - 1);
+        let report = self.sweep(&args, seeds);
+        if let Some(failure) = report.failures.first() {
+            let (seed, message) = (failure.seed, &failure.what);
+            panic!("seed {seed} fails, replay with `cargo sim run {seed} {args}`:\n{message}");
+        }
+        println!("{} seeds passed in {:.0} s", report.passed, report.took.as_secs_f64());
+    }
+
+    /// Runs seeds until one fails. The arguments stand between spaces.
+    fn sweep(&self, args: &str, seeds: Range<u64>) -> SweepReport {
+        let components = self.components.path().to_str().unwrap();
+        let fixed = ["run", "--brief", "--components", components];
+        let args = fixed.into_iter().chain(args.split_whitespace());
+        let sweep = Sweep {
             program: PathBuf::from(SIM),
-            args: all.into_iter().map(String::from).collect(),
+            args: args.map(String::from).collect(),
             seeds,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             stops_at_failure: true,
             is_shown: false,
-        }
+        };
+        sweep.run()
     }
-}
-
-fn must_pass(swept: &Swept) {
-    if let Some(failure) = swept.failures.first() {
-        panic!("seed {} fails:\n{}", failure.seed, failure.what);
-    }
-    println!("{} seeds passed in {:.0} s", swept.passed, swept.took.as_secs_f64());
 }
 
 #[test]
 fn simulation_is_decided_by_its_seed() {
-    let components = Components::build();
+    let simulator = Simulator::build();
     let folder = scratch().unwrap();
     let trace = |seed: u64, name: &str| {
         let path = folder.path().join(name);
         let mut command = Command::new(SIM);
-        command.args(["run", "--brief", "--components"]).arg(components.0.path());
+        command.args(["run", "--brief", "--components"]).arg(simulator.components.path());
         command.arg("--trace").arg(&path).arg(seed.to_string());
         assert!(command.status().unwrap().success(), "seed {seed}");
         fs::read_to_string(path).unwrap()
@@ -82,8 +105,7 @@ fn simulation_is_decided_by_its_seed() {
 
 #[test]
 fn simulation_sweep_keeps_every_promise() {
-    let components = Components::build();
-    must_pass(&components.sweep(&[], 1..1 + SEEDS).run());
+    Simulator::build().must_pass(&[], SEEDS);
 }
 
 /// Each has a paragraph in `docs/testing.md`. A seed's story changes with the simulator, so each is
@@ -106,57 +128,57 @@ fn simulation_scenarios_of_the_past_stay_mended() {
         ("an index changes on the disk", "--fault statelost --workload leases"),
         ("a replica comes back empty", "--nodes 5 --fault move --fault fulldisk --fault blackout"),
     ];
-    let components = Components::build();
+    let simulator = Simulator::build();
     for (name, args) in scenarios {
-        let args: Vec<&str> = args.split(' ').collect();
         print!("{name}: ");
-        must_pass(&components.sweep(&args, 1..13).run());
+        simulator.must_pass(&[args], SCENARIO_SEEDS);
     }
 }
 
 #[test]
 fn simulation_transactions_across_shards_keep_their_promises() {
-    let components = Components::build();
     let args = ["--workload", "across", "--workload", "branches", "--shards", "5"];
-    must_pass(&components.sweep(&args, 1..41).run());
+    Simulator::build().must_pass(&args, ACROSS_SEEDS);
 }
 
 #[test]
 fn simulation_finds_every_planted_defect() {
-    let components = Components::build();
-    for defect in Defect::ALL {
-        // A gate matters only to scans over shards, while a shard answers much later than another.
-        let only: &[&str] = match defect {
-            Defect::OpenGate => &["--workload", "branches", "--shards", "5"],
-            Defect::RunAgain => &["--workload", "schedules"],
-            Defect::OldComponent => &["--workload", "versions"],
-            // It takes a member that has not heard of two moves.
-            Defect::ForgetPromise => {
-                &["--nodes", "5", "--fault", "move", "--fault", "partition", "--workload", "lists"]
-            }
-            _ => &[],
+    let simulator = Simulator::build();
+    println!("defects ({}):", simulator.share.variable());
+    let defects = Defect::ALL.into_iter().enumerate();
+    for (_, defect) in defects.filter(|(place, _)| simulator.share.has(*place)) {
+        let args = format!("--defect {} {}", defect.name(), conditions(defect));
+        let report = simulator.sweep(&args, DEFECT_SEEDS);
+        let Some(failure) = report.failures.first() else {
+            panic!("{} is not found by {} seeds", defect.name(), report.passed);
         };
-        let args = [&["--defect", defect.name()], only].concat();
-        let swept = components.sweep(&args, 1..1 + DEFECT_SEEDS).run();
-        let Some(failure) = swept.failures.first() else {
-            panic!("{} is not found by {DEFECT_SEEDS} seeds", defect.name());
-        };
-        let seeds = swept.passed + 1;
+        let seeds = report.passed + 1;
         println!("{} found after {seeds} seeds: {}", defect.name(), headline(&failure.what));
         assert!(!failure.what.contains("hangs"), "found by a promise, not by the clock");
     }
 }
 
+/// Returns the arguments under which a defect matters at all.
+fn conditions(defect: Defect) -> &'static str {
+    match defect {
+        // A gate matters only to scans over shards, while a shard answers much later than another.
+        Defect::OpenGate => "--workload branches --shards 5",
+        Defect::RunAgain => "--workload schedules",
+        Defect::OldComponent => "--workload versions",
+        // It takes a member that has not heard of two moves.
+        Defect::ForgetPromise => "--nodes 5 --fault move --fault partition --workload lists",
+        _ => "",
+    }
+}
+
 #[test]
 fn simulation_replica_that_computes_otherwise_is_found_and_rejoins() {
-    let components = Components::build();
-    must_pass(&components.sweep(&["--diverge"], 1..13).run());
+    Simulator::build().must_pass(&["--diverge"], SCENARIO_SEEDS);
 }
 
 #[test]
 fn simulation_nodes_of_two_versions_go_over_to_the_newer_profile() {
-    let components = Components::build();
-    must_pass(&components.sweep(&["--upgrade"], 1..13).run());
+    Simulator::build().must_pass(&["--upgrade"], SCENARIO_SEEDS);
 }
 
 #[test]

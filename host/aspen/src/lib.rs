@@ -13,26 +13,36 @@
 //! - `commands`: the arguments and the handler of each subcommand
 //! - `cli`: the command line
 
+#[cfg(not(madsim))]
 pub mod failure;
 
+#[cfg(not(madsim))]
 pub mod txn_words;
-
+#[cfg(not(madsim))]
 pub mod txn_print;
-
+#[cfg(not(madsim))]
 pub mod txn_text;
 
+#[cfg(not(madsim))]
 pub mod print;
 
+// All that the simulation needs of this crate.
 pub mod build;
+#[cfg(not(madsim))]
 pub mod scaffold;
 
+#[cfg(not(madsim))]
 pub mod client_gen;
 
+#[cfg(not(madsim))]
 pub mod server;
-
+#[cfg(not(madsim))]
 pub mod dev;
+#[cfg(not(madsim))]
 pub mod join;
 
+#[cfg(not(madsim))]
 pub mod commands;
 
+#[cfg(not(madsim))]
 pub mod cli;

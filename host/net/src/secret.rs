@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use ed25519_dalek::SigningKey;
+
 use crate::peer::PeerId;
 
 /// An ed25519 secret key.
@@ -14,7 +16,7 @@ pub struct Secret([u8; 32]);
 impl Secret {
     /// Makes a new one from the operating system's randomness.
     pub fn generate() -> Self {
-        Self(iroh::SecretKey::generate().to_bytes())
+        Self(rand::random())
     }
 
     /// Takes 32 bytes that were secret until now.
@@ -29,7 +31,7 @@ impl Secret {
 
     /// Returns the identity that this secret proves.
     pub fn public(&self) -> PeerId {
-        PeerId::from_bytes(*iroh::SecretKey::from_bytes(&self.0).public().as_bytes())
+        PeerId::from_bytes(SigningKey::from_bytes(&self.0).verifying_key().to_bytes())
     }
 }
 

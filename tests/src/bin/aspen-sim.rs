@@ -1,4 +1,4 @@
-//! The simulator's command line: `cargo sim-run -- --help`, or `make sim` for a sweep.
+//! The simulator's command line: `cargo sim --help`, or `make sim` for a sweep.
 //!
 //! Leaves out what is simulated (`aspen_tests::sim`) and how a sweep runs (`aspen_tests::sweep`).
 
@@ -24,7 +24,7 @@ mod simulator {
     use aspen_core::defect::{self, Defect};
     use aspen_tests::guests::component;
     use aspen_tests::sim::{FaultKind, Plan, Report, Workload, run, run_seed, scale};
-    use aspen_tests::sweep::{Summary, Sweep, Swept, headline, scratch};
+    use aspen_tests::sweep::{Summary, Sweep, SweepReport, headline, scratch};
     use clap::{Args, Parser, Subcommand};
 
     /// Components that the workloads upload.
@@ -241,8 +241,8 @@ mod simulator {
         Ok(swept.failures.is_empty())
     }
 
-    fn print(swept: &Swept) {
-        let Swept { passed, failures, sum, took } = swept;
+    fn print(swept: &SweepReport) {
+        let SweepReport { passed, failures, sum, took } = swept;
         for failure in failures {
             println!("seed {} FAILS: {}", failure.seed, headline(&failure.what));
             println!("  replay: make sim SEED={}", failure.seed);
