@@ -3,7 +3,7 @@
 //! Promises an exit code for every error of the client. Leaves out printing (`main.rs`).
 
 use aspen_client::{CallError, ConnectError, RequestError, WriteError};
-use aspen_core::{GuestFault, Refusal, Refused};
+use aspen_core::{GuestFault, Refusal, ErrorReply};
 
 /// A command's failure.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl From<RequestError> for Failure {
             RequestError::Unreachable { .. } | RequestError::Denied { .. } => {
                 Failure::NotReached { message }
             }
-            RequestError::Refused { refused: Refused::Malformed { .. } } => {
+            RequestError::Refused { refused: ErrorReply::Malformed { .. } } => {
                 Failure::Refused { message: format!("{message} (is the node of another version?)") }
             }
             RequestError::Invalid { .. } => Failure::Usage { message },

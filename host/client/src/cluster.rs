@@ -4,7 +4,7 @@ mod placement;
 mod profile;
 mod verify;
 
-use aspen_core::{ClusterInfo, ReplicaStatus, Request, Response};
+use aspen_core::{ClusterInfo, NodeStatus, Request, Response};
 use aspen_net::PeerAddr;
 
 use crate::client::Client;
@@ -20,7 +20,7 @@ impl Client {
     }
 
     /// Returns the status of every node; `Err` for nodes that do not answer.
-    pub async fn status(&self) -> Vec<(PeerAddr, Result<ReplicaStatus, RequestError>)> {
+    pub async fn status(&self) -> Vec<(PeerAddr, Result<NodeStatus, RequestError>)> {
         let ask = async |node: PeerAddr| {
             let status = match self.link().ask_node(&node, &Request::Status).await {
                 Ok(Response::Status(status)) => Ok(status),

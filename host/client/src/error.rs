@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aspen_core::{
-    BuildError, ConflictError, Fuel, GuestFault, KeyError, NameError, Refusal, Refused, Revision,
+    BuildError, ConflictError, Fuel, GuestFault, KeyError, NameError, Refusal, ErrorReply, Revision,
     ScanTokenError, ShardId, Val, ValError, ValueError,
 };
 use aspen_net::{NetError, TicketError};
@@ -58,7 +58,7 @@ pub enum RequestError {
     },
     /// A node refused the request.
     #[snafu(display("{refused}"))]
-    Refused { refused: Refused },
+    Refused { refused: ErrorReply },
     /// The session ended while a request was under way. The request may have been applied.
     #[snafu(display("the session expired during the request; its outcome is lost"))]
     OutcomeLost,

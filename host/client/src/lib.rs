@@ -60,10 +60,10 @@ pub mod typed;
 
 pub use aspen_core::{
     Actual, Alias, BuildError, CallNote, Caller, Canary, Compare, ComponentHash, ComponentInfo,
-    ComponentRef, ConflictError, Consistency, Digest, DryRun, Ended, Expectation, Expiry, First,
+    ComponentRef, ConflictError, Consistency, Digest, DryRun, CallEndKind, Expectation, Expiry, FirstRun,
     Fuel, FunctionStatistics, GuestFault, Histogram, Item, Key, KeyRange, LastRun, LeaseId,
-    LeaseInfo, LogIndex, Manifest, Name, NodeId, Operation, OperationResult, Pointed, ProfileId,
-    Read, Record, Refusal, Relation, ReplicaStatus, Revision, ScanToken, ScanTokenError, Schedule,
+    LeaseInfo, LogIndex, Manifest, Name, NodeId, Operation, OperationResult, AliasTarget, ProfileId,
+    Read, Record, Refusal, Relation, NodeStatus, Revision, ScanToken, ScanTokenError, Schedule,
     ShardId, StateHash, Timestamp, Transact, TransactionBuilder, Val, Value, Version, WriteCommand,
     WriteOp,
 };

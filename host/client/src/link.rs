@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aspen_core::{ClusterInfo, NodeId, Refused, Request, Response, ShardId, decode, encode};
+use aspen_core::{ClusterInfo, NodeId, ErrorReply, Request, Response, ShardId, decode, encode};
 use aspen_net::{Backoff, NetError, PeerAddr, Purpose, Transport};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -225,17 +225,17 @@ impl Link {
             Err(error) => return self.failed(target, node, &error),
         };
         match response {
-            Response::Refused(Refused::NotLeader { leader }) => {
+            Response::Refused(ErrorReply::NotLeader { leader }) => {
                 self.redirected(target, node, leader)
             }
-            Response::Refused(refused @ Refused::NotHere { .. }) => {
+            Response::Refused(refused @ ErrorReply::NotHere { .. }) => {
                 self.misplaced(target, node, refused)
             }
-            Response::Refused(Refused::OutcomeUnknown) => {
+            Response::Refused(ErrorReply::OutcomeUnknown) => {
                 self.table().forget(target, node);
-                Attempt::Unsure { why: Refused::OutcomeUnknown.to_string() }
+                Attempt::Unsure { why: ErrorReply::OutcomeUnknown.to_string() }
             }
-            Response::Refused(refused @ (Refused::Unavailable { .. } | Refused::Failed { .. })) => {
+            Response::Refused(refused @ (ErrorReply::Unavailable { .. } | ErrorReply::Failed { .. })) => {
                 self.table().forget(target, node);
                 Attempt::Again { pause: true, why: refused.to_string() }
             }
@@ -249,7 +249,7 @@ impl Link {
         let why = error.to_string();
         match error {
             NetError::TooLarge { .. } => {
-                let refused = Refused::Invalid { reason: why };
+                let refused = ErrorReply::Invalid { reason: why };
                 Attempt::Fail(RefusedSnafu { refused }.build())
             }
             error if error.is_ambiguous() => Attempt::Unsure { why },
@@ -264,17 +264,17 @@ impl Link {
         node: &PeerAddr,
         leader: Option<(NodeId, String)>,
     ) -> Attempt {
-        let why = Refused::NotLeader { leader: leader.clone() }.to_string();
+        let why = ErrorReply::NotLeader { leader: leader.clone() }.to_string();
         let leader = leader.and_then(|(_, address)| address.parse().ok());
         let is_news = self.table().note_leader(target, node, leader);
         Attempt::Again { pause: !is_news, why }
     }
 
     /// The node has no replica: a node that has one by its map is asked next.
-    fn misplaced(&self, target: Target, node: &PeerAddr, refused: Refused) -> Attempt {
+    fn misplaced(&self, target: Target, node: &PeerAddr, refused: ErrorReply) -> Attempt {
         let why = refused.to_string();
         self.table().forget(target, node);
-        let (Refused::NotHere { epoch, replicas }, Some(shard)) = (refused, target.shard()) else {
+        let (ErrorReply::NotHere { epoch, replicas }, Some(shard)) = (refused, target.shard()) else {
             return Attempt::Again { pause: true, why };
         };
         let replicas = replicas.iter().filter_map(|(_, address)| address.parse().ok()).collect();

@@ -80,14 +80,14 @@ pub mod protocol;
 pub mod apply;
 pub mod across;
 
-pub use across::{Action, Coordinator, CoordinatorReply as Reply, Event, Need, ReadAhead, Split};
+pub use across::{Action, Coordinator, CoordinatorReply, Event, Need, ReadAhead, Split};
 pub use apply::{
-    AppliedEntry as Applied, Context, ReadTrace as Seen, apply, check_reads, query, resolve,
+    AppliedEntry, Context, ReadTrace, apply, check_reads, query, resolve,
 };
 pub use codec::{CodecError, decode, encode};
 pub use digest::{Digest, DigestBuilder};
 pub use function::{
-    Call, CallEnd, CallEndKind as Ended, CallInput, CallNote, CallNotes, CallReport as Called,
+    Call, CallEnd, CallEndKind, CallInput, CallNote, CallNotes, CallReport,
     CallResult, Field, FunctionSignature, FunctionStatistics, Functions, GuestFault, Histogram,
     Manifest, NoFunctions, Type,
 };
@@ -101,25 +101,25 @@ pub use placement::{
     tag, tag_hash,
 };
 pub use protocol::{
-    ClusterInfo, Command, ComponentInfo, Consistency, DryRun, Entry, ErrorReply as Refused, Item,
-    LeaseInfo, NodeStatus as ReplicaStatus, Outcome, Page, Query, QueryReply as Queried,
-    ReplicaStatus as ShardStatus, Request, Response, ScanRequest, ScanToken, ScanTokenError,
+    ClusterInfo, Command, ComponentInfo, Consistency, DryRun, Entry, ErrorReply, Item,
+    LeaseInfo, NodeStatus, Outcome, Page, Query, QueryReply,
+    ReplicaStatus, Request, Response, ScanRequest, ScanToken, ScanTokenError,
     Upload, UploadPart, ViewInfo,
 };
 pub use refusal::Refusal;
 pub use state::{
-    FirstRun as First, Header, LastRun, LeaseChange, LeaseImage, Leases, Model, NewSchedule,
+    FirstRun, Header, LastRun, LeaseChange, LeaseImage, Leases, Model, NewSchedule,
     Resident, ResidentChanges, Schedule, ScheduleChange, Schedules, SessionChange, SessionImage,
     Sessions, State, StateHash, TombstoneChange, Tombstones, UploadChange, UploadId,
-    UploadParts as Staged, Uploads, Verification, hash_state,
+    UploadParts, Uploads, Verification, hash_state,
 };
 pub use transaction::{
     Actual, BuildError, Compare, ConflictError, Expectation, Expiry, Operation, OperationResult,
     Read, Relation, Transact, TransactionBuilder, WriteCommand, WriteOp,
 };
 pub use two_phase::{
-    Branch, CommitReply as Answer, Decide, Decision, Finish, FunctionRun as RanAcross, LockChange,
-    Locks, PendingPrepare as Prepared, Prepare, Vote,
+    Branch, CommitReply, Decide, Decision, Finish, FunctionRun, LockChange,
+    Locks, PendingPrepare, Prepare, Vote,
 };
 pub use val::{Val, ValError, decode_vals, encode_vals};
-pub use view::{Alias, AliasTarget as Pointed, Canary, HostError as Fault, Record, View};
+pub use view::{Alias, AliasTarget, Canary, HostError, Record, View};

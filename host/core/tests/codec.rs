@@ -2,12 +2,12 @@
 //! hold these; a failing one means that an older program cannot be read any more.
 
 use aspen_core::{
-    Actual, Answer, Branch, Call, CallEnd, Caller, Command, Compare, ComponentHash, ComponentRef,
+    Actual, CommitReply, Branch, Call, CallEnd, Caller, Command, Compare, ComponentHash, ComponentRef,
     ConflictError, Consistency, Decide, Decision, Digest, DryRun, Entry, Expectation, Expiry,
-    Finish, First, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NewSchedule, NodeId,
-    Operation, OperationResult, Outcome, Placement, Prepare, ProfileId, Queried, Query, RanAcross,
-    Read, Record, Refusal, Refused, Relation, ReplicaStatus, Request, RequestId, Response,
-    Revision, ScanRequest, SessionId, ShardId, ShardStatus, StateHash, Timestamp, Transact, TxnId,
+    Finish, FirstRun, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NewSchedule, NodeId,
+    Operation, OperationResult, Outcome, Placement, Prepare, ProfileId, QueryReply, Query, FunctionRun,
+    Read, Record, Refusal, ErrorReply, Relation, NodeStatus, Request, RequestId, Response,
+    Revision, ScanRequest, SessionId, ShardId, ReplicaStatus, StateHash, Timestamp, Transact, TxnId,
     Upload, UploadPart, Value, Verification, Version, ViewId, ViewInfo, Vote, WriteOp, decode,
     encode,
 };
@@ -84,7 +84,7 @@ fn commands() -> [Command; 20] {
         Command::Upload(upload),
         Command::Tick,
         Command::Prepare(Prepare { txn: txn(), part: Transact::default() }),
-        Command::Decide(Decide { txn: txn(), decision: commit(), answer: Answer::Results(vec![]) }),
+        Command::Decide(Decide { txn: txn(), decision: commit(), answer: CommitReply::Results(vec![]) }),
         Command::Finish(Finish { txn: txn(), ticket: Some(4), branch: Some(Branch::Otherwise) }),
         Command::Forget(vec![txn()]),
         Command::Point { name: Name::new("n").unwrap(), component: ComponentHash::new([7; 32]) },
@@ -96,7 +96,7 @@ fn commands() -> [Command; 20] {
         Command::Schedule(NewSchedule {
             name: Name::new("n").unwrap(),
             call: call.clone(),
-            first: First::At(Timestamp::new(300)),
+            first: FirstRun::At(Timestamp::new(300)),
             every_ms: Some(300),
         }),
         Command::Unschedule { name: Name::new("n").unwrap() },
@@ -117,8 +117,8 @@ fn commands() -> [Command; 20] {
     ]
 }
 
-fn called() -> Answer {
-    Answer::Called(Box::new(RanAcross {
+fn called() -> CommitReply {
+    CommitReply::Called(Box::new(FunctionRun {
         named: ComponentRef::Name(Name::new("bank").unwrap()),
         key: Key::try_from("k").unwrap(),
         component: ComponentHash::new([7; 32]),
@@ -240,7 +240,7 @@ fn outcomes_are_pinned() {
 
 #[test]
 fn status_is_pinned() {
-    let shard = ShardStatus {
+    let shard = ReplicaStatus {
         shard: ShardId::new(2),
         term: 3,
         leader: Some(NodeId::new(1)),
@@ -260,7 +260,7 @@ fn status_is_pinned() {
         profile: ProfileId::new(300),
     };
     let (node, profiles) = (NodeId::new(1), vec![ProfileId::new(2)]);
-    let status = Response::Status(ReplicaStatus { node, shards: vec![shard], profiles });
+    let status = Response::Status(NodeStatus { node, shards: vec![shard], profiles });
     let bytes = encode(&status);
     assert_eq!(hex(&bytes), "030701010203010101050403020607000101770201010200ac0209010102ac020102");
     assert_eq!(decode::<Response>(&bytes).unwrap(), status);
@@ -305,7 +305,7 @@ fn scans_and_views_are_pinned() {
     let info = ViewInfo { view, parts: vec![(shard, "n".into())] };
     check(Response::View(info), "030aac020102016e");
     check(Response::ViewClosed, "030b");
-    check(Response::Refused(Refused::ViewLost), "030909");
+    check(Response::Refused(ErrorReply::ViewLost), "030909");
     let call = Call {
         key: key("k"),
         component: ComponentRef::Hash(ComponentHash::new([7; 32])),
@@ -325,9 +325,9 @@ fn scans_and_views_are_pinned() {
         writes: vec![WriteOp::Delete { key: key("b") }],
         log: vec!["x".into()],
     };
-    let queried = Queried { outcome: Outcome::Ticked, dry_run: Some(did) };
+    let queried = QueryReply { outcome: Outcome::Ticked, dry_run: Some(did) };
     check(Response::Queried(queried), "030c0801010161ac020701010162010178");
-    check(Response::Refused(Refused::QueryWrites { key: key("a") }), "03090a0161");
+    check(Response::Refused(ErrorReply::QueryWrites { key: key("a") }), "03090a0161");
 }
 
 #[test]

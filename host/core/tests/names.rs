@@ -3,7 +3,7 @@
 use aspen_core::limits::{ALIAS_HISTORY_MAX, COMPONENTS_MAX, NAMES_MAX};
 use aspen_core::{
     Alias, Call, Caller, Canary, Command, ComponentHash, ComponentRef, Entry, Key, Model, Name,
-    NoFunctions, Outcome, Pointed, Refusal, ShardId, ShardRouter, State, Timestamp, Upload, View,
+    NoFunctions, Outcome, AliasTarget, Refusal, ShardId, ShardRouter, State, Timestamp, Upload, View,
     apply, decode,
 };
 use bytes::Bytes;
@@ -125,7 +125,7 @@ fn canary_ends_when_the_name_moves_and_keeps_its_component_until_then() {
 
 #[test]
 fn canary_gets_its_share_of_tags_and_tags_stay_together() {
-    let pointed = |component| Pointed {
+    let pointed = |component| AliasTarget {
         component: hash(component),
         time: Timestamp::new(1),
         caller: Caller::LOCAL,

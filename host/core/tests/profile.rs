@@ -27,7 +27,7 @@ fn profile_is_switched_by_an_entry_and_is_part_of_the_digest() {
 fn profile_that_the_program_does_not_know_is_a_fault_of_the_host() {
     let mut shard = Shard::new();
     let unknown = ProfileId::new(NEWEST_PROFILE.get() + 1);
-    let told = |fault: aspen_core::Fault| fault.source().unwrap().to_string();
+    let told = |fault: aspen_core::HostError| fault.source().unwrap().to_string();
     let fault = shard.try_entry(None, Command::SwitchProfile(unknown)).unwrap_err();
     let wanted = format!(
         "the shard's functions run with {unknown}, which this program does not know: \

@@ -6,7 +6,7 @@ use aspen_core::limits::{
     NAME_BYTES_MAX, SCHEDULE_ARGS_BYTES_MAX, SCHEDULE_EVERY_MS, SCHEDULES_MAX,
 };
 use aspen_core::{
-    Call, Command, ComponentRef, Ended, Expectation, First, GuestFault, Name, NewSchedule, Outcome,
+    Call, Command, ComponentRef, CallEndKind, Expectation, FirstRun, GuestFault, Name, NewSchedule, Outcome,
     Prepare, Refusal, Schedule, ShardId, State, Timestamp, Transact, TxnId, View,
 };
 use bytes::Bytes;
@@ -16,7 +16,7 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn new(schedule: &str, function: &str, first: First, every_ms: Option<u64>) -> NewSchedule {
+fn new(schedule: &str, function: &str, first: FirstRun, every_ms: Option<u64>) -> NewSchedule {
     let Command::Call(call) = call(function) else { unreachable!() };
     NewSchedule { name: name(schedule), call, first, every_ms }
 }
@@ -59,7 +59,7 @@ fn schedule_runs_once_at_its_time_and_is_gone() {
     let mut shard = Shard::new();
     let due = Timestamp::new(6_000);
     assert_eq!(
-        shard.schedule(new("s", "append", First::After(5_000), None)),
+        shard.schedule(new("s", "append", FirstRun::After(5_000), None)),
         Outcome::Scheduled { due }
     );
     assert_eq!(shard.model.resident().next_due(), Some(due));
@@ -73,7 +73,7 @@ fn schedule_runs_once_at_its_time_and_is_gone() {
 #[test]
 fn schedule_stays_in_step_and_missed_runs_count_as_one() {
     let mut shard = Shard::new();
-    shard.schedule(new("s", "append", First::At(Timestamp::new(10_000)), Some(10_000)));
+    shard.schedule(new("s", "append", FirstRun::At(Timestamp::new(10_000)), Some(10_000)));
     let due = |shard: &Shard| shard.left("s").unwrap().due.get();
     shard.tick(10_500);
     assert_eq!((shard.runs(), due(&shard)), (1, 20_000));
@@ -87,14 +87,14 @@ fn schedule_stays_in_step_and_missed_runs_count_as_one() {
     let left = shard.left("s").unwrap();
     assert_eq!((shard.runs(), due(&shard), left.runs), (3, 60_000, 3));
     let last = left.last.as_ref().unwrap();
-    assert_eq!((last.time, &last.ended), (Timestamp::new(50_000), &Ok(Ended::Returned)));
+    assert_eq!((last.time, &last.ended), (Timestamp::new(50_000), &Ok(CallEndKind::Returned)));
 }
 
 #[test]
 fn schedules_run_one_an_entry_in_order_of_time_and_name() {
     let mut shard = Shard::new();
     for (it, at) in [("c", 3_000), ("b", 2_000), ("a", 3_000)] {
-        shard.schedule(new(it, "append", First::At(Timestamp::new(at)), None));
+        shard.schedule(new(it, "append", FirstRun::At(Timestamp::new(at)), None));
     }
     for left in [&["a", "c"][..], &["c"], &[]] {
         assert!(matches!(shard.tick(9_000), Outcome::Returned { .. }));
@@ -103,7 +103,7 @@ fn schedules_run_one_an_entry_in_order_of_time_and_name() {
     }
     assert_eq!(shard.tick(9_000), Outcome::Ticked);
     // No other entry runs one.
-    shard.schedule(new("d", "append", First::After(0), None));
+    shard.schedule(new("d", "append", FirstRun::After(0), None));
     shard.transact(vec![], vec![set("k", "v")]);
     assert_eq!(shard.runs(), 3);
 }
@@ -112,12 +112,12 @@ fn schedules_run_one_an_entry_in_order_of_time_and_name() {
 fn schedule_goes_on_after_a_run_that_failed_and_tells() {
     let mut shard = Shard::new();
     let ends = [
-        ("abort", Ok(Ended::Aborted)),
-        ("fault", Ok(Ended::Faulted(GuestFault::OutOfFuel))),
+        ("abort", Ok(CallEndKind::Aborted)),
+        ("fault", Ok(CallEndKind::Faulted(GuestFault::OutOfFuel))),
         ("missing", Err(Refusal::FunctionUnknown)),
     ];
     for (number, (function, ended)) in ends.into_iter().enumerate() {
-        shard.schedule(new(function, function, First::After(0), Some(1_000)));
+        shard.schedule(new(function, function, FirstRun::After(0), Some(1_000)));
         let revision = shard.revision();
         for runs in 1..3 {
             let clock = (10 * number as u64 + runs) * 10_000;
@@ -129,7 +129,7 @@ fn schedule_goes_on_after_a_run_that_failed_and_tells() {
         shard.run(Command::Unschedule { name: name(function) });
     }
     // Once means once, also if it failed.
-    shard.schedule(new("once", "fault", First::After(0), None));
+    shard.schedule(new("once", "fault", FirstRun::After(0), None));
     assert!(matches!(shard.tick(1_000_000), Outcome::Faulted { .. }));
     assert_eq!(shard.left("once"), None);
 }
@@ -137,9 +137,9 @@ fn schedule_goes_on_after_a_run_that_failed_and_tells() {
 #[test]
 fn schedule_is_replaced_by_name_and_ended() {
     let mut shard = Shard::new();
-    shard.schedule(new("s", "append", First::After(1_000), Some(1_000)));
+    shard.schedule(new("s", "append", FirstRun::After(1_000), Some(1_000)));
     shard.tick(2_000);
-    let outcome = shard.schedule(new("s", "abort", First::After(7_000), None));
+    let outcome = shard.schedule(new("s", "abort", FirstRun::After(7_000), None));
     assert_eq!(outcome, Outcome::Scheduled { due: Timestamp::new(9_000) });
     let left = shard.left("s").unwrap();
     assert_eq!((left.runs, &left.last, &*left.call.function), (0, &None, "abort"));
@@ -155,7 +155,7 @@ fn schedule_is_replaced_by_name_and_ended() {
 #[test]
 fn schedule_waits_for_locked_keys_and_runs_once() {
     let mut shard = Shard::new();
-    shard.schedule(new("s", "append", First::After(0), Some(1_000)));
+    shard.schedule(new("s", "append", FirstRun::After(0), Some(1_000)));
     let txn = TxnId { begun: Timestamp::new(1_000), coordinator: ShardId::new(0), nonce: 1 };
     let part = Transact::writes(vec![set("log", "y")]);
     let prepared = shard.entry(None, Command::Prepare(Prepare { txn, part }));
@@ -166,7 +166,7 @@ fn schedule_waits_for_locked_keys_and_runs_once() {
     assert_eq!(shard.left("s").unwrap().runs, 0);
     // Given up: the lock goes with an abort.
     let decision = aspen_core::Decision::Abort;
-    let answer = aspen_core::Answer::Results(vec![]);
+    let answer = aspen_core::CommitReply::Results(vec![]);
     shard.entry(None, Command::Decide(aspen_core::Decide { txn, decision, answer }));
     assert!(matches!(shard.tick(2_000), Outcome::Returned { .. }));
     assert_eq!((shard.runs(), shard.left("s").unwrap().runs), (1, 1));
@@ -175,7 +175,7 @@ fn schedule_waits_for_locked_keys_and_runs_once() {
 #[test]
 fn schedule_outside_of_its_limits_is_refused() {
     let mut shard = Shard::new();
-    let good = || new("s", "append", First::After(1_000), Some(1_000));
+    let good = || new("s", "append", FirstRun::After(1_000), Some(1_000));
     let of_call = |change: &dyn Fn(&mut Call)| {
         let mut new = good();
         change(&mut new.call);
@@ -211,7 +211,7 @@ fn schedule_outside_of_its_limits_is_refused() {
 fn request_to_schedule_that_is_repeated_changes_nothing() {
     let mut shard = Shard::new();
     let request = shard.next();
-    let new = new("s", "append", First::After(1_000), None);
+    let new = new("s", "append", FirstRun::After(1_000), None);
     let first = shard.entry(request, Command::Schedule(new.clone()));
     assert!(matches!(shard.tick(2_000), Outcome::Returned { .. }));
     assert_eq!(shard.entry(request, Command::Schedule(new)), first);

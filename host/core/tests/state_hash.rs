@@ -3,7 +3,7 @@
 mod shard;
 
 use aspen_core::{
-    Call, Command, ComponentRef, Expiry, First, Model, Name, NewSchedule, Operation, Prepare,
+    Call, Command, ComponentRef, Expiry, FirstRun, Model, Name, NewSchedule, Operation, Prepare,
     Record, Resident, Revision, ShardId, State, StateHash, Timestamp, Transact, TxnId, Version,
     View, WriteOp, encode_vals, hash_state,
 };
@@ -29,7 +29,7 @@ fn filled() -> Shard {
     let component = ComponentRef::Name(Name::new("native").unwrap());
     let (function, args) = ("append".to_string(), encode_vals(&[]).unwrap());
     let call = Call { key: key("log"), component, function, args, reads: vec![] };
-    let (name, first) = (Name::new("later").unwrap(), First::After(9_000));
+    let (name, first) = (Name::new("later").unwrap(), FirstRun::After(9_000));
     shard.entry(None, Command::Schedule(NewSchedule { name, call, first, every_ms: None }));
     let part = Transact { then: vec![Operation::Write(set("e", "5"))], ..Transact::default() };
     shard.entry(None, Command::Prepare(Prepare { txn, part }));

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use across::{Attempt, SHARDS, World, key, router, set, transact, txn};
 use aspen_core::limits::TXN_AGE_MS_MAX;
 use aspen_core::{
-    Action, Answer, Branch, Command, Decide, Decision, Event, Expectation, Finish, Key, Operation,
-    Outcome, Prepare, Read, Refusal, Reply, ResidentChanges, ShardId, ShardRouter, Split, State,
+    Action, CommitReply, Branch, Command, Decide, Decision, Event, Expectation, Finish, Key, Operation,
+    Outcome, Prepare, Read, Refusal, CoordinatorReply, ResidentChanges, ShardId, ShardRouter, Split, State,
     Transact, Version, WriteOp, decode,
 };
 
@@ -52,8 +52,8 @@ fn explore(attempt: Attempt, budget: Budget, end: &mut dyn FnMut(&Attempt)) {
 /// At any moment: the attempt is swept, done again as the client would, swept, and the messages that were
 /// in flight arrive late.
 fn check_moment(attempt: &Attempt, transact: &Transact, keys: &[Key]) {
-    let committed = |reply: &Option<Reply>| {
-        let Some(Reply::Outcome(outcome)) = reply else { return false };
+    let committed = |reply: &Option<CoordinatorReply>| {
+        let Some(CoordinatorReply::Outcome(outcome)) = reply else { return false };
         matches!(decode(outcome).unwrap(), Outcome::Committed { .. })
     };
     let mut swept = attempt.world.clone();
@@ -191,7 +191,7 @@ fn txn_range_of_all_shards_is_checked_on_each() {
             }
         }
         attempt.run();
-        let Some(Reply::Outcome(told)) = &attempt.reply else { panic!("{:?}", attempt.reply) };
+        let Some(CoordinatorReply::Outcome(told)) = &attempt.reply else { panic!("{:?}", attempt.reply) };
         match (changed, decode(told).unwrap()) {
             (None, Outcome::Committed { .. }) => {}
             (Some(shard), Outcome::Conflict { conflicts, .. }) => {
@@ -218,7 +218,7 @@ fn txn_votes_say_what_the_operations_come_to() {
     };
     let mut attempt = Attempt::new(world, 1, &whole);
     attempt.run();
-    let Some(Reply::Outcome(outcome)) = attempt.reply else { panic!("{:?}", attempt.reply) };
+    let Some(CoordinatorReply::Outcome(outcome)) = attempt.reply else { panic!("{:?}", attempt.reply) };
     let Outcome::Committed { succeeded, results, .. } = decode(&outcome).unwrap() else { panic!() };
     assert!(!succeeded);
     let shown: Vec<String> = results.iter().map(|result| format!("{result:?}")).collect();
@@ -267,7 +267,7 @@ fn txn_across_shards_refuses_what_it_cannot_do() {
 fn txn_attempt_that_is_over_or_too_old_is_not_prepared_again() {
     let mut world = World::new();
     let part = || transact(vec![], vec![set(&key(0, "a"), "1")]);
-    let abort = Decide { txn: txn(1), decision: Decision::Abort, answer: Answer::Results(vec![]) };
+    let abort = Decide { txn: txn(1), decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
     let decided = Outcome::Decided(Decision::Abort);
     assert_eq!(world.one(0, Command::Decide(abort.clone())), decided);
     let over = Outcome::Refused(Refusal::AttemptOver);
@@ -276,7 +276,7 @@ fn txn_attempt_that_is_over_or_too_old_is_not_prepared_again() {
     assert_eq!(prepare(&mut world, 0, 1, part()), over, "by its age, for nothing is remembered");
     assert_eq!(world.models[0].resident().locks.all_decided().count(), 0);
     let commit = Decision::Commit { branch: Branch::Then, tickets: vec![] };
-    let commit = Decide { txn: txn(1), decision: commit, answer: Answer::Results(vec![]) };
+    let commit = Decide { txn: txn(1), decision: commit, answer: CommitReply::Results(vec![]) };
     assert_eq!(world.one(0, Command::Decide(commit)), over);
 }
 
@@ -289,7 +289,7 @@ fn txn_locks_that_are_stored_are_those_that_are_loaded() {
     let part =
         transact(vec![Read::key(key(0, "r"), Expectation::Absent)], vec![set(&key(0, "a"), "1")]);
     prepare(&mut world, 0, 1, part);
-    let abort = Decide { txn: txn(2), decision: Decision::Abort, answer: Answer::Results(vec![]) };
+    let abort = Decide { txn: txn(2), decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
     world.one(0, Command::Decide(abort));
     let mut restored = aspen_core::Locks::default();
     for change in changes(&mut world).locks {

@@ -5,8 +5,8 @@ mod across;
 
 use across::{Attempt, World, key, set, transact};
 use aspen_core::{
-    Action, Answer, CallEnd, Command, ComponentHash, ComponentRef, Expectation, Fuel, Model, Name,
-    Outcome, RanAcross, Read, Refusal, Reply, RequestId, SessionId, State, Upload, WriteOp, decode,
+    Action, CommitReply, CallEnd, Command, ComponentHash, ComponentRef, Expectation, Fuel, Model, Name,
+    Outcome, FunctionRun, Read, Refusal, CoordinatorReply, RequestId, SessionId, State, Upload, WriteOp, decode,
 };
 use bytes::Bytes;
 
@@ -22,7 +22,7 @@ fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
         world.one(1, Command::Transact(transact(vec![], vec![set(&b, "0")])));
         let mut first = Attempt::new(world, 1, &wanted);
         first.run();
-        let Some(Reply::Outcome(conflict)) = first.reply else { panic!("{:?}", first.reply) };
+        let Some(CoordinatorReply::Outcome(conflict)) = first.reply else { panic!("{:?}", first.reply) };
         let told: Outcome = decode(&conflict).unwrap();
         assert!(matches!(told, Outcome::Conflict { .. }), "{told:?}");
         let conclude = Command::Conclude(Box::new(told));
@@ -43,12 +43,12 @@ fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
         if committed_first {
             second.run();
             let kept = second.world.apply(0, request, conclude);
-            assert_eq!(second.reply, Some(Reply::Outcome(kept.clone())));
+            assert_eq!(second.reply, Some(CoordinatorReply::Outcome(kept.clone())));
             assert!(matches!(decode(&kept), Ok(Outcome::Committed { .. })));
         } else {
             assert_eq!(second.world.apply(0, request, conclude), conflict);
             second.run();
-            assert_eq!(second.reply, Some(Reply::Outcome(conflict)));
+            assert_eq!(second.reply, Some(CoordinatorReply::Outcome(conflict)));
         }
         second.world.sweep();
         let done = u64::from(committed_first);
@@ -101,8 +101,8 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
         let end = CallEnd::Returned(Bytes::from_static(&[1, 0]));
         let (named, key, function) = (named.clone(), a.clone(), "f".into());
         let (fuel, writes, log, micros) = (Fuel::new(9), 2, vec![], 1);
-        let ran = RanAcross { named, key, component, function, end, fuel, writes, log, micros };
-        Some(Answer::Called(Box::new(ran)))
+        let ran = FunctionRun { named, key, component, function, end, fuel, writes, log, micros };
+        Some(CommitReply::Called(Box::new(ran)))
     };
     for (named, change, is_another) in component_changes() {
         // After so many messages: none, one vote, both, the decision.
@@ -117,7 +117,7 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
             });
             first.world.one(0, change.clone());
             first.run();
-            let Some(Reply::Outcome(told)) = &first.reply else { panic!("{:?}", first.reply) };
+            let Some(CoordinatorReply::Outcome(told)) = &first.reply else { panic!("{:?}", first.reply) };
             let undone = is_another && after < 3;
             match decode(told).unwrap() {
                 Outcome::Refused(Refusal::ComponentChanged) if undone => {}
@@ -136,7 +136,7 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
             let mut again = Attempt::answering(first.world, 2, &wanted, answer);
             again.run();
             assert!(
-                matches!(again.reply, Some(Reply::Outcome(told)) if !Outcome::is_refusal(&told))
+                matches!(again.reply, Some(CoordinatorReply::Outcome(told)) if !Outcome::is_refusal(&told))
             );
             assert_eq!([&a, &b].map(|key| again.world.version(key)), [1; 2]);
             again.world.sweep();

@@ -2,12 +2,12 @@
 //!
 //! Promises that a call's result depends on its input and its view alone. Nothing leaks from one call to
 //! the next, because each has an instance of its own. A failure of the guest is a [`CallEnd`]; a failure
-//! that another machine might not have is a [`Fault`].
+//! that another machine might not have is a [`HostError`].
 //! Arguments are checked in `call/arguments.rs`, values are converted in `call/convert.rs`, causes of
 //! errors are found in `call/call_fault.rs`.
 
 use aspen_core::{
-    CallEnd, CallInput, CallResult, Fault, Fuel, GuestFault, Type, Val, View, encode_vals,
+    CallEnd, CallInput, CallResult, HostError, Fuel, GuestFault, Type, Val, View, encode_vals,
 };
 use bytes::Bytes;
 use wasmtime::component::{Func, Instance, Val as GuestVal};
@@ -38,7 +38,7 @@ pub(crate) fn run(
     args: &Arguments,
     view: &dyn View,
     input: &CallInput<'_>,
-) -> Result<CallResult, Fault> {
+) -> Result<CallResult, HostError> {
     let limits = component.class.limits();
     // SAFETY: the store, which holds the data, is dropped in this function, before `view`.
     let data = unsafe { CallData::new(view, input, limits) };
@@ -148,7 +148,7 @@ impl Call<'_> {
 
     fn export(&mut self, instance: &Instance) -> wasmtime::Result<Func> {
         let function = instance.get_func(&mut self.store, self.function.index);
-        let missing = || Fault::new("finding an export that was there", "it is gone");
+        let missing = || HostError::new("finding an export that was there", "it is gone");
         Ok(function.ok_or_else(|| CallStop::Machine(missing()))?)
     }
 
@@ -174,10 +174,10 @@ impl Call<'_> {
     }
 
     /// Returns the result of a call that ended so.
-    fn finish(self, end: CallEnd) -> Result<CallResult, Fault> {
+    fn finish(self, end: CallEnd) -> Result<CallResult, HostError> {
         let left = self.store.get_fuel();
         let left =
-            left.map_err(|error| Fault::new("reading fuel", error.into_boxed_dyn_error()))?;
+            left.map_err(|error| HostError::new("reading fuel", error.into_boxed_dyn_error()))?;
         let data = self.store.into_data();
         let is_returned = matches!(end, CallEnd::Returned(_));
         let fuel = match &end {

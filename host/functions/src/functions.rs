@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use aspen_core::{
-    CallEnd, CallInput, CallResult, ComponentHash, Fault, Fuel, Functions, Manifest, ProfileId,
+    CallEnd, CallInput, CallResult, ComponentHash, HostError, Fuel, Functions, Manifest, ProfileId,
     Refusal, View,
 };
 use bytes::Bytes;
@@ -130,10 +130,10 @@ impl WasmFunctions {
 }
 
 impl Functions for WasmFunctions {
-    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, Fault> {
+    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, HostError> {
         if !self.runs(input.profile) {
             let what = format!("this program does not know {}", input.profile);
-            return Err(Fault::new("running a function", what));
+            return Err(HostError::new("running a function", what));
         }
         let ready = self.cache.get(&input.component, || view.component(&input.component))?;
         let Some(ready) = ready else { return Ok(refused(Refusal::ComponentUnknown)) };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_client::Client;
-use aspen_core::{NodeId, Placement, ShardId, ShardRouter, ShardStatus};
+use aspen_core::{NodeId, Placement, ShardId, ShardRouter, ReplicaStatus};
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
 use aspen_store::Log;
@@ -132,7 +132,7 @@ impl ShardedRaftNode {
     }
 
     /// Returns the status of the replica of `shard`, if there is one or shall be one.
-    pub fn shard_status(&self, shard: ShardId) -> Option<ShardStatus> {
+    pub fn shard_status(&self, shard: ShardId) -> Option<ReplicaStatus> {
         self.context.shard_status(shard)
     }
 

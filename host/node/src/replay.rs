@@ -11,8 +11,8 @@ use std::sync::Mutex;
 use std::{io, thread};
 
 use aspen_core::{
-    Applied, Call, CallInput, CallResult, Caller, ComponentHash, DryRun, Entry, Fault, Fuel,
-    Functions, Outcome, ProfileId, Seen, ShardId, ShardRouter, View, decode,
+    AppliedEntry, Call, CallInput, CallResult, Caller, ComponentHash, DryRun, Entry, HostError, Fuel,
+    Functions, Outcome, ProfileId, ReadTrace, ShardId, ShardRouter, View, decode,
 };
 use aspen_functions::{EngineError, Options, WasmFunctions};
 use aspen_store::{APPLY_STACK_BYTES, Log, LogId, Replay, ShardLog, StateConfig, StoreError};
@@ -146,7 +146,7 @@ fn run(
 
 fn replayed(
     entry: Entry,
-    applied: Applied,
+    applied: AppliedEntry,
     call: Option<(ComponentHash, DryRun, Fuel)>,
 ) -> Result<ReplayReport, ReplayError> {
     let outcome = decode(&applied.outcome).map_err(io::Error::other);
@@ -168,8 +168,8 @@ impl Recorder {
 }
 
 impl Functions for Recorder {
-    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, Fault> {
-        let seen = Seen::new(view);
+    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, HostError> {
+        let seen = ReadTrace::new(view);
         let result = self.functions.call(&seen, input)?;
         let (reads, more_reads) = seen.into_reads();
         let (writes, log) = (result.writes.clone(), result.log.clone());

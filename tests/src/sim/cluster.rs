@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aspen_client::{Client, Options};
-use aspen_core::{NodeId, ShardId, ShardStatus};
+use aspen_core::{NodeId, ShardId, ReplicaStatus};
 use aspen_net::{PeerAddr, PeerId};
 use aspen_node::{Clock, Identity, ShardedRaftNode};
 use aspen_store::sim_files;
@@ -321,7 +321,7 @@ impl SimCluster {
     }
 
     /// Returns the status of a machine's replicas.
-    pub fn replicas(&self, number: u8) -> Vec<ShardStatus> {
+    pub fn replicas(&self, number: u8) -> Vec<ReplicaStatus> {
         let id = self.node_id(number);
         let status = self.running.status().into_iter().filter(|(node, _)| Some(*node) == id);
         status.map(|(_, status)| status).collect()
@@ -376,7 +376,7 @@ impl SimCluster {
             panic!("replicas stay apart: {status:#?} {map:?} {halted:?}");
         };
         for (id, status) in equal {
-            let ShardStatus { shard, applied, snapshot, revision, digest, keys, .. } = status;
+            let ReplicaStatus { shard, applied, snapshot, revision, digest, keys, .. } = status;
             self.trace.event(format_args!(
                 "{id} {shard} {applied} {revision} {keys} keys, snapshot {snapshot}, digest {digest}"
             ));
@@ -409,7 +409,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn is_equal(status: &[(NodeId, ShardStatus)]) -> bool {
+fn is_equal(status: &[(NodeId, ReplicaStatus)]) -> bool {
     status.iter().all(|(_, a)| {
         let mut others = status.iter().map(|(_, b)| b).filter(|b| b.shard == a.shard);
         a.last == a.applied && others.all(|b| (b.applied, b.digest) == (a.applied, a.digest))

@@ -27,7 +27,7 @@ pub mod replicas;
 pub mod staleness;
 mod terms;
 
-use aspen_core::{LogIndex, NodeId, ShardId, ShardStatus};
+use aspen_core::{LogIndex, NodeId, ShardId, ReplicaStatus};
 
 use super::trace::Trace;
 
@@ -46,7 +46,7 @@ impl Watch {
     }
 
     /// Looks at one replica. If it is `known` to compute otherwise, that is not held against it.
-    pub fn look(&mut self, node: NodeId, status: &ShardStatus, known: bool) {
+    pub fn look(&mut self, node: NodeId, status: &ReplicaStatus, known: bool) {
         self.terms.look(node, status);
         match known {
             true => self.replicas.note(node, status),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aspen_core::{NodeId, ShardStatus};
+use aspen_core::{NodeId, ReplicaStatus};
 use aspen_node::ShardedRaftNode;
 
 /// The nodes that run now, and the reasons why others do not. A clone is another handle.
@@ -43,7 +43,7 @@ impl RunningNodes {
     }
 
     /// Returns the status of every replica.
-    pub fn status(&self) -> Vec<(NodeId, ShardStatus)> {
+    pub fn status(&self) -> Vec<(NodeId, ReplicaStatus)> {
         let running = self.lock();
         let of_node = |node: &Arc<ShardedRaftNode>| {
             let shards = node.router().all();

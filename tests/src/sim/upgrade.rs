@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aspen_client::{Client, RequestError};
-use aspen_core::{ProfileId, Refused};
+use aspen_core::{ProfileId, ErrorReply};
 use aspen_functions::planted::NEXT_PROFILE;
 use madsim::time::{sleep, timeout};
 
@@ -57,7 +57,7 @@ fn replace(cluster: &SimCluster, number: u8, is_newer: bool, trace: &Trace) {
 /// Some node does not know the profile, or does not answer.
 async fn refused(client: &Client) {
     match client.switch_profile(NEXT_PROFILE).await {
-        Err(RequestError::Refused { refused: Refused::Invalid { .. } }) => {}
+        Err(RequestError::Refused { refused: ErrorReply::Invalid { .. } }) => {}
         // A node is still starting.
         Err(RequestError::Unreachable { .. }) => {}
         other => panic!("upgrade: nodes that do not know a profile were switched to it: {other:?}"),

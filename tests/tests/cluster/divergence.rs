@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use aspen_client::{Client, Consistency, Ticket, stale};
 use aspen_core::{
-    Key, Refused, Request, Response, ShardId, ShardRouter, ShardStatus, decode, encode,
+    Key, ErrorReply, Request, Response, ShardId, ShardRouter, ReplicaStatus, decode, encode,
 };
 use aspen_net::{IrohConfig, IrohTransport, Purpose, Transport};
 use aspen_node::Timing;
@@ -27,7 +27,7 @@ const TIMING: fn() -> Timing = || Timing {
 /// How long anything may take: far above what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn status(cluster: &Cluster, node: usize) -> ShardStatus {
+fn status(cluster: &Cluster, node: usize) -> ReplicaStatus {
     cluster.servers[node].as_ref().unwrap().node().shard_status(ShardId::new(0)).unwrap()
 }
 
@@ -118,7 +118,7 @@ async fn diverges_and_is_repaired(leads: bool, has_snapshot: bool) {
     fill(&client, 200).await;
     cluster.equal_digests().await;
     // One that is fresh: the next is made after the victim is found.
-    let age = |status: ShardStatus| status.last.get() - status.snapshot.get();
+    let age = |status: ReplicaStatus| status.last.get() - status.snapshot.get();
     while age(status(&cluster, 0)) > 15 {
         fill(&client, 1).await;
         pause().await;
@@ -152,7 +152,7 @@ async fn diverges_and_is_repaired(leads: bool, has_snapshot: bool) {
     // The victim serves nothing, and says why.
     for consistency in [Consistency::Linearizable, stale(PATIENCE)] {
         let answer = ask(&cluster, 0, consistency).await;
-        let Response::Refused(Refused::Failed { reason }) = answer else { panic!("{answer:?}") };
+        let Response::Refused(ErrorReply::Failed { reason }) = answer else { panic!("{answer:?}") };
         assert_eq!(reason, failed);
     }
 

@@ -1,6 +1,6 @@
 //! The notes that calls log, and their figures, on real clusters: each call once, also when the lead goes.
 
-use aspen_client::{CallError, CallNote, Client, Ended, GuestFault, LogPosition};
+use aspen_client::{CallError, CallNote, Client, CallEndKind, GuestFault, LogPosition};
 use aspen_core::{ShardId, ShardRouter};
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
@@ -46,7 +46,7 @@ fn short(notes: &[CallNote]) -> Vec<(u16, &str, usize, bool)> {
     let short = |note: &CallNote| {
         assert!(note.lines.iter().all(|line| line == "hello"));
         let (function, lines) = (note.function.clone(), note.lines.len());
-        (note.shard.get(), function, lines, matches!(note.ended, Ended::Faulted(_)))
+        (note.shard.get(), function, lines, matches!(note.ended, CallEndKind::Faulted(_)))
     };
     let short = notes.iter().map(short);
     let names = ["silent", "say", "fail"];

@@ -12,7 +12,7 @@ use aspen_client::{
     WriteError, WriteOp,
 };
 use aspen_core::limits::{KEY_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX, VALUE_BYTES_MAX};
-use aspen_core::{ClusterInfo, Key, NodeId, Refused, Value};
+use aspen_core::{ClusterInfo, Key, NodeId, ErrorReply, Value};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
 use aspen_tests::guests;
@@ -238,7 +238,7 @@ async fn cluster_bad_components_are_refused_by_name() {
         let WriteError::Request { source: RequestError::Refused { refused } } = &refused else {
             panic!("{what}: {refused}")
         };
-        let Refused::BadComponent { reason } = refused else { panic!("{what}: {refused}") };
+        let ErrorReply::BadComponent { reason } = refused else { panic!("{what}: {refused}") };
         assert!(reason.contains(names), "{what}: {reason}");
     }
     assert!(client.components().await.unwrap().is_empty());

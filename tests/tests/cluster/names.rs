@@ -1,7 +1,7 @@
 //! The life of components on real clusters: names that go forward, back and away, and pinned hashes.
 
 use aspen_client::{CallError, Client, ProfileId, Refusal, RequestError, Val, WriteError};
-use aspen_core::{ComponentHash, Refused};
+use aspen_core::{ComponentHash, ErrorReply};
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;
@@ -57,7 +57,7 @@ async fn cluster_name_goes_back_and_away_also_over_a_restart() {
     assert!(is_unknown(touch(&client, &pinned(first)).await), "it is compiled, but gone");
     touch(&client, &pinned(second)).await.unwrap();
     let gone = client.history("bank").await.unwrap_err();
-    assert!(matches!(gone, RequestError::Refused { refused: Refused::NotFound { .. } }), "{gone}");
+    assert!(matches!(gone, RequestError::Refused { refused: ErrorReply::NotFound { .. } }), "{gone}");
     let gone = client.point("bank", first).await.unwrap_err();
     let WriteError::Refusal { refusal: Refusal::ComponentUnknown } = gone else { panic!("{gone}") };
     // What is gone can be uploaded again, and replicas that had it compiled and those that had not
@@ -129,7 +129,7 @@ async fn cluster_profile_is_switched_only_to_what_every_node_knows() {
     client.switch_profile(first).await.unwrap();
     let refused = client.switch_profile(unknown).await.unwrap_err();
     assert!(
-        matches!(&refused, RequestError::Refused { refused: Refused::Invalid { reason } }
+        matches!(&refused, RequestError::Refused { refused: ErrorReply::Invalid { reason } }
             if reason.contains(&format!("cannot run {unknown}: install a newer version there"))),
         "{refused}"
     );

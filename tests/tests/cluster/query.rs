@@ -5,7 +5,7 @@ use std::time::Duration;
 use aspen_client::{
     CallError, Client, Consistency, GuestFault, Refusal, RequestError, Val, WriteOp, stale,
 };
-use aspen_core::{Refused, ShardId, ShardRouter};
+use aspen_core::{ErrorReply, ShardId, ShardRouter};
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;
@@ -75,7 +75,7 @@ async fn cluster_query_reads_what_was_written_and_leaves_no_entry() {
     let linearizable = Consistency::Linearizable;
     let query = client.query("bank", "transfer", home("{t}ben"), &writes, linearizable).await;
     let Err(CallError::CallRequest {
-        source: RequestError::Refused { refused: Refused::QueryWrites { key } },
+        source: RequestError::Refused { refused: ErrorReply::QueryWrites { key } },
     }) = query
     else {
         panic!("{query:?}")

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aspen_client::{
-    Client, Ended, First, LogPosition, Schedule, ScheduledCall, Timestamp, Val, WriteError,
+    Client, CallEndKind, FirstRun, LogPosition, Schedule, ScheduledCall, Timestamp, Val, WriteError,
 };
 use aspen_core::{Refusal, ShardId, ShardRouter};
 use aspen_node::Timing;
@@ -68,8 +68,8 @@ async fn cluster_schedules_run_each_time_once_also_when_the_lead_goes() {
     for (number, tag) in tags.iter().enumerate() {
         open_bank(&client, tag).await;
         let again = format!("again-{number}");
-        client.schedule(&again, transfer(tag, "again"), First::After(0), SECOND).await.unwrap();
-        let past = First::At(Timestamp::new(1));
+        client.schedule(&again, transfer(tag, "again"), FirstRun::After(0), SECOND).await.unwrap();
+        let past = FirstRun::At(Timestamp::new(1));
         let once = format!("once-{number}");
         client.schedule(&once, transfer(tag, "once"), past, None).await.unwrap();
     }
@@ -90,7 +90,7 @@ async fn cluster_schedules_run_each_time_once_also_when_the_lead_goes() {
         let cents = balance(&client, tag, "again").await;
         let after = find(&client, &again).await.unwrap();
         assert!(before.runs <= cents && cents <= after.runs, "{before:?} {cents} {after:?}");
-        assert!(matches!(&after.last, Some(last) if last.ended == Ok(Ended::Returned)));
+        assert!(matches!(&after.last, Some(last) if last.ended == Ok(CallEndKind::Returned)));
         assert_eq!(after.caller, before.caller);
 
         assert!(client.unschedule(&again, tag).await.unwrap());
@@ -99,7 +99,7 @@ async fn cluster_schedules_run_each_time_once_also_when_the_lead_goes() {
         // What was due before this has run, if it was there.
         let last = format!("last-{number}");
         let call = transfer(tag, "last");
-        client.schedule(&last, call, First::After(1_000), None).await.unwrap();
+        client.schedule(&last, call, FirstRun::After(1_000), None).await.unwrap();
         until("the last run", async || find(&client, &last).await.is_none()).await;
         assert_eq!(balance(&client, tag, "again").await, cents, "it runs no more");
         assert_eq!(balance(&client, tag, "last").await, 1);
@@ -117,18 +117,18 @@ async fn cluster_schedule_survives_a_restart_and_tells_what_went_wrong() {
     client.upload("bank", component("bank")).await.unwrap();
     let tag = &tags()[1];
     // No account is open, and a function that is not there.
-    client.schedule("poor", transfer(tag, "once"), First::After(0), SECOND).await.unwrap();
+    client.schedule("poor", transfer(tag, "once"), FirstRun::After(0), SECOND).await.unwrap();
     let wrong = ScheduledCall::new("bank", "no-such", tag, &[]).unwrap();
-    client.schedule("wrong", wrong, First::After(0), SECOND).await.unwrap();
+    client.schedule("wrong", wrong, FirstRun::After(0), SECOND).await.unwrap();
     let unknown = ScheduledCall::new("nobody", "transfer", tag, &[]).unwrap();
-    let refused = client.schedule("unknown", unknown, First::After(0), SECOND).await;
+    let refused = client.schedule("unknown", unknown, FirstRun::After(0), SECOND).await;
     assert!(
         matches!(refused, Err(WriteError::Refusal { refusal: Refusal::ComponentUnknown })),
         "{refused:?}"
     );
     let ended = async |name: &str| find(&client, name).await?.last.map(|last| last.ended);
     until("both runs", async || ended("poor").await.and(ended("wrong").await).is_some()).await;
-    assert_eq!(ended("poor").await, Some(Ok(Ended::Aborted)));
+    assert_eq!(ended("poor").await, Some(Ok(CallEndKind::Aborted)));
     assert_eq!(ended("wrong").await, Some(Err(Refusal::FunctionUnknown)));
     let statistics = client.statistics().await.unwrap();
     let transfer = statistics.iter().find(|one| one.function == "transfer").unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use aspen_client::typed::{Change, CheckError, Component, FromPayload, KeyedCall, TypedCallError};
 use aspen_client::{Consistency, Expectation, GuestFault, Key, Read, Refusal, RequestError};
-use aspen_core::Refused;
+use aspen_core::ErrorReply;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;
@@ -68,7 +68,7 @@ async fn cluster_typed_calls_of_a_bank() {
     let TypedCallError::Request { source: RequestError::Refused { refused } } = writes else {
         panic!("{writes}")
     };
-    assert!(matches!(refused, Refused::QueryWrites { .. }), "{refused}");
+    assert!(matches!(refused, ErrorReply::QueryWrites { .. }), "{refused}");
     let long = bank.balance("a").key("k".repeat(2000)).await.unwrap_err();
     assert!(matches!(long, TypedCallError::Request { source: RequestError::Invalid { .. } }));
     let nobody = Bank::named(client.clone(), "nobody").balance("a").key("a").await.unwrap_err();

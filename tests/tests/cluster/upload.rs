@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use aspen::server::BoundServer;
 use aspen_client::{CallError, Client, Options, UploadProgress, WriteError};
-use aspen_core::Refused;
+use aspen_core::ErrorReply;
 use aspen_core::limits::{COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX};
 use aspen_functions::CompileCheck;
 use aspen_node::Timing;
@@ -96,7 +96,7 @@ async fn cluster_bad_large_component_is_refused_by_the_leader() {
     let WriteError::Request { source } = error else { panic!("{error}") };
     assert!(matches!(
         source,
-        aspen_client::RequestError::Refused { refused: Refused::BadComponent { .. } }
+        aspen_client::RequestError::Refused { refused: ErrorReply::BadComponent { .. } }
     ));
     let huge = vec![0; LARGE_COMPONENT_BYTES_MAX + 1];
     let error = client.upload("bank", huge).await.unwrap_err().to_string();
@@ -123,7 +123,7 @@ async fn cluster_upload_is_compiled_on_every_replica_before_it_is_proposed() {
         let error = client.upload(name, bank.clone()).await.unwrap_err();
         let WriteError::Request { source } = &error else { panic!("{error}") };
         let aspen_client::RequestError::Refused { refused } = source else { panic!("{error}") };
-        let Refused::BadComponent { reason } = refused else { panic!("{error}") };
+        let ErrorReply::BadComponent { reason } = refused else { panic!("{error}") };
         let expected = format!("on n{}: the compiler failed on the component", other + 1);
         assert!(reason.starts_with(&expected), "{reason}");
         assert!(client.history(name).await.is_err(), "nothing was proposed");

@@ -7,16 +7,16 @@
 use std::fmt::Debug;
 
 use aspen_core::{
-    Actual, Alias, Answer, Branch, CallEnd, CallNote, Canary, ComponentHash, ConflictError, Decide,
-    Decision, Ended, Finish, First, FunctionStatistics, GuestFault, LastRun, NewSchedule, Prepare,
-    RanAcross, StateHash, TxnId, Verification, Vote,
+    Actual, Alias, CommitReply, Branch, CallEnd, CallNote, Canary, ComponentHash, ConflictError, Decide,
+    Decision, CallEndKind, Finish, FirstRun, FunctionStatistics, GuestFault, LastRun, NewSchedule, Prepare,
+    FunctionRun, StateHash, TxnId, Verification, Vote,
 };
 use aspen_core::{
     Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
     DryRun, Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
-    Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, Pointed,
-    ProfileId, Queried, Query, Read, Record, Refusal, Refused, Relation, ReplicaStatus, Request,
-    RequestId, Response, Revision, ScanRequest, Schedule, SessionId, ShardId, ShardStatus,
+    Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, AliasTarget,
+    ProfileId, QueryReply, Query, Read, Record, Refusal, ErrorReply, Relation, NodeStatus, Request,
+    RequestId, Response, Revision, ScanRequest, Schedule, SessionId, ShardId, ReplicaStatus,
     Timestamp, Transact, Upload, UploadPart, Val, Value, Version, ViewId, ViewInfo, WriteOp,
     decode, decode_vals, encode, encode_vals,
 };
@@ -79,7 +79,7 @@ fn commands() -> Vec<Command> {
     let txn = TxnId { begun: Timestamp::new(300), coordinator: SHARD, nonce: 9 };
     let decision = Decision::Commit { branch: Branch::Then, tickets: vec![(SHARD, 4)] };
     let scheduled = Call { reads: vec![], ..call.clone() };
-    let (first, every_ms) = (First::After(300), Some(3_000));
+    let (first, every_ms) = (FirstRun::After(300), Some(3_000));
     vec![
         Command::Schedule(NewSchedule {
             name: Name::new("n").unwrap(),
@@ -93,7 +93,7 @@ fn commands() -> Vec<Command> {
         Command::Decide(Decide {
             txn,
             decision: decision.clone(),
-            answer: Answer::Results(vec![]),
+            answer: CommitReply::Results(vec![]),
         }),
         Command::Decide(Decide { txn, decision, answer: ran_across() }),
         Command::Finish(Finish { txn, ticket: Some(4), branch: None }),
@@ -168,8 +168,8 @@ fn outcomes() -> Vec<Outcome> {
     ]
 }
 
-fn ran_across() -> Answer {
-    Answer::Called(Box::new(RanAcross {
+fn ran_across() -> CommitReply {
+    CommitReply::Called(Box::new(FunctionRun {
         named: ComponentRef::Name(Name::new("n").unwrap()),
         key: key("k"),
         component: ComponentHash::new([7; 32]),
@@ -260,20 +260,20 @@ fn responses() -> Vec<Response> {
         Response::Page(Page { revision, items: vec![item.clone(), item], more: true }),
         Response::Lease(Some(lease)),
         Response::Components(vec![info]),
-        Response::Status(ReplicaStatus {
+        Response::Status(NodeStatus {
             node: NodeId::new(1),
             shards: vec![shard_status()],
             profiles: vec![ProfileId::FIRST],
         }),
         Response::Placed { epoch: 300, node: Some(NodeId::new(1)) },
-        Response::Refused(Refused::NotLeader { leader: Some((NodeId::new(1), "a".into())) }),
-        Response::Refused(Refused::NotHere {
+        Response::Refused(ErrorReply::NotLeader { leader: Some((NodeId::new(1), "a".into())) }),
+        Response::Refused(ErrorReply::NotHere {
             epoch: 300,
             replicas: vec![(NodeId::new(1), "a".into())],
         }),
         Response::View(ViewInfo { view: ViewId::new(300), parts: vec![(SHARD, "a".into())] }),
         Response::ViewClosed,
-        Response::Refused(Refused::ViewLost),
+        Response::Refused(ErrorReply::ViewLost),
     ];
     responses.extend(responses_about_functions());
     responses
@@ -282,7 +282,7 @@ fn responses() -> Vec<Response> {
 /// Responses about functions, schedules and verification.
 fn responses_about_functions() -> Vec<Response> {
     vec![
-        Response::Queried(Queried {
+        Response::Queried(QueryReply {
             outcome: outcomes()[1].clone(),
             dry_run: Some(DryRun {
                 reads: vec![(key("a"), Version::new(300))],
@@ -303,12 +303,12 @@ fn responses_about_functions() -> Vec<Response> {
             named: "n".parse().unwrap(),
             component: ComponentHash::new([7; 32]),
             function: "f".into(),
-            ended: Ended::Faulted(GuestFault::OutOfFuel),
+            ended: CallEndKind::Faulted(GuestFault::OutOfFuel),
             lines: vec!["line".into()],
         }]),
         Response::Statistics(vec![statistics()]),
         Response::Schedules(vec![(Name::new("n").unwrap(), schedule())]),
-        Response::Refused(Refused::QueryWrites { key: key("a") }),
+        Response::Refused(ErrorReply::QueryWrites { key: key("a") }),
         Response::Verifying { index: LogIndex::new(300) },
         Response::Verified(Verification::Running { keys: 3, of: 300 }),
         Response::Verified(Verification::Done(StateHash { hash: [7; 32], keys: 3, bytes: 300 })),
@@ -318,8 +318,8 @@ fn responses_about_functions() -> Vec<Response> {
     ]
 }
 
-fn shard_status() -> ShardStatus {
-    ShardStatus {
+fn shard_status() -> ReplicaStatus {
+    ReplicaStatus {
         shard: SHARD,
         term: 300,
         leader: Some(NodeId::new(1)),
@@ -340,8 +340,8 @@ fn shard_status() -> ShardStatus {
     }
 }
 
-fn pointed() -> Pointed {
-    Pointed {
+fn pointed() -> AliasTarget {
+    AliasTarget {
         component: ComponentHash::new([7; 32]),
         time: Timestamp::new(300),
         caller: Caller::LOCAL,
@@ -352,7 +352,7 @@ fn schedule() -> Schedule {
     let component = ComponentRef::Hash(ComponentHash::new([7; 32]));
     let (function, args) = ("f".into(), encode_vals(&vals()).unwrap());
     let call = Call { key: key("c"), component, function, args, reads: vec![] };
-    let (time, ended) = (Timestamp::new(300), Ok(Ended::Faulted(GuestFault::OutOfFuel)));
+    let (time, ended) = (Timestamp::new(300), Ok(CallEndKind::Faulted(GuestFault::OutOfFuel)));
     let last = Some(LastRun { time, ended });
     let (caller, due) = (Caller::LOCAL, Timestamp::new(900));
     Schedule { call, caller, due, every_ms: Some(300), runs: 3, last }

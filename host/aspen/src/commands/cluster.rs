@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use aspen_client::{Client, ProfileId, Profiles};
-use aspen_core::{ClusterInfo, NodeId, PlacedNode, Replicas, ShardId, ShardStatus};
+use aspen_core::{ClusterInfo, NodeId, PlacedNode, Replicas, ShardId, ReplicaStatus};
 use aspen_net::PeerAddr;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
@@ -273,7 +273,7 @@ async fn progress(client: &Client, info: &ClusterInfo) -> Vec<String> {
     }
     let nodes = client.status().await;
     let nodes: Vec<_> = nodes.into_iter().filter_map(|(_, status)| status.ok()).collect();
-    let of = |shard: ShardId, node: NodeId| -> Option<&ShardStatus> {
+    let of = |shard: ShardId, node: NodeId| -> Option<&ReplicaStatus> {
         let status = nodes.iter().find(|status| status.node == node)?;
         status.shards.iter().find(|status| status.shard == shard)
     };
@@ -282,7 +282,7 @@ async fn progress(client: &Client, info: &ClusterInfo) -> Vec<String> {
         let last = last.map(|status| status.last.get()).max().unwrap_or(0);
         let come = replicas.target.iter().filter(|node| !replicas.now.contains(node));
         let far = come.map(|node| match of(*shard, *node) {
-            Some(ShardStatus { receiving: Some((has, all)), .. }) => {
+            Some(ReplicaStatus { receiving: Some((has, all)), .. }) => {
                 format!("{node} has {} of a snapshot of {}", size(*has), size(*all))
             }
             Some(status) => format!("{node} has {} of {last} entries", status.applied.get()),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aspen_client::{Client, ComponentHash, ComponentRef, Pointed};
+use aspen_client::{Client, ComponentHash, ComponentRef, AliasTarget};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
@@ -136,7 +136,7 @@ pub async fn history(client: &Client, options: &History) -> Result<(), Failure> 
     let alias = client.history(&options.name).await?;
     let history = &alias.history;
     for (at, pointed) in history.iter().enumerate().rev() {
-        let Pointed { component, time, caller } = pointed;
+        let AliasTarget { component, time, caller } = pointed;
         let is_now = at + 1 == history.len();
         if options.json {
             say(&json!({

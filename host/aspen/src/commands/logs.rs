@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aspen_client::{
-    CallNote, Client, ComponentHash, Ended, FunctionStatistics, Histogram, LogPosition, Name,
+    CallNote, Client, ComponentHash, CallEndKind, FunctionStatistics, Histogram, LogPosition, Name,
 };
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -69,7 +69,7 @@ fn note_text(note: &CallNote) -> String {
     let CallNote { shard, index, time, named, function, ended, lines, .. } = note;
     let before = format!("{} {shard}/{} {named} {function}", print_time(*time), index.get());
     let mut text: String = lines.iter().map(|line| format!("{before}: {line}\n")).collect();
-    if let Ended::Faulted(fault) = ended {
+    if let CallEndKind::Faulted(fault) = ended {
         text += &format!("{before} faulted: {fault}\n");
     }
     text
@@ -77,9 +77,9 @@ fn note_text(note: &CallNote) -> String {
 
 fn note_json(note: &CallNote) -> Json {
     let (ended, fault) = match &note.ended {
-        Ended::Returned => ("returned", None),
-        Ended::Aborted => ("aborted", None),
-        Ended::Faulted(fault) => ("faulted", Some(fault.to_string())),
+        CallEndKind::Returned => ("returned", None),
+        CallEndKind::Aborted => ("aborted", None),
+        CallEndKind::Faulted(fault) => ("faulted", Some(fault.to_string())),
     };
     json!({
         "shard": note.shard.get(), "index": note.index.get(), "time_ms": note.time.get(),

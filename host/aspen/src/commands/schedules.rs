@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aspen_client::{Client, Ended, First, LastRun, Name, ScheduledCall, Timestamp};
+use aspen_client::{Client, CallEndKind, FirstRun, LastRun, Name, ScheduledCall, Timestamp};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
@@ -66,8 +66,8 @@ pub async fn schedule(client: &Client, options: &Schedule) -> Result<(), Failure
     let call = ScheduledCall::new(component, function, key, &args);
     let call = call.map_err(|error| Failure::Usage { message: error.to_string() })?;
     let first = match (at, after, every) {
-        (Some(at), _, _) => First::At(Timestamp::new(*at)),
-        (None, Some(after), _) | (None, None, Some(after)) => First::After(millis(*after)),
+        (Some(at), _, _) => FirstRun::At(Timestamp::new(*at)),
+        (None, Some(after), _) | (None, None, Some(after)) => FirstRun::After(millis(*after)),
         (None, None, None) => {
             let message = "say when: --every 10m, --in 30s or --at 2030-01-01T00:00:00Z".into();
             return Err(Failure::Usage { message });
@@ -115,9 +115,9 @@ fn row(name: &Name, schedule: &aspen_client::Schedule) -> String {
 /// Returns the end of a run in a word, and the reason if it failed.
 fn ended(last: &LastRun) -> (&'static str, Option<String>) {
     match &last.ended {
-        Ok(Ended::Returned) => ("returned", None),
-        Ok(Ended::Aborted) => ("aborted", None),
-        Ok(Ended::Faulted(fault)) => ("faulted", Some(fault.to_string())),
+        Ok(CallEndKind::Returned) => ("returned", None),
+        Ok(CallEndKind::Aborted) => ("aborted", None),
+        Ok(CallEndKind::Faulted(fault)) => ("faulted", Some(fault.to_string())),
         Err(refusal) => ("refused", Some(refusal.to_string())),
     }
 }

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 
 use aspen_client::{Client, PeerAddr, Profiles};
-use aspen_core::{NodeId, ReplicaStatus, ShardId, ShardStatus};
+use aspen_core::{NodeId, NodeStatus, ShardId, ReplicaStatus};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
@@ -42,7 +42,7 @@ pub async fn run(client: &Client, options: &Status) -> Result<(), Failure> {
     if options.json {
         return say(&json!(asked.iter().flat_map(answer_json).collect::<Vec<_>>()).to_string());
     }
-    let nodes: Vec<&ReplicaStatus> = asked.iter().filter_map(|(_, it)| it.as_ref().ok()).collect();
+    let nodes: Vec<&NodeStatus> = asked.iter().filter_map(|(_, it)| it.as_ref().ok()).collect();
     say("node   leads  replicas  applied/s       size")?;
     for node in &nodes {
         say(&node_line(node))?;
@@ -51,10 +51,10 @@ pub async fn run(client: &Client, options: &Status) -> Result<(), Failure> {
         say(&format!("{address}: {error}"))?;
     }
     let shards = by_shard(&nodes);
-    let is_shown = |shard: &(NodeId, &ShardStatus)| {
+    let is_shown = |shard: &(NodeId, &ReplicaStatus)| {
         options.shards || shards.len() <= SHARDS_SHOWN || shard.1.leader != Some(shard.0)
     };
-    let shown: Vec<&ShardStatus> =
+    let shown: Vec<&ReplicaStatus> =
         shards.values().filter(|shard| is_shown(shard)).map(|(_, status)| *status).collect();
     if !shown.is_empty() {
         say(
@@ -94,11 +94,11 @@ fn profile_line(profiles: &Profiles) -> Option<String> {
 }
 
 /// Returns for each shard the replica that speaks for it, and its node.
-fn by_shard<'a>(nodes: &[&'a ReplicaStatus]) -> BTreeMap<ShardId, (NodeId, &'a ShardStatus)> {
-    let rank = |(node, status): &(NodeId, &ShardStatus)| {
+fn by_shard<'a>(nodes: &[&'a NodeStatus]) -> BTreeMap<ShardId, (NodeId, &'a ReplicaStatus)> {
+    let rank = |(node, status): &(NodeId, &ReplicaStatus)| {
         (status.leader == Some(*node), status.term, status.applied)
     };
-    let mut shards: BTreeMap<ShardId, (NodeId, &ShardStatus)> = BTreeMap::new();
+    let mut shards: BTreeMap<ShardId, (NodeId, &ReplicaStatus)> = BTreeMap::new();
     for (node, status) in nodes.iter().flat_map(|node| node.shards.iter().map(|it| (node.node, it)))
     {
         let best = shards.entry(status.shard).or_insert((node, status));
@@ -109,8 +109,8 @@ fn by_shard<'a>(nodes: &[&'a ReplicaStatus]) -> BTreeMap<ShardId, (NodeId, &'a S
     shards
 }
 
-fn node_line(status: &ReplicaStatus) -> String {
-    let sum = |of: fn(&ShardStatus) -> u64| status.shards.iter().map(of).sum::<u64>();
+fn node_line(status: &NodeStatus) -> String {
+    let sum = |of: fn(&ReplicaStatus) -> u64| status.shards.iter().map(of).sum::<u64>();
     let leads = status.shards.iter().filter(|shard| shard.leader == Some(status.node)).count();
     let failed = status.shards.iter().filter(|shard| shard.failed.is_some()).count();
     let failed = if failed > 0 { format!("  {failed} FAILED") } else { String::new() };
@@ -123,7 +123,7 @@ fn node_line(status: &ReplicaStatus) -> String {
     )
 }
 
-fn shard_line(shard: &ShardStatus) -> String {
+fn shard_line(shard: &ReplicaStatus) -> String {
     let replica = |(node, votes): &(NodeId, bool)| match votes {
         true => node.to_string(),
         false => format!("{node}(learner)"),
@@ -143,7 +143,7 @@ fn shard_line(shard: &ShardStatus) -> String {
     )
 }
 
-fn answer_json<E: ToString>((address, status): &(PeerAddr, Result<ReplicaStatus, E>)) -> Vec<Json> {
+fn answer_json<E: ToString>((address, status): &(PeerAddr, Result<NodeStatus, E>)) -> Vec<Json> {
     let address = address.to_string();
     match status {
         Ok(status) => {
@@ -154,7 +154,7 @@ fn answer_json<E: ToString>((address, status): &(PeerAddr, Result<ReplicaStatus,
     }
 }
 
-fn replica_json(address: &str, node: NodeId, shard: &ShardStatus) -> Json {
+fn replica_json(address: &str, node: NodeId, shard: &ReplicaStatus) -> Json {
     let role = match shard.leader == Some(node) {
         _ if shard.failed.is_some() => "failed",
         true => "leader",

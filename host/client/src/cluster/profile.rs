@@ -1,6 +1,6 @@
 //! Profiles: the settings with which functions run. They decide outcomes, as code and input do.
 
-use aspen_core::{NodeId, ProfileId, ReplicaStatus, Request, Response};
+use aspen_core::{NodeId, ProfileId, NodeStatus, Request, Response};
 
 use crate::client::Client;
 use crate::error::*;
@@ -18,8 +18,8 @@ pub struct Profiles {
 
 impl Profiles {
     /// Collects the profiles from the nodes' own status.
-    pub fn of(nodes: &[&ReplicaStatus]) -> Self {
-        let led = |node: &&ReplicaStatus| {
+    pub fn of(nodes: &[&NodeStatus]) -> Self {
+        let led = |node: &&NodeStatus| {
             let leads = node.shards.iter().filter(|shard| shard.leader == Some(node.node));
             leads.map(|shard| shard.profile).collect::<Vec<_>>()
         };
@@ -60,14 +60,14 @@ impl Client {
 mod tests {
     use super::*;
 
-    fn node(id: u64, profiles: &[u32]) -> ReplicaStatus {
+    fn node(id: u64, profiles: &[u32]) -> NodeStatus {
         let profiles = profiles.iter().copied().map(ProfileId::new).collect();
-        ReplicaStatus { node: NodeId::new(id), shards: vec![], profiles }
+        NodeStatus { node: NodeId::new(id), shards: vec![], profiles }
     }
 
     #[test]
     fn newest_profile_is_one_that_all_nodes_know() {
-        let newest = |nodes: &[ReplicaStatus]| {
+        let newest = |nodes: &[NodeStatus]| {
             Profiles::of(&nodes.iter().collect::<Vec<_>>()).newest.map(ProfileId::get)
         };
         assert_eq!(newest(&[node(1, &[2, 3]), node(2, &[2, 3, 4])]), Some(3));

@@ -4,7 +4,7 @@
 //! components that are called (`functions/aliases.rs`, `functions/upload.rs`).
 
 use aspen_core::{
-    Call, Command, ComponentRef, Consistency, DryRun, Fuel, Outcome, Queried, Query, Read, Request,
+    Call, Command, ComponentRef, Consistency, DryRun, Fuel, Outcome, QueryReply as CoreQueryReply, Query, Read, Request,
     Response, Revision, Val, decode_vals, encode_vals,
 };
 use bytes::Bytes;
@@ -95,7 +95,7 @@ impl Client {
 
     /// Runs a function that only reads, on the state of the shard where `key` lives, without the log.
     ///
-    /// A function that writes is refused ([`aspen_core::Refused::QueryWrites`]). With [`crate::stale`]
+    /// A function that writes is refused ([`aspen_core::ErrorReply::QueryWrites`]). With [`crate::stale`]
     /// any replica of the shard answers.
     pub async fn query(
         &self,
@@ -133,7 +133,7 @@ impl Client {
         call: Call,
         consistency: Consistency,
         dry_run: bool,
-    ) -> Result<Queried, RequestError> {
+    ) -> Result<CoreQueryReply, RequestError> {
         let shard = self.router().shard(call.key.as_bytes());
         let request = Request::Query(Query { shard, call, consistency, dry_run });
         match self.ask_for(shard, &request, consistency).await? {

@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use aspen_core::{
-    Call, Command, First, Name, NewSchedule, Outcome, Request, Response, Schedule, Timestamp, Val,
+    Call, Command, FirstRun, Name, NewSchedule, Outcome, Request, Response, Schedule, Timestamp, Val,
 };
 
 use crate::arguments::{to_key, to_name};
@@ -54,7 +54,7 @@ impl Client {
         &self,
         name: &str,
         call: ScheduledCall,
-        first: First,
+        first: FirstRun,
         every: Option<Duration>,
     ) -> Result<Timestamp, WriteError> {
         let name = to_name(name)?;

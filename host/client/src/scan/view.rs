@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aspen_core::{
-    KeyRange, Page, Refused, Request, Response, ScanRequest, ShardId, ViewId, ViewInfo,
+    KeyRange, Page, ErrorReply, Request, Response, ScanRequest, ShardId, ViewId, ViewInfo,
 };
 use aspen_net::PeerAddr;
 use snafu::{OptionExt, ensure};
@@ -92,7 +92,7 @@ impl Holder {
             match client.link().ask_node(&self.node, &request).await {
                 Ok(Response::Page(page)) => return Ok(page),
                 Ok(_) => return ProtocolSnafu.fail(),
-                Err(RequestError::Refused { refused: Refused::ViewLost }) => {
+                Err(RequestError::Refused { refused: ErrorReply::ViewLost }) => {
                     return ViewLostSnafu { shard }.fail();
                 }
                 Err(RequestError::Unreachable { .. }) if asked_before => {

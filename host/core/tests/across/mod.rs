@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test file uses another part")]
 
 use aspen_core::{
-    Action, Answer, Caller, Command, Coordinator, Decide, Decision, Entry, Event, Finish, Key,
-    Model, NoFunctions, Operation, Outcome, Read, Reply, RequestId, SessionId, ShardId,
+    Action, CommitReply, Caller, Command, Coordinator, Decide, Decision, Entry, Event, Finish, Key,
+    Model, NoFunctions, Operation, Outcome, Read, CoordinatorReply, RequestId, SessionId, ShardId,
     ShardRouter, Split, State, Timestamp, Transact, TxnId, Value, Version, View, WriteOp, apply,
     decode,
 };
@@ -75,7 +75,7 @@ impl World {
                 locks.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();
             for (txn, ticket) in held {
                 let decide =
-                    Decide { txn, decision: Decision::Abort, answer: Answer::Results(vec![]) };
+                    Decide { txn, decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
                 let asked = self.one(txn.coordinator.get(), Command::Decide(decide));
                 let Outcome::Decided(decision) = asked else { panic!("{asked:?}") };
                 let branch = decision.branch_for(ShardId::new(shard), ticket);
@@ -99,7 +99,7 @@ pub struct Attempt {
     pub coordinator: Option<Coordinator>,
     pub request: RequestId,
     pub in_flight: Vec<Action>,
-    pub reply: Option<Reply>,
+    pub reply: Option<CoordinatorReply>,
 }
 
 impl Attempt {
@@ -111,7 +111,7 @@ impl Attempt {
         world: World,
         nonce: u64,
         transact: &Transact,
-        answer: Option<Answer>,
+        answer: Option<CommitReply>,
     ) -> Self {
         let split = Split::new(&router(), transact).unwrap();
         let coordinator = Coordinator::new(txn(nonce), split, answer);

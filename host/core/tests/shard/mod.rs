@@ -4,7 +4,7 @@
 
 use aspen_core::{
     Call, CallEnd, CallInput, CallResult, Caller, Command, ComponentHash, ComponentRef, Entry,
-    Expectation, Fault, Fuel, Functions, GuestFault, Key, Model, Name, OperationResult, Outcome,
+    Expectation, HostError, Fuel, Functions, GuestFault, Key, Model, Name, OperationResult, Outcome,
     ProfileId, Read, Refusal, RequestId, SessionId, ShardId, ShardRouter, State, Timestamp,
     Transact, Upload, Value, View, WriteOp, apply, decode, encode_vals,
 };
@@ -20,7 +20,7 @@ pub const NEWEST_PROFILE: ProfileId = ProfileId::new(ProfileId::FIRST.get() + 1)
 pub struct Native;
 
 impl Functions for Native {
-    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, Fault> {
+    fn call(&self, view: &dyn View, input: &CallInput<'_>) -> Result<CallResult, HostError> {
         let key = key("log");
         let (end, writes) = match input.function {
             "append" => {
@@ -32,7 +32,7 @@ impl Functions for Native {
             }
             "abort" => (CallEnd::Aborted(encode_vals(&[]).unwrap()), vec![]),
             "fault" => (CallEnd::Faulted(GuestFault::OutOfFuel), vec![]),
-            "break" => return Err(Fault::new("reading a key", "the disk is gone")),
+            "break" => return Err(HostError::new("reading a key", "the disk is gone")),
             _ => (CallEnd::Refused(Refusal::FunctionUnknown), vec![]),
         };
         Ok(CallResult { end, fuel: Fuel::new(7), writes, log: vec![] })
@@ -96,7 +96,7 @@ impl Shard {
         &mut self,
         request: Option<RequestId>,
         command: Command,
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Outcome, HostError> {
         let (stamp, caller) = (Timestamp::new(self.clock), Caller::LOCAL);
         let entry = Entry { stamp, seed: 1, caller, request, command };
         let applied = apply(&mut self.model, &Native, ShardId::new(0), self.router, &entry)?;

@@ -3,7 +3,7 @@
 //! Promises that a fault of the guest is found alike by every replica, and that an error of unknown
 //! cause before the instance exists counts as a failure of this machine.
 
-use aspen_core::{Fault, GuestFault};
+use aspen_core::{HostError, GuestFault};
 use wasmtime::Trap;
 
 use crate::host::call_stop::CallStop;
@@ -17,7 +17,7 @@ pub(super) struct CallState {
 }
 
 /// Returns the guest's fault behind an error, or the failure of this machine.
-pub(super) fn call_fault(error: wasmtime::Error, state: &CallState) -> Result<GuestFault, Fault> {
+pub(super) fn call_fault(error: wasmtime::Error, state: &CallState) -> Result<GuestFault, HostError> {
     let error = match error.downcast::<CallStop>() {
         Ok(CallStop::Guest(fault)) => return Ok(fault),
         Ok(CallStop::Machine(fault)) => return Err(fault),
@@ -25,12 +25,12 @@ pub(super) fn call_fault(error: wasmtime::Error, state: &CallState) -> Result<Gu
     };
     if let Some(trap) = error.downcast_ref::<Trap>() {
         let fault = guest_fault(*trap);
-        let fault = fault.ok_or_else(|| Fault::new("running a function", trap.to_string()))?;
+        let fault = fault.ok_or_else(|| HostError::new("running a function", trap.to_string()))?;
         let is_starved = fault == GuestFault::Unreachable && state.is_refused_memory;
         return Ok(if is_starved { GuestFault::OutOfMemory } else { fault });
     }
     if !state.is_started {
-        return Err(Fault::new("making an instance", error.into_boxed_dyn_error()));
+        return Err(HostError::new("making an instance", error.into_boxed_dyn_error()));
     }
     // Errors that wasmtime finds while it takes values out of a guest have no type of their own.
     let is_too_large = error.to_string().starts_with("too much data is being copied");

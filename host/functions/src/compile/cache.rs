@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use aspen_core::{ComponentHash, Fault};
+use aspen_core::{ComponentHash, HostError};
 use bytes::Bytes;
 
 use super::compiler::{Compilers, ReadyComponent};
@@ -82,8 +82,8 @@ impl Cache {
     pub(crate) fn get(
         &self,
         hash: &ComponentHash,
-        bytes: impl FnOnce() -> Result<Option<Bytes>, Fault>,
-    ) -> Result<CompileResult, Fault> {
+        bytes: impl FnOnce() -> Result<Option<Bytes>, HostError>,
+    ) -> Result<CompileResult, HostError> {
         self.shared.get(hash, bytes)
     }
 
@@ -133,8 +133,8 @@ impl Shared {
     fn get(
         &self,
         hash: &ComponentHash,
-        bytes: impl FnOnce() -> Result<Option<Bytes>, Fault>,
-    ) -> Result<CompileResult, Fault> {
+        bytes: impl FnOnce() -> Result<Option<Bytes>, HostError>,
+    ) -> Result<CompileResult, HostError> {
         if let Some(compiled) = self.wait(hash) {
             return Ok(compiled);
         }
@@ -181,8 +181,8 @@ struct Claim<'a> {
 impl Claim<'_> {
     fn fill(
         mut self,
-        bytes: impl FnOnce() -> Result<Option<Bytes>, Fault>,
-    ) -> Result<CompileResult, Fault> {
+        bytes: impl FnOnce() -> Result<Option<Bytes>, HostError>,
+    ) -> Result<CompileResult, HostError> {
         let Some(bytes) = bytes()? else { return Ok(None) };
         let compiler = self.shared.compilers.of(Class::of(bytes.len()));
         let compiled = compiler.make_ready(self.hash, &bytes)?.map(Arc::new);

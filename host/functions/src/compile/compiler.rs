@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use aspen_core::{ComponentHash, Fault, FunctionSignature, Type};
+use aspen_core::{ComponentHash, HostError, FunctionSignature, Type};
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
@@ -93,7 +93,7 @@ impl Compiler {
         &self,
         hash: &ComponentHash,
         bytes: &[u8],
-    ) -> Result<Option<ReadyComponent>, Fault> {
+    ) -> Result<Option<ReadyComponent>, HostError> {
         // The bytes decide each of these errors, so every replica refuses alike.
         let Findings { manifest, instance_fuel } = match examine(bytes) {
             Ok(findings) => findings,
@@ -120,7 +120,7 @@ impl Compiler {
         Ok(Some(ReadyComponent { class: self.class, instance, instance_fuel, functions }))
     }
 
-    fn compile(&self, hash: &ComponentHash, bytes: &[u8]) -> Result<Option<Component>, Fault> {
+    fn compile(&self, hash: &ComponentHash, bytes: &[u8]) -> Result<Option<Component>, HostError> {
         let instrumented = match instrument::component(bytes) {
             Ok(instrumented) => instrumented,
             Err(error) => return Ok(unfit(hash, &error)),
@@ -135,7 +135,7 @@ impl Compiler {
         // SAFETY: this process has just compiled the code.
         let component = unsafe { Component::deserialize(&self.engine, &code) };
         let fault = |error: wasmtime::Error| {
-            Fault::new("loading compiled code", error.into_boxed_dyn_error())
+            HostError::new("loading compiled code", error.into_boxed_dyn_error())
         };
         component.map(Some).map_err(fault)
     }

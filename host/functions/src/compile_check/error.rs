@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitStatus;
 
-use aspen_core::Fault;
+use aspen_core::HostError;
 use snafu::Snafu;
 
 /// The reason why an upload is not proposed, though it passes the upload check.
@@ -50,6 +50,6 @@ pub enum CompileError {
     #[snafu(display("{source}"), context(false))]
     Machine {
         /// The failure.
-        source: Fault,
+        source: HostError,
     },
 }

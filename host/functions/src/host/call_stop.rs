@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use aspen_core::{Fault, GuestFault};
+use aspen_core::{HostError, GuestFault};
 
 /// The reason why a host function ends the call.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(crate) enum CallStop {
     /// The guest broke a limit.
     Guest(GuestFault),
     /// This machine failed.
-    Machine(Fault),
+    Machine(HostError),
 }
 
 impl From<GuestFault> for CallStop {
@@ -22,8 +22,8 @@ impl From<GuestFault> for CallStop {
     }
 }
 
-impl From<Fault> for CallStop {
-    fn from(fault: Fault) -> CallStop {
+impl From<HostError> for CallStop {
+    fn from(fault: HostError) -> CallStop {
         CallStop::Machine(fault)
     }
 }

@@ -3,7 +3,7 @@
 //! Promises that growth is refused alike on every machine: above the limits of the component's class
 //! and above the guest's own maximum. A failure to grow within them is one of this machine.
 
-use aspen_core::Fault;
+use aspen_core::HostError;
 use aspen_core::limits::GUEST_TABLE_ELEMENTS_MAX;
 use wasmtime::{Error, ResourceLimiter};
 
@@ -88,5 +88,5 @@ impl ResourceLimiter for Growth {
 }
 
 fn machine(what: &'static str, error: Error) -> Error {
-    CallStop::Machine(Fault::new(what, error.into_boxed_dyn_error())).into()
+    CallStop::Machine(HostError::new(what, error.into_boxed_dyn_error())).into()
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aspen_core::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
 use aspen_core::{
-    Fault, GuestFault, Key, KeyRange, LeaseId, Record, Revision, Value, Version, View, WriteOp,
+    HostError, GuestFault, Key, KeyRange, LeaseId, Record, Revision, Value, Version, View, WriteOp,
 };
 
 use super::call_stop::CallStop;
@@ -31,7 +31,7 @@ impl Overlay {
     }
 
     /// Returns the record of a key as the call sees it.
-    pub(super) fn get(&self, view: &dyn View, key: &Key) -> Result<Option<Record>, Fault> {
+    pub(super) fn get(&self, view: &dyn View, key: &Key) -> Result<Option<Record>, HostError> {
         match self.writes.get(key) {
             None => view.get(key),
             Some(None) => Ok(None),

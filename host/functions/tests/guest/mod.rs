@@ -8,7 +8,7 @@ use std::thread;
 
 use aspen_core::limits::{CALL_FUEL_MAX, COMPONENT_BYTES_MAX};
 use aspen_core::{
-    CallEnd, CallInput, CallResult, Caller, ComponentHash, Fault, Functions, GuestFault, Key,
+    CallEnd, CallInput, CallResult, Caller, ComponentHash, HostError, Functions, GuestFault, Key,
     LeaseId, Model, Record, Revision, ShardId, ShardRouter, State, Timestamp, Val, Value, Version,
     encode_vals,
 };
@@ -107,7 +107,7 @@ impl Shard {
         component: ComponentHash,
         function: &str,
         args: &[Val],
-    ) -> Result<CallResult, Fault> {
+    ) -> Result<CallResult, HostError> {
         let args = encode_vals(args).unwrap();
         let input = CallInput {
             component,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_core::{
-    Action, Caller, Command, Coordinator, Decision, Event, Reply, RequestId, ShardId, TxnId,
+    Action, Caller, Command, Coordinator, Decision, Event, CoordinatorReply, RequestId, ShardId, TxnId,
 };
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -35,7 +35,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// Does the actions of the coordinator until none is left; sends its reply.
-    pub async fn drive(self, mut coordinator: Coordinator, reply: oneshot::Sender<Reply>) {
+    pub async fn drive(self, mut coordinator: Coordinator, reply: oneshot::Sender<CoordinatorReply>) {
         let mut reply = Some(reply);
         let mut under_way = FuturesUnordered::new();
         let mut actions = coordinator.begin();

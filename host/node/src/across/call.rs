@@ -14,8 +14,8 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Answer, Call, CallEnd, CallResult, Caller, ConflictError, Operation, Outcome, RanAcross, Read,
-    Refusal, Refused, RequestId, Response, ShardId, Split, Transact, decode, encode,
+    CommitReply, Call, CallEnd, CallResult, Caller, ConflictError, Operation, Outcome, FunctionRun, Read,
+    Refusal, ErrorReply, RequestId, Response, ShardId, Split, Transact, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -34,7 +34,7 @@ pub async fn call(
     shard: ShardId,
     request: RequestId,
     call: Call,
-) -> Result<Response, Refused> {
+) -> Result<Response, ErrorReply> {
     let requester = Requester { caller: Caller::new(*from.as_bytes()), request };
     let outcome = match try_call(node, shard, &requester, &call).await {
         Ok(outcome) => outcome,
@@ -72,20 +72,20 @@ async fn try_call(
         };
         if Instant::now() >= until {
             let reason = format!("{what} changes all the time");
-            return Err(Refused::Unavailable { reason }.into());
+            return Err(ErrorReply::Unavailable { reason }.into());
         }
     }
 }
 
 /// Returns the answer for the caller, and the transaction that makes the answer true.
-fn commitment(call: &Call, ran: FunctionRun) -> Result<(Answer, Transact), CallFailure> {
+fn commitment(call: &Call, ran: FunctionRun) -> Result<(CommitReply, Transact), CallFailure> {
     let FunctionRun { component, result, took, mut reads } = ran;
     reads.extend(call.reads.iter().cloned());
     let CallResult { end, fuel, writes, log } = result;
     if let CallEnd::Refused(refusal) = end {
         return Err(refusal.into());
     }
-    let answer = Answer::Called(Box::new(RanAcross {
+    let answer = CommitReply::Called(Box::new(FunctionRun {
         named: call.component.clone(),
         key: call.key.clone(),
         component,

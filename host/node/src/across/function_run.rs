@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aspen_core::limits::TXN_SHARDS_MAX;
 use aspen_core::{
-    Call, CallInput, CallResult, Caller, ComponentHash, Consistency, Fault, Functions, Header,
-    KeyRange, Need, Page, Read, ReadAhead, Record, Refusal, Refused, Request, Response,
+    Call, CallInput, CallResult, Caller, ComponentHash, Consistency, HostError, Functions, Header,
+    KeyRange, Need, Page, Read, ReadAhead, Record, Refusal, ErrorReply, Request, Response,
     ScanRequest, ShardId, ShardRouter, Timestamp, resolve,
 };
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub enum CallFailure {
     /// The state machine would refuse the call.
     Refusal(Refusal),
     /// The node cannot do the call.
-    Refused(Refused),
+    Refused(ErrorReply),
 }
 
 impl From<Refusal> for CallFailure {
@@ -36,8 +36,8 @@ impl From<Refusal> for CallFailure {
     }
 }
 
-impl From<Refused> for CallFailure {
-    fn from(refused: Refused) -> Self {
+impl From<ErrorReply> for CallFailure {
+    fn from(refused: ErrorReply) -> Self {
         CallFailure::Refused(refused)
     }
 }
@@ -103,12 +103,12 @@ async fn resolved(
     home: &Replica,
     call: &Call,
 ) -> Result<(ComponentHash, Bytes, Header), CallFailure> {
-    home.ready(Consistency::Linearizable).await.map_err(Refused::from)?;
+    home.ready(Consistency::Linearizable).await.map_err(ErrorReply::from)?;
     let found = home.reader.read(|view, header| {
         let component = resolve(view, &call.component, &call.key)?;
         let Some(component) = component else { return Ok(None) };
         let code = view.component(&component)?;
-        Ok::<_, Fault>(code.map(|code| (component, code, header)))
+        Ok::<_, HostError>(code.map(|code| (component, code, header)))
     });
     Ok(found.map_err(failed)?.ok_or(Refusal::ComponentUnknown)?)
 }
@@ -162,7 +162,7 @@ async fn read_page(
 fn unexpected(response: Response) -> CallFailure {
     match response {
         Response::Refused(refused) => refused.into(),
-        _ => Refused::Unavailable { reason: "a read was not answered".into() }.into(),
+        _ => ErrorReply::Unavailable { reason: "a read was not answered".into() }.into(),
     }
 }
 
@@ -173,6 +173,6 @@ async fn ask_to_read(
 ) -> Result<Response, CallFailure> {
     match ask(node, shard, LeaderRequest::Read(read), PREPARE_WAIT).await {
         Some(LeaderReply::Read(response)) => Ok(response),
-        _ => Err(Refused::Unavailable { reason: format!("{shard} does not answer") }.into()),
+        _ => Err(ErrorReply::Unavailable { reason: format!("{shard} does not answer") }.into()),
     }
 }

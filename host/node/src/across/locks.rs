@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aspen_core::{
-    Answer, Caller, Command, Decide, Decision, Finish, Outcome, Refusal, Refused, TxnId, decode,
+    CommitReply, Caller, Command, Decide, Decision, Finish, Outcome, Refusal, ErrorReply, TxnId, decode,
 };
 use aspen_net::Backoff;
 use bytes::Bytes;
@@ -33,10 +33,10 @@ pub async fn wait_for(
     replica: &Replica,
     by: TxnId,
     until: Instant,
-) -> Result<(), Refused> {
+) -> Result<(), ErrorReply> {
     if Instant::now() >= until {
         let reason = format!("transaction {by} is under way there");
-        return Err(Refused::Unavailable { reason });
+        return Err(ErrorReply::Unavailable { reason });
     }
     unlocked(node, replica, by, until).await;
     Ok(())
@@ -84,7 +84,7 @@ pub async fn settle(
     if node.attempts().has(&txn) {
         return Ok(None);
     }
-    let decide = Decide { txn, decision: Decision::Abort, answer: Answer::Results(vec![]) };
+    let decide = Decide { txn, decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
     let command = Command::Decide(decide);
     let outcome = home.propose(encoded_entry(node, Caller::LOCAL, None, command)).await?;
     match decode(&outcome) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-use aspen_core::{Branch, Caller, Command, Decision, Fault, Finish, ShardId, TxnId};
+use aspen_core::{Branch, Caller, Command, Decision, HostError, Finish, ShardId, TxnId};
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 
@@ -86,7 +86,7 @@ struct UnfinishedCommit {
 }
 
 impl Unfinished {
-    async fn of(replica: &Replica) -> Result<Unfinished, Fault> {
+    async fn of(replica: &Replica) -> Result<Unfinished, HostError> {
         let look = replica.reader.inspect(|_, resident, _| {
             let all = &resident.locks;
             let locks = all.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();

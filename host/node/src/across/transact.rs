@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_core::{
-    Answer, Caller, Command, Coordinator, Outcome, Refusal, Refused, Reply, RequestId, Response,
+    CommitReply, Caller, Command, Coordinator, Outcome, Refusal, ErrorReply, CoordinatorReply, RequestId, Response,
     ShardId, Split, Timestamp, Transact, TxnId, decode, encode,
 };
 use aspen_net::{Backoff, PeerId};
@@ -28,7 +28,7 @@ pub async fn transact(
     shard: ShardId,
     request: RequestId,
     transact: &Transact,
-) -> Result<Response, Refused> {
+) -> Result<Response, ErrorReply> {
     let split = match Split::new(&node.router(), transact) {
         Ok(split) => split,
         Err(refusal) => return Ok(Response::Outcome(encode(&Outcome::Refused(refusal)))),
@@ -36,7 +36,7 @@ pub async fn transact(
     let shards: Vec<ShardId> = split.shards().collect();
     if shards.len() < 2 || !shards.contains(&shard) {
         let reason = format!("the transaction is not one of {shard} and others");
-        return Err(Refused::Invalid { reason });
+        return Err(ErrorReply::Invalid { reason });
     }
     let requester = Requester { caller: Caller::new(*from.as_bytes()), request };
     let until = Instant::now() + ACROSS_WAIT;
@@ -52,7 +52,7 @@ pub async fn conclude(
     shard: ShardId,
     requester: &Requester,
     outcome: Bytes,
-) -> Result<Bytes, Refused> {
+) -> Result<Bytes, ErrorReply> {
     let nothing_done = match decode(&outcome) {
         // Such a request is never done.
         Ok(Outcome::Refused(Refusal::SessionUnknown | Refusal::SequenceForgotten)) => None,
@@ -72,9 +72,9 @@ pub async fn commit(
     shard: ShardId,
     requester: &Requester,
     split: &Split,
-    answer: Option<Answer>,
+    answer: Option<CommitReply>,
     until: Instant,
-) -> Result<Bytes, Refused> {
+) -> Result<Bytes, ErrorReply> {
     let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(100));
     loop {
         let home = led(node, shard)?;
@@ -86,18 +86,18 @@ pub async fn commit(
         let attempt = Attempt { node: node.clone(), guard, requester: *requester };
         tokio::spawn(attempt.drive(coordinator, reply));
         let (at, by) = match replied.await {
-            Ok(Reply::Outcome(outcome)) if !is_over(&outcome) => return Ok(outcome),
-            Ok(Reply::Outcome(_)) => (shard, None),
-            Ok(Reply::Locked(at, by)) => (at, Some(by)),
-            Ok(Reply::Silent(silent)) => {
+            Ok(CoordinatorReply::Outcome(outcome)) if !is_over(&outcome) => return Ok(outcome),
+            Ok(CoordinatorReply::Outcome(_)) => (shard, None),
+            Ok(CoordinatorReply::Locked(at, by)) => (at, Some(by)),
+            Ok(CoordinatorReply::Silent(silent)) => {
                 let reason = format!("{silent} does not answer");
-                return Err(Refused::Unavailable { reason });
+                return Err(ErrorReply::Unavailable { reason });
             }
-            Ok(Reply::Unknown) | Err(_) => return Err(Refused::OutcomeUnknown),
+            Ok(CoordinatorReply::Unknown) | Err(_) => return Err(ErrorReply::OutcomeUnknown),
         };
         if Instant::now() >= until {
             let reason = "other transactions hold the keys".into();
-            return Err(Refused::Unavailable { reason });
+            return Err(ErrorReply::Unavailable { reason });
         }
         if let (Some(by), Ok(home)) = (by, find(node, at)) {
             unlocked(node, &home, by, until).await;

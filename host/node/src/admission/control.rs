@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aspen_core::{Call, Caller, Fuel, Refused, ShardId};
+use aspen_core::{Call, Caller, Fuel, ErrorReply, ShardId};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -69,7 +69,7 @@ impl AdmissionControl {
         caller: Caller,
         executor: Executor,
         call: &Call,
-    ) -> Result<Option<Pass>, Refused> {
+    ) -> Result<Option<Pass>, ErrorReply> {
         let (component, function) = (&call.component, &*call.function);
         let arrival = Arrival { caller, executor, component, function };
         let (guard, admitted) = {
@@ -147,6 +147,6 @@ impl AdmissionControl {
     }
 }
 
-fn busy() -> Refused {
-    Refused::Unavailable { reason: "functions that take long wait for their turn".into() }
+fn busy() -> ErrorReply {
+    ErrorReply::Unavailable { reason: "functions that take long wait for their turn".into() }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Caller, Command, Consistency, Entry, Refused, RequestId, ShardId, Timestamp, encode,
+    Caller, Command, Consistency, Entry, ErrorReply, RequestId, ShardId, Timestamp, encode,
 };
 use bytes::Bytes;
 
@@ -14,36 +14,36 @@ use super::node_context::NodeContext;
 use crate::replica::Replica;
 
 /// Returns the replica of `shard`, if it runs here and works.
-pub fn find(node: &NodeContext, shard: ShardId) -> Result<Arc<Replica>, Refused> {
+pub fn find(node: &NodeContext, shard: ShardId) -> Result<Arc<Replica>, ErrorReply> {
     match node.replica(shard) {
         Some(found) => match found.reader.failed() {
-            Some(reason) => Err(Refused::Failed { reason }),
+            Some(reason) => Err(ErrorReply::Failed { reason }),
             None => Ok(found),
         },
         None => Err(match node.waiting(shard) {
-            Some(reason) => Refused::Failed { reason },
+            Some(reason) => ErrorReply::Failed { reason },
             None if shard.get() >= node.router().shards() => {
-                Refused::NotFound { what: format!("shard {shard}") }
+                ErrorReply::NotFound { what: format!("shard {shard}") }
             }
             None => {
                 let map = node.map();
-                Refused::NotHere { epoch: map.epoch, replicas: map.replicas(shard) }
+                ErrorReply::NotHere { epoch: map.epoch, replicas: map.replicas(shard) }
             }
         }),
     }
 }
 
 /// Returns the replica of `shard`, if this node leads the shard.
-pub fn led(node: &NodeContext, shard: ShardId) -> Result<Arc<Replica>, Refused> {
+pub fn led(node: &NodeContext, shard: ShardId) -> Result<Arc<Replica>, ErrorReply> {
     let replica = find(node, shard)?;
     match replica.leader() == Some(node.id()) {
         true => Ok(replica),
-        false => Err(Refused::NotLeader { leader: replica.leader_address() }),
+        false => Err(ErrorReply::NotLeader { leader: replica.leader_address() }),
     }
 }
 
 /// As [`led`], and waits until every acknowledged call is applied here.
-pub async fn led_and_ready(node: &NodeContext, shard: ShardId) -> Result<Arc<Replica>, Refused> {
+pub async fn led_and_ready(node: &NodeContext, shard: ShardId) -> Result<Arc<Replica>, ErrorReply> {
     let replica = led(node, shard)?;
     replica.ready(Consistency::Linearizable).await?;
     Ok(replica)

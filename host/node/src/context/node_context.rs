@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aspen_core::{NodeId, ShardId, ShardRouter, ShardStatus};
+use aspen_core::{NodeId, ShardId, ShardRouter, ReplicaStatus};
 use aspen_functions::WasmFunctions;
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex, watch};
@@ -86,7 +86,7 @@ impl NodeContext {
     }
 
     /// Returns the status of the replica of `shard`, if there is one or shall be one.
-    pub fn shard_status(&self, shard: ShardId) -> Option<ShardStatus> {
+    pub fn shard_status(&self, shard: ShardId) -> Option<ReplicaStatus> {
         let waiting = || Some(Replica::status_of_waiting(shard, self.waiting(shard)?));
         self.replica(shard).map(|replica| replica.status()).or_else(waiting)
     }

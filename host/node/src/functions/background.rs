@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use aspen_core::{Call, Caller, Fuel, Refused, ShardId};
+use aspen_core::{Call, Caller, Fuel, ErrorReply, ShardId};
 use aspen_store::Pool;
 use tokio::sync::oneshot;
 
@@ -21,8 +21,8 @@ pub async fn run_in_background<T: Send + 'static>(
     shard: ShardId,
     call: &Call,
     work: impl FnOnce() -> (T, Option<Fuel>) + Send + 'static,
-) -> Result<T, Refused> {
-    let failed = |reason: String| Refused::Failed { reason };
+) -> Result<T, ErrorReply> {
+    let failed = |reason: String| ErrorReply::Failed { reason };
     let admission = node.admission();
     let executor = Executor::background(shard);
     let pass = admission.admit(caller, executor, call).await?;

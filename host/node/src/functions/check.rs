@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use aspen_core::Refused;
+use aspen_core::ErrorReply;
 use aspen_functions::CompileError;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
@@ -14,25 +14,25 @@ use crate::context::NodeContext;
 
 /// Checks and compiles a component here. If nobody waits for the answer any more, because the
 /// client or this node goes away, the compilation ends too.
-pub async fn check(node: &NodeContext, bytes: Bytes) -> Result<(), Refused> {
+pub async fn check(node: &NodeContext, bytes: Bytes) -> Result<(), ErrorReply> {
     let functions = node.functions().clone();
     let waiting = Arc::new(());
     let is_awaited = Arc::downgrade(&waiting);
     let check = move || {
-        let bad = |reason: String| Refused::BadComponent { reason };
+        let bad = |reason: String| ErrorReply::BadComponent { reason };
         let manifest = aspen_functions::check(&bytes).map_err(|error| bad(error.to_string()))?;
         let is_given_up = || is_awaited.strong_count() == 0;
         let compiled = functions.compile(&manifest.component, &bytes, &is_given_up);
         compiled.map_err(|error| match error {
             CompileError::Busy | CompileError::Start { .. } => {
-                Refused::Unavailable { reason: error.to_string() }
+                ErrorReply::Unavailable { reason: error.to_string() }
             }
             _ => bad(error.to_string()),
         })
     };
     let checked = off_async(check).await;
     drop(waiting);
-    let failed = |_| Refused::BadComponent { reason: "the compiler failed on it".into() };
+    let failed = |_| ErrorReply::BadComponent { reason: "the compiler failed on it".into() };
     checked.map_err(failed)?
 }
 

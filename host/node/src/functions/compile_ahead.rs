@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use aspen_core::{Caller, ComponentHash, Consistency, Fault, NodeId, Refused, Resident, View};
+use aspen_core::{Caller, ComponentHash, Consistency, HostError, NodeId, ErrorReply, Resident, View};
 use bytes::Bytes;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
@@ -33,7 +33,7 @@ pub async fn compile_everywhere(
     replica: &Replica,
     bytes: Bytes,
     source: ComponentSource,
-) -> Result<(), Refused> {
+) -> Result<(), ErrorReply> {
     let component = ComponentHash::of(&bytes);
     let begun = Instant::now();
     check(node, bytes).await?;
@@ -48,7 +48,7 @@ pub async fn compile_everywhere(
         match answer {
             Some(CompileReply::Ready) => {}
             Some(CompileReply::Unfit { reason }) => {
-                return Err(Refused::BadComponent { reason: format!("on {member}: {reason}") });
+                return Err(ErrorReply::BadComponent { reason: format!("on {member}: {reason}") });
             }
             Some(CompileReply::Lacks | CompileReply::Busy { .. }) | None => {
                 let shard = replica.id;
@@ -81,7 +81,7 @@ pub async fn check_staged(
     replica: &Replica,
     caller: Caller,
     component: ComponentHash,
-) -> Result<bool, Refused> {
+) -> Result<bool, ErrorReply> {
     // The entries that an earlier leader acknowledged are applied then.
     replica.ready(Consistency::Linearizable).await?;
     let staged = staged(replica, caller, component).await.map_err(failed)?;
@@ -115,7 +115,7 @@ pub async fn compile(
     };
     match check(node, bytes).await {
         Ok(()) => CompileReply::Ready,
-        Err(Refused::BadComponent { reason }) => CompileReply::Unfit { reason },
+        Err(ErrorReply::BadComponent { reason }) => CompileReply::Unfit { reason },
         Err(error) => CompileReply::Busy { reason: error.to_string() },
     }
 }
@@ -141,7 +141,7 @@ async fn staged(
     replica: &Replica,
     caller: Caller,
     component: ComponentHash,
-) -> Result<Option<Bytes>, Fault> {
+) -> Result<Option<Bytes>, HostError> {
     let find = move |_: &dyn View, resident: &Resident, _| {
         Ok(resident.uploads.get(&(caller, component)).filter(|staged| staged.is_whole()).cloned())
     };

@@ -7,7 +7,7 @@
 //! out when to switch: the operator decides that, and may want to go back to the older program
 //! until then.
 
-use aspen_core::{Caller, Command, NodeId, Outcome, ProfileId, Refused, Response, ShardId, decode};
+use aspen_core::{Caller, Command, NodeId, Outcome, ProfileId, ErrorReply, Response, ShardId, decode};
 use futures::future::join_all;
 
 use crate::context::{NodeContext, encoded_entry, led_and_ready};
@@ -17,7 +17,7 @@ pub async fn switch_profile(
     node: &NodeContext,
     shard: ShardId,
     profile: ProfileId,
-) -> Result<Response, Refused> {
+) -> Result<Response, ErrorReply> {
     let home = led_and_ready(node, shard).await?;
     if home.reader.status().header.profile == profile {
         return Ok(Response::ProfileSwitched);
@@ -32,17 +32,17 @@ pub async fn switch_profile(
     for (member, profiles) in join_all(home.members().into_iter().map(known)).await {
         let Some(profiles) = profiles else {
             let reason = format!("{member} does not say whether it can run {profile}");
-            return Err(Refused::Unavailable { reason });
+            return Err(ErrorReply::Unavailable { reason });
         };
         if !profiles.contains(&profile) {
             let reason = format!("{member} cannot run {profile}: install a newer version there");
-            return Err(Refused::Invalid { reason });
+            return Err(ErrorReply::Invalid { reason });
         }
     }
     let switch = encoded_entry(node, Caller::LOCAL, None, Command::SwitchProfile(profile));
     let outcome = home.propose(switch).await?;
     match decode(&outcome) {
         Ok(Outcome::ProfileSwitched { .. }) => Ok(Response::ProfileSwitched),
-        _ => Err(Refused::OutcomeUnknown),
+        _ => Err(ErrorReply::OutcomeUnknown),
     }
 }

@@ -6,19 +6,19 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use aspen_core::{NodeId, Placement, PlacementChange, PlacementError, Refused, Response, ShardId};
+use aspen_core::{NodeId, Placement, PlacementChange, PlacementError, ErrorReply, Response, ShardId};
 use futures::future::join_all;
 
 use crate::context::{NodeContext, led_and_ready};
 use crate::placement::map::{look_at_map, update};
 
 /// Changes the map, as the leader of the system group.
-pub async fn change(node: &NodeContext, change: PlacementChange) -> Result<Response, Refused> {
+pub async fn change(node: &NodeContext, change: PlacementChange) -> Result<Response, ErrorReply> {
     led_and_ready(node, ShardId::SYSTEM).await?;
     look_at_map(node);
     if node.map().epoch == 0 {
         let reason = "the cluster is being founded".into();
-        return Err(Refused::Unavailable { reason });
+        return Err(ErrorReply::Unavailable { reason });
     }
     let alive = match change {
         PlacementChange::AddNode { .. } => BTreeSet::new(),
@@ -51,11 +51,11 @@ async fn alive(node: &NodeContext) -> BTreeSet<NodeId> {
     asked.into_iter().flatten().collect()
 }
 
-fn refusal(error: PlacementError) -> Refused {
+fn refusal(error: PlacementError) -> ErrorReply {
     match error {
         PlacementError::NoNode { .. } | PlacementError::NoShard { .. } => {
-            Refused::NotFound { what: error.to_string() }
+            ErrorReply::NotFound { what: error.to_string() }
         }
-        error => Refused::Invalid { reason: error.to_string() },
+        error => ErrorReply::Invalid { reason: error.to_string() },
     }
 }

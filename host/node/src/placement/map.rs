@@ -13,7 +13,7 @@
 use std::sync::{Arc, Weak};
 
 use aspen_core::{
-    Command, Expectation, Fault, Key, Outcome, PLACEMENT_KEY, Placement, Read, Refused, ShardId,
+    Command, Expectation, HostError, Key, Outcome, PLACEMENT_KEY, Placement, Read, ErrorReply, ShardId,
     Transact, Value, Version, WriteOp, decode, encode,
 };
 use aspen_store::StateReader;
@@ -30,11 +30,11 @@ fn key() -> Key {
 }
 
 /// Returns the map as the state of the system group has it.
-fn stored(reader: &StateReader) -> Result<PlacementMap, Fault> {
+fn stored(reader: &StateReader) -> Result<PlacementMap, HostError> {
     let record = reader.read(|view, _| view.get(&key()))?;
     let Some(record) = record else { return Ok(PlacementMap::default()) };
     let placement = decode(record.value.as_bytes());
-    let placement = placement.map_err(|error| Fault::new("reading the map", error))?;
+    let placement = placement.map_err(|error| HostError::new("reading the map", error))?;
     Ok(PlacementMap { epoch: record.version.get(), placement })
 }
 
@@ -78,8 +78,8 @@ pub fn look_at_map(node: &NodeContext) {
 /// map.
 pub async fn update(
     node: &NodeContext,
-    change: impl Fn(&mut Placement) -> Result<bool, Refused>,
-) -> Result<Arc<PlacementMap>, Refused> {
+    change: impl Fn(&mut Placement) -> Result<bool, ErrorReply>,
+) -> Result<Arc<PlacementMap>, ErrorReply> {
     let until = Instant::now() + MAP_WAIT;
     let mut epoch = 0;
     loop {
@@ -106,15 +106,15 @@ pub async fn update(
         }
         if Instant::now() >= until || node.is_stopping() {
             let reason = "the system group does not answer".into();
-            return Err(Refused::Unavailable { reason });
+            return Err(ErrorReply::Unavailable { reason });
         }
     }
 }
 
 /// Returns the transaction that replaces the map of `epoch` by `next`.
-fn replacement(epoch: u64, next: &Placement) -> Result<Command, Refused> {
+fn replacement(epoch: u64, next: &Placement) -> Result<Command, ErrorReply> {
     let value = Value::new(encode(next))
-        .map_err(|error| Refused::Invalid { reason: format!("the map is too large: {error}") })?;
+        .map_err(|error| ErrorReply::Invalid { reason: format!("the map is too large: {error}") })?;
     let expected = match epoch {
         0 => Expectation::Absent,
         epoch => Expectation::Version(Version::new(epoch)),

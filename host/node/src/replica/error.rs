@@ -2,7 +2,7 @@
 //!
 //! Promises that the conversions stand here alone.
 
-use aspen_core::{Fault, NodeId, Refused};
+use aspen_core::{HostError, NodeId, ErrorReply};
 use aspen_store::TypeConfig;
 use openraft::errors::{ForwardToLeader, LinearizableReadError, RaftError};
 
@@ -39,21 +39,21 @@ impl From<RaftError<TypeConfig, LinearizableReadError<TypeConfig>>> for ReplicaE
     }
 }
 
-impl From<Fault> for ReplicaError {
-    fn from(fault: Fault) -> Self {
+impl From<HostError> for ReplicaError {
+    fn from(fault: HostError) -> Self {
         ReplicaError::Stopped(fault.to_string())
     }
 }
 
-impl From<ReplicaError> for Refused {
+impl From<ReplicaError> for ErrorReply {
     fn from(error: ReplicaError) -> Self {
         match error {
-            ReplicaError::NotLeader(leader) => Refused::NotLeader { leader },
+            ReplicaError::NotLeader(leader) => ErrorReply::NotLeader { leader },
             ReplicaError::NoMajority => {
-                Refused::Unavailable { reason: "no majority of the replicas answers".into() }
+                ErrorReply::Unavailable { reason: "no majority of the replicas answers".into() }
             }
-            ReplicaError::Unknown => Refused::OutcomeUnknown,
-            ReplicaError::Stopped(reason) => Refused::Failed { reason },
+            ReplicaError::Unknown => ErrorReply::OutcomeUnknown,
+            ReplicaError::Stopped(reason) => ErrorReply::Failed { reason },
         }
     }
 }
@@ -70,7 +70,7 @@ impl From<ReplicaError> for LeaderReply {
 }
 
 /// Returns the refusal for a client whose request met a fault of this machine.
-pub fn failed(fault: Fault) -> Refused {
+pub fn failed(fault: HostError) -> ErrorReply {
     let cause = std::error::Error::source(&fault).map(|cause| cause.to_string());
-    Refused::Failed { reason: format!("{fault}: {}", cause.unwrap_or_default()) }
+    ErrorReply::Failed { reason: format!("{fault}: {}", cause.unwrap_or_default()) }
 }

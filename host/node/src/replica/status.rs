@@ -3,7 +3,7 @@
 //! Promises a status at once, also of a replica that has failed or does not run yet. Leaves out how
 //! a wrong replica is found (`digest_check.rs`).
 
-use aspen_core::{LogIndex, NodeId, ShardId, ShardStatus};
+use aspen_core::{LogIndex, NodeId, ShardId, ReplicaStatus};
 use aspen_store::Divergence;
 use openraft::async_runtime::WatchReceiver;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use crate::replica::parts::Replica;
 
 impl Replica {
     /// Returns the status of this replica.
-    pub fn status(&self) -> ShardStatus {
+    pub fn status(&self) -> ReplicaStatus {
         let replicas = self.members().into_iter().map(|(node, (_, votes))| (node, votes));
         let replicas = replicas.collect();
         let metrics = self.raft.metrics();
@@ -22,7 +22,7 @@ impl Replica {
         let last = metrics.last_log_index.max(self.log.last().map(|log_id| log_id.index));
         let applied = state.applied.map_or(0, |log_id| log_id.index);
         let failed = metrics.running_state.as_ref().err().map(|fatal| fatal.to_string());
-        ShardStatus {
+        ReplicaStatus {
             shard: self.id,
             term: metrics.current_term,
             leader: metrics.current_leader.map(NodeId::new),
@@ -44,8 +44,8 @@ impl Replica {
     }
 
     /// Returns the status of a replica of `shard` that does not run yet, for `reason`.
-    pub fn status_of_waiting(shard: ShardId, reason: String) -> ShardStatus {
-        ShardStatus {
+    pub fn status_of_waiting(shard: ShardId, reason: String) -> ReplicaStatus {
+        ReplicaStatus {
             shard,
             term: 0,
             leader: None,

@@ -5,7 +5,7 @@
 
 use aspen_core::defect::{Defect, is_planted};
 use aspen_core::{
-    Expectation, Fault, Header, Locks, Outcome, Read, Refused, Resident, Response, TxnId, View,
+    Expectation, HostError, Header, Locks, Outcome, Read, ErrorReply, Resident, Response, TxnId, View,
     encode,
 };
 use tokio::time::Instant;
@@ -22,8 +22,8 @@ pub async fn checked(
     replica: &Replica,
     reads: Vec<Read>,
     locked: impl Fn(&Locks) -> Option<TxnId> + Clone + Send + 'static,
-    read: impl Fn(&dyn View, Header) -> Result<Response, Fault> + Clone + Send + 'static,
-) -> Result<Response, Refused> {
+    read: impl Fn(&dyn View, Header) -> Result<Response, HostError> + Clone + Send + 'static,
+) -> Result<Response, ErrorReply> {
     let until = Instant::now() + LOCKED_WAIT;
     // Only apply knows the removed keys and the locks.
     let mut asks_apply = reads.iter().any(needs_removed);
@@ -67,8 +67,8 @@ fn answer_if(
     resident: &Resident,
     header: Header,
     reads: &[Read],
-    read: &impl Fn(&dyn View, Header) -> Result<Response, Fault>,
-) -> Result<Response, Fault> {
+    read: &impl Fn(&dyn View, Header) -> Result<Response, HostError>,
+) -> Result<Response, HostError> {
     match aspen_core::check_reads(view, resident, &header, reads)? {
         Ok(conflicts) if conflicts.is_empty() => read(view, header),
         Ok(conflicts) => {

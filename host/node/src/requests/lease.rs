@@ -3,7 +3,7 @@
 //! Promises a linearizable answer. Leaves out the end of leases (`periodic/ticks.rs`).
 
 use aspen_core::{
-    Consistency, Header, LeaseId, LeaseInfo, Refused, Resident, Response, ShardId, Timestamp, View,
+    Consistency, Header, LeaseId, LeaseInfo, ErrorReply, Resident, Response, ShardId, Timestamp, View,
 };
 
 use crate::context::{NodeContext, find};
@@ -14,7 +14,7 @@ pub async fn lease(
     node: &NodeContext,
     shard: ShardId,
     lease: LeaseId,
-) -> Result<Response, Refused> {
+) -> Result<Response, ErrorReply> {
     let replica = find(node, shard)?;
     replica.ready(Consistency::Linearizable).await?;
     let clock = node.clock_ms();

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Call, Caller, Context, Fault, Fuel, Header, Locks, ProfileId, Queried, Query, Refused,
+    Call, Caller, Context, HostError, Fuel, Header, Locks, ProfileId, QueryReply, Query, ErrorReply,
     Resident, Response, ShardId, Timestamp, View,
 };
 use aspen_functions::WasmFunctions;
@@ -22,10 +22,10 @@ use crate::limits::LOCKED_WAIT;
 use crate::replica::{Replica, failed};
 
 /// Answers a query.
-pub async fn query(node: &NodeContext, from: PeerId, query: Query) -> Result<Response, Refused> {
+pub async fn query(node: &NodeContext, from: PeerId, query: Query) -> Result<Response, ErrorReply> {
     let Query { shard, call, consistency, dry_run } = query;
     if !call.reads.is_empty() {
-        return Err(Refused::Invalid { reason: "a query depends on no reads".into() });
+        return Err(ErrorReply::Invalid { reason: "a query depends on no reads".into() });
     }
     let home = find(node, shard)?;
     home.ready(consistency).await?;
@@ -71,7 +71,7 @@ impl QueryRun {
         &self,
         node: &NodeContext,
         home: &Replica,
-    ) -> Result<Option<Queried>, Refused> {
+    ) -> Result<Option<QueryReply>, ErrorReply> {
         let (reader, here, none) = (home.reader.clone(), self.clone(), Locks::default());
         let work = move || {
             let queried = reader.read(|view, header| match header.prepared {
@@ -90,7 +90,7 @@ impl QueryRun {
         &self,
         node: &NodeContext,
         home: &Replica,
-    ) -> Result<Option<Queried>, Refused> {
+    ) -> Result<Option<QueryReply>, ErrorReply> {
         let (sender, locks) = std::sync::mpsc::channel();
         let look = move |resident: &Resident| {
             // It is received below.
@@ -114,24 +114,24 @@ impl QueryRun {
         &self,
         node: &NodeContext,
         shard: ShardId,
-        work: impl FnOnce() -> (Result<T, Fault>, Option<Fuel>) + Send + 'static,
-    ) -> Result<T, Refused> {
+        work: impl FnOnce() -> (Result<T, HostError>, Option<Fuel>) + Send + 'static,
+    ) -> Result<T, ErrorReply> {
         let caller = self.context.caller;
         let ran = run_in_background(node, caller, shard, &self.call, work).await?;
         ran.map_err(failed)
     }
 
-    fn on(&self, view: &dyn View, locks: &Locks, header: Header) -> Result<Queried, Fault> {
+    fn on(&self, view: &dyn View, locks: &Locks, header: Header) -> Result<QueryReply, HostError> {
         let time = header.clock.max(self.context.time);
         let context = Context { time, profile: header.profile, ..self.context };
         aspen_core::query(view, locks, &header, &*self.functions, &context, &self.call)
     }
 }
 
-fn answer(mut queried: Queried, dry_run: bool) -> Result<Response, Refused> {
+fn answer(mut queried: QueryReply, dry_run: bool) -> Result<Response, ErrorReply> {
     let did = queried.dry_run.take_if(|_| !dry_run);
     if let Some(write) = did.as_ref().and_then(|did| did.writes.first()) {
-        return Err(Refused::QueryWrites { key: write.key().clone() });
+        return Err(ErrorReply::QueryWrites { key: write.key().clone() });
     }
     Ok(Response::Queried(queried))
 }

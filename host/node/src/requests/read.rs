@@ -5,7 +5,7 @@
 
 use aspen_core::limits::{READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX};
 use aspen_core::{
-    Consistency, Fault, Header, Item, Key, Locks, Page, Read, Refused, Request, Response,
+    Consistency, HostError, Header, Item, Key, Locks, Page, Read, ErrorReply, Request, Response,
     ScanRequest, ShardId, Value, View, ViewId,
 };
 use bytes::Bytes;
@@ -15,13 +15,13 @@ use crate::replica::{Replica, failed};
 use crate::requests::checked::checked;
 
 /// Answers a request to read keys or a range.
-pub async fn read(node: &NodeContext, request: Request) -> Result<Response, Refused> {
+pub async fn read(node: &NodeContext, request: Request) -> Result<Response, ErrorReply> {
     match request {
         Request::Get { shard, keys, reads, consistency } => {
             get(node, shard, keys, reads, consistency).await
         }
         Request::Scan(request) => scan(node, request).await,
-        _ => Err(Refused::Invalid { reason: "it is no read".into() }),
+        _ => Err(ErrorReply::Invalid { reason: "it is no read".into() }),
     }
 }
 
@@ -31,11 +31,11 @@ async fn get(
     keys: Vec<Key>,
     reads: Vec<Read>,
     consistency: Consistency,
-) -> Result<Response, Refused> {
+) -> Result<Response, ErrorReply> {
     let count = keys.len() + reads.len();
     if count > TXN_OPS_MAX {
         let reason = format!("{count} keys asked for, limit is {TXN_OPS_MAX}");
-        return Err(Refused::Invalid { reason });
+        return Err(ErrorReply::Invalid { reason });
     }
     let replica = find(node, shard)?;
     replica.ready(consistency).await?;
@@ -49,7 +49,7 @@ async fn get(
             bytes += record.as_ref().map_or(0, |record| record.value.as_bytes().len());
             if bytes > READ_BYTES_MAX {
                 let reason = format!("the keys hold more than {READ_BYTES_MAX} bytes, read fewer");
-                return Ok(Response::Refused(Refused::Invalid { reason }));
+                return Ok(Response::Refused(ErrorReply::Invalid { reason }));
             }
             records.push(record);
         }
@@ -58,7 +58,7 @@ async fn get(
     checked(node, &replica, reads, locked, read).await
 }
 
-async fn scan(node: &NodeContext, mut request: ScanRequest) -> Result<Response, Refused> {
+async fn scan(node: &NodeContext, mut request: ScanRequest) -> Result<Response, ErrorReply> {
     let replica = find(node, request.shard)?;
     if let Some(view) = request.view {
         return scan_view(&replica, view, &request);
@@ -75,19 +75,19 @@ async fn scan(node: &NodeContext, mut request: ScanRequest) -> Result<Response, 
 }
 
 /// Reads a page of an open view.
-fn scan_view(replica: &Replica, view: ViewId, request: &ScanRequest) -> Result<Response, Refused> {
+fn scan_view(replica: &Replica, view: ViewId, request: &ScanRequest) -> Result<Response, ErrorReply> {
     if !request.reads.is_empty() {
         let reason = "a view is read without conditions".into();
-        return Err(Refused::Invalid { reason });
+        return Err(ErrorReply::Invalid { reason });
     }
-    let view = replica.views.find(view).ok_or(Refused::ViewLost)?;
+    let view = replica.views.find(view).ok_or(ErrorReply::ViewLost)?;
     let read = view.read(|view, header| Ok((header.revision, page(view, request)?)));
     let (revision, (items, more)) = read.map_err(failed)?;
     Ok(Response::Page(Page { revision, items, more }))
 }
 
 /// Reads one page: as many entries as asked for, within the limits on entries and bytes.
-fn page(view: &dyn View, request: &ScanRequest) -> Result<(Vec<Item>, bool), Fault> {
+fn page(view: &dyn View, request: &ScanRequest) -> Result<(Vec<Item>, bool), HostError> {
     let limit = (request.limit as usize).min(SCAN_ENTRIES_MAX);
     let bytes_max = (request.bytes as usize).min(SCAN_PAGE_BYTES);
     let (mut items, mut bytes, mut more) = (vec![], 0, false);

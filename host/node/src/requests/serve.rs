@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Command, Query, Refused, Request, Resident, Response, ScanRequest, ShardId, decode, encode,
+    Command, Query, ErrorReply, Request, Resident, Response, ScanRequest, ShardId, decode, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -28,7 +28,7 @@ use crate::views;
 pub async fn serve(node: &Arc<NodeContext>, from: PeerId, body: Bytes) -> Bytes {
     let result = match decode::<Request>(&body) {
         Ok(request) => answer(node, from, request).await,
-        Err(error) => Err(Refused::Malformed { reason: error.to_string() }),
+        Err(error) => Err(ErrorReply::Malformed { reason: error.to_string() }),
     };
     encode(&result.unwrap_or_else(Response::Refused))
 }
@@ -37,12 +37,12 @@ async fn answer(
     node: &Arc<NodeContext>,
     from: PeerId,
     request: Request,
-) -> Result<Response, Refused> {
+) -> Result<Response, ErrorReply> {
     if node.is_stopping() {
-        return Err(Refused::Unavailable { reason: "the node is stopping".into() });
+        return Err(ErrorReply::Unavailable { reason: "the node is stopping".into() });
     }
     if shard_of(&request) == Some(ShardId::SYSTEM) {
-        return Err(Refused::NotFound { what: "shard".into() });
+        return Err(ErrorReply::NotFound { what: "shard".into() });
     }
     if let Some(shard) = kept_waiting_by_functions(&request) {
         node.admission().note_other(shard);
@@ -118,7 +118,7 @@ fn kept_waiting_by_functions(request: &Request) -> Option<ShardId> {
 }
 
 /// Returns the schedules of a shard.
-async fn schedules(node: &NodeContext, shard: ShardId) -> Result<Response, Refused> {
+async fn schedules(node: &NodeContext, shard: ShardId) -> Result<Response, ErrorReply> {
     let replica = led_and_ready(node, shard).await?;
     let all = |resident: &Resident| {
         let all = resident.schedules.iter();

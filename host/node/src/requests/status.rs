@@ -3,7 +3,7 @@
 //! Promises an answer at once, from the knowledge of this node: it may be old. Leaves out the
 //! status of one replica (`replica/status.rs`).
 
-use aspen_core::{ClusterInfo, ReplicaStatus};
+use aspen_core::{ClusterInfo, NodeStatus};
 
 use crate::context::NodeContext;
 
@@ -22,7 +22,7 @@ pub fn cluster(node: &NodeContext) -> ClusterInfo {
 }
 
 /// Returns the status of this node's replicas.
-pub fn status(node: &NodeContext) -> ReplicaStatus {
+pub fn status(node: &NodeContext) -> NodeStatus {
     let shards = node.router().all().filter_map(|shard| node.shard_status(shard)).collect();
-    ReplicaStatus { node: node.id(), shards, profiles: node.functions().profiles() }
+    NodeStatus { node: node.id(), shards, profiles: node.functions().profiles() }
 }

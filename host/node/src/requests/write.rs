@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aspen_core::limits::{COMPONENT_BYTES_MAX, ENTRY_BYTES_MAX};
 use aspen_core::{
-    Caller, Command, Outcome, Refusal, Refused, RequestId, Response, ShardId, Upload, encode,
+    Caller, Command, Outcome, Refusal, ErrorReply, RequestId, Response, ShardId, Upload, encode,
 };
 use aspen_net::PeerId;
 use bytes::Bytes;
@@ -29,12 +29,12 @@ pub async fn write(
     shard: ShardId,
     request: Option<RequestId>,
     command: Command,
-) -> Result<Response, Refused> {
+) -> Result<Response, ErrorReply> {
     // Spares a useless check or compilation; Raft itself decides who may propose.
     let replica = led(node, shard)?;
     if !command.is_for_clients() || (request.is_none() && command != Command::OpenSession) {
         let reason = "a write needs a request id of an open session".into();
-        return Err(Refused::Invalid { reason });
+        return Err(ErrorReply::Invalid { reason });
     }
     let caller = Caller::new(*from.as_bytes());
     if let Some(refusal) = check_upload(node, &replica, caller, &command).await? {
@@ -44,7 +44,7 @@ pub async fn write(
     let entry = encode(&written);
     if entry.len() > ENTRY_BYTES_MAX {
         let reason = format!("entry is {} bytes, limit is {ENTRY_BYTES_MAX}", entry.len());
-        return Err(Refused::Invalid { reason });
+        return Err(ErrorReply::Invalid { reason });
     }
     let until = Instant::now() + LOCKED_WAIT;
     loop {
@@ -70,12 +70,12 @@ async fn check_upload(
     replica: &Replica,
     caller: Caller,
     command: &Command,
-) -> Result<Option<Refusal>, Refused> {
+) -> Result<Option<Refusal>, ErrorReply> {
     match command {
         Command::Upload(Upload { bytes, .. }) => {
             if bytes.len() > COMPONENT_BYTES_MAX {
                 let reason = format!("{} bytes need an upload in parts", bytes.len());
-                return Err(Refused::Invalid { reason });
+                return Err(ErrorReply::Invalid { reason });
             }
             let source = ComponentSource::Bytes(bytes.clone());
             Box::pin(compile_everywhere(node, replica, bytes.clone(), source)).await?;

@@ -32,7 +32,7 @@
 
 use std::time::Duration;
 
-use aspen_core::{KeyRange, Refused, Response, ShardId, TxnId, ViewId, ViewInfo};
+use aspen_core::{KeyRange, ErrorReply, Response, ShardId, TxnId, ViewId, ViewInfo};
 use aspen_net::Backoff;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
@@ -50,14 +50,14 @@ pub async fn open(
     node: &NodeContext,
     shard: ShardId,
     range: KeyRange,
-) -> Result<Response, Refused> {
+) -> Result<Response, ErrorReply> {
     let home = led(node, shard)?;
     let view = match node.router().range_shard(&range) {
         Some(only) if only == shard => alone(node, &home, range).await?,
         None if shard == ShardId::new(0) => together(node, &home, &range).await?,
         _ => {
             let reason = format!("a view of that range is not opened by {shard}");
-            return Err(Refused::Invalid { reason });
+            return Err(ErrorReply::Invalid { reason });
         }
     };
     Ok(Response::View(view))
@@ -67,12 +67,12 @@ fn new_id() -> ViewId {
     ViewId::new(rand::random())
 }
 
-fn too_many() -> Refused {
-    Refused::Unavailable { reason: "too many consistent scans are under way".into() }
+fn too_many() -> ErrorReply {
+    ErrorReply::Unavailable { reason: "too many consistent scans are under way".into() }
 }
 
 /// Opens a view of one shard.
-async fn alone(node: &NodeContext, home: &Replica, range: KeyRange) -> Result<ViewInfo, Refused> {
+async fn alone(node: &NodeContext, home: &Replica, range: KeyRange) -> Result<ViewInfo, ErrorReply> {
     let (view, until) = (new_id(), Instant::now() + LOCKED_WAIT);
     loop {
         match pin(home, view, range.clone(), false).await? {
@@ -104,9 +104,9 @@ async fn together(
     node: &NodeContext,
     home: &Replica,
     range: &KeyRange,
-) -> Result<ViewInfo, Refused> {
+) -> Result<ViewInfo, ErrorReply> {
     let until = Instant::now() + ACROSS_WAIT;
-    let unavailable = |reason: String| Refused::Unavailable { reason };
+    let unavailable = |reason: String| ErrorReply::Unavailable { reason };
     let alone = tokio::time::timeout(ACROSS_WAIT, home.views.opening.lock()).await;
     let Ok(_alone) = alone else { return Err(unavailable("others open views".into())) };
     let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(200));

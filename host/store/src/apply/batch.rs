@@ -6,7 +6,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use aspen_core::{Applied, Called, Command, Decide, Fault, LogIndex, RanAcross, State};
+use aspen_core::{AppliedEntry, CallReport, Command, Decide, HostError, LogIndex, FunctionRun, State};
 use openraft::storage::EntryResponder;
 use tokio::sync::mpsc;
 
@@ -38,7 +38,7 @@ impl ApplyWorker {
     }
 
     /// Makes the error that Raft gets for a fault.
-    fn stopped(&self, log_id: Option<LogId>, fault: &Fault) -> io::Error {
+    fn stopped(&self, log_id: Option<LogId>, fault: &HostError) -> io::Error {
         let shard = self.shared.owner.shard;
         let path = lock(&self.shared.live).file.path.clone();
         let (at, path) = (log_id.map_or(0, |log_id| log_id.index), path.display());
@@ -48,7 +48,7 @@ impl ApplyWorker {
     fn apply_batch(
         &mut self,
         batch: impl Iterator<Item = EntryResponder<TypeConfig>>,
-    ) -> Result<Vec<EntryReply>, (Option<LogId>, Fault)> {
+    ) -> Result<Vec<EntryReply>, (Option<LogId>, HostError)> {
         self.state.begin();
         let mut replies = Vec::with_capacity(APPLY_BATCH_ENTRIES_MAX);
         let mut last = None;
@@ -65,7 +65,7 @@ impl ApplyWorker {
     }
 
     /// Ends the batch, starts the hash of the state after the entry of `index`, and begins another batch.
-    fn verify(&mut self, index: LogIndex) -> Result<(), Fault> {
+    fn verify(&mut self, index: LogIndex) -> Result<(), HostError> {
         let requested = self.shared.verifications.begin(index, self.state.header().keys);
         self.state.commit()?;
         self.verifier.hash(&self.shared, &self.state, &requested);
@@ -74,11 +74,11 @@ impl ApplyWorker {
     }
 
     /// Applies an entry. Returns its outcome, and its index if the entry asks for the hash of the state.
-    fn apply_one(&mut self, entry: RaftEntry) -> Result<(EncodedOutcome, Option<LogIndex>), Fault> {
+    fn apply_one(&mut self, entry: RaftEntry) -> Result<(EncodedOutcome, Option<LogIndex>), HostError> {
         let (index, begun) = (LogIndex::new(entry.log_id.index), Instant::now());
         let (functions, shard) = (&*self.functions, self.shared.owner.shard);
         let applied = apply_entry(&mut self.state, functions, shard, self.router, entry)?;
-        let Some((entry, Applied { outcome, called })) = applied else {
+        let Some((entry, AppliedEntry { outcome, called })) = applied else {
             return Ok((EncodedOutcome::default(), None));
         };
         let verify = matches!(entry.command, Command::Verify).then_some(index);
@@ -92,7 +92,7 @@ impl ApplyWorker {
         took: Duration,
         index: LogIndex,
         entry: aspen_core::Entry,
-        called: Option<Called>,
+        called: Option<CallReport>,
     ) {
         let (scheduled, called) = match called {
             Some(mut called) => (called.scheduled.take(), Some(called)),
@@ -106,8 +106,8 @@ impl ApplyWorker {
                 calls.applied(took, at(caller), call, called);
             }
             (None, Command::Call(call)) => calls.applied(took, at(entry.caller), call, called),
-            (None, Command::Decide(Decide { answer: aspen_core::Answer::Called(ran), .. })) => {
-                let RanAcross { named, function, micros, .. } = *ran;
+            (None, Command::Decide(Decide { answer: aspen_core::CommitReply::Called(ran), .. })) => {
+                let FunctionRun { named, function, micros, .. } = *ran;
                 let took = Duration::from_micros(micros);
                 calls.note(took, at(entry.caller), (named, function), called);
             }

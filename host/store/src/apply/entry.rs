@@ -3,7 +3,7 @@
 //! Promises that an entry is applied once: an entry at or before the last applied one is a fault. Leaves
 //! out the rules of commands (`aspen-core`).
 
-use aspen_core::{Applied, Fault, Functions, ShardId, ShardRouter};
+use aspen_core::{AppliedEntry, HostError, Functions, ShardId, ShardRouter};
 use openraft::EntryPayload;
 
 use crate::buffer::BufferedState;
@@ -16,10 +16,10 @@ pub fn apply_entry(
     shard: ShardId,
     router: ShardRouter,
     entry: RaftEntry,
-) -> Result<Option<(aspen_core::Entry, Applied)>, Fault> {
+) -> Result<Option<(aspen_core::Entry, AppliedEntry)>, HostError> {
     let log_id = entry.log_id;
     if state.applied().is_some_and(|applied| applied.index >= log_id.index) {
-        return Err(Fault::new("applying in order", "the entry was applied before"));
+        return Err(HostError::new("applying in order", "the entry was applied before"));
     }
     let (applied, membership) = match entry.payload {
         EntryPayload::Blank => (None, None),
@@ -28,7 +28,7 @@ pub fn apply_entry(
         }
         EntryPayload::Normal(Proposal(bytes)) => {
             let entry: aspen_core::Entry = aspen_core::decode(&bytes)
-                .map_err(|error| Fault::new("decoding the entry", error))?;
+                .map_err(|error| HostError::new("decoding the entry", error))?;
             let applied = aspen_core::apply(state, functions, shard, router, &entry)?;
             (Some((entry, applied)), None)
         }

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use aspen_core::{Fault, State, StateHash, Verification, hash_state};
+use aspen_core::{HostError, State, StateHash, Verification, hash_state};
 use tokio::sync::mpsc;
 
 use crate::buffer::BufferedState;
@@ -101,7 +101,7 @@ fn run(task: VerificationTask, shared: &Shared, requested: &RequestedVerificatio
 fn hash(
     task: &VerificationTask,
     requested: &RequestedVerification,
-) -> Result<Option<StateHash>, Fault> {
+) -> Result<Option<StateHash>, HostError> {
     let VerificationTask { transaction, resident, header } = task;
     let of = header.keys;
     let goes_on = |keys| {
@@ -111,7 +111,7 @@ fn hash(
     let hashed = hash_state(&transaction.view(), resident, header, &goes_on)?;
     if hashed.is_some() {
         let stored = ResidentStore::load(transaction.db());
-        stored.map_err(|error| Fault::new("reading what lives in memory", error))?;
+        stored.map_err(|error| HostError::new("reading what lives in memory", error))?;
     }
     Ok(hashed)
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use aspen_core::{
-    Alias, ComponentHash, Digest, Fault, Header, Key, KeyRange, Name, Pointed, Record, Resident,
+    Alias, ComponentHash, Digest, HostError, Header, Key, KeyRange, Name, AliasTarget, Record, Resident,
     State, View,
 };
 use bytes::Bytes;
@@ -112,11 +112,11 @@ impl BufferedState {
     }
 
     /// Ends a batch: its changes become visible.
-    pub fn commit(&mut self) -> Result<(), Fault> {
+    pub fn commit(&mut self) -> Result<(), HostError> {
         self.read.take();
         if self.is_reading.take() {
             let end = self.db.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
-            end.map_err(|error| Fault::new("ending a batch", error))?;
+            end.map_err(|error| HostError::new("ending a batch", error))?;
         }
         // The newest memtable is not shared any more, so it takes the batch in without a copy.
         self.below = Memtables::default();
@@ -140,15 +140,15 @@ impl BufferedState {
 
     /// Returns the file, in a transaction that began after this batch did: it holds the state below the
     /// memtables.
-    fn file(&self) -> Result<&Connection, Fault> {
+    fn file(&self) -> Result<&Connection, HostError> {
         if !self.is_reading.replace(true) {
             let begin = self.db.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([]));
-            begin.map_err(|error| Fault::new("starting to read", error))?;
+            begin.map_err(|error| HostError::new("starting to read", error))?;
         }
         Ok(&self.db)
     }
 
-    fn overlay(&self) -> Result<OverlayView<'_>, Fault> {
+    fn overlay(&self) -> Result<OverlayView<'_>, HostError> {
         let db = self.file()?;
         Ok(OverlayView { batch: Some(&self.batch), memtables: &self.below, db })
     }
@@ -165,7 +165,7 @@ impl ReadCache {
 }
 
 impl View for BufferedState {
-    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+    fn get(&self, key: &Key) -> Result<Option<Record>, HostError> {
         let memtables = std::iter::once(&self.batch).chain(self.below.newest_first());
         if let Some(record) = find(memtables, key) {
             return Ok(record.clone());
@@ -183,19 +183,19 @@ impl View for BufferedState {
         range: &KeyRange,
         reverse: bool,
         visit: &mut dyn FnMut(&[u8], Record) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), HostError> {
         self.overlay()?.scan(range, reverse, visit)
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         self.overlay()?.component(hash)
     }
 
-    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, HostError> {
         self.overlay()?.has_component(hash)
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
         if let Some(alias) = self.names.borrow().get(name) {
             return Ok(Some(alias.clone()));
         }
@@ -210,46 +210,46 @@ impl View for BufferedState {
         Ok(alias)
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
         self.overlay()?.aliases()
     }
 }
 
 impl State for BufferedState {
-    fn set(&mut self, key: &Key, record: Record) -> Result<(), Fault> {
+    fn set(&mut self, key: &Key, record: Record) -> Result<(), HostError> {
         let bytes = key.as_bytes().len() + record.value.as_bytes().len();
         self.unwritten_bytes += bytes + RECORD_OVERHEAD_BYTES;
         self.batch.records.insert(key.clone(), Some(record));
         Ok(())
     }
 
-    fn remove(&mut self, key: &Key) -> Result<(), Fault> {
+    fn remove(&mut self, key: &Key) -> Result<(), HostError> {
         self.unwritten_bytes += key.as_bytes().len() + RECORD_OVERHEAD_BYTES;
         self.batch.records.insert(key.clone(), None);
         Ok(())
     }
 
-    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), Fault> {
+    fn set_component(&mut self, hash: &ComponentHash, bytes: &Bytes) -> Result<(), HostError> {
         self.unwritten_bytes += bytes.len() + RECORD_OVERHEAD_BYTES;
         self.batch.components.insert(*hash, Some(bytes.clone()));
         Ok(())
     }
 
-    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), Fault> {
+    fn remove_component(&mut self, hash: &ComponentHash) -> Result<(), HostError> {
         self.unwritten_bytes += RECORD_OVERHEAD_BYTES;
         self.batch.components.insert(*hash, None);
         Ok(())
     }
 
-    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), Fault> {
-        let history = alias.history.len() * size_of::<Pointed>();
+    fn set_alias(&mut self, name: &Name, alias: Arc<Alias>) -> Result<(), HostError> {
+        let history = alias.history.len() * size_of::<AliasTarget>();
         self.unwritten_bytes += name.as_str().len() + history + RECORD_OVERHEAD_BYTES;
         self.names.get_mut().remove(name);
         self.batch.aliases.insert(name.clone(), Some(alias));
         Ok(())
     }
 
-    fn remove_alias(&mut self, name: &Name) -> Result<(), Fault> {
+    fn remove_alias(&mut self, name: &Name) -> Result<(), HostError> {
         self.unwritten_bytes += name.as_str().len() + RECORD_OVERHEAD_BYTES;
         self.names.get_mut().remove(name);
         self.batch.aliases.insert(name.clone(), None);

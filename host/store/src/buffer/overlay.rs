@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aspen_core::{Alias, ComponentHash, Fault, Key, KeyRange, Name, Record, View};
+use aspen_core::{Alias, ComponentHash, HostError, Key, KeyRange, Name, Record, View};
 use bytes::Bytes;
 use rusqlite::Connection;
 
@@ -40,7 +40,7 @@ pub fn find<'a>(
 }
 
 impl View for OverlayView<'_> {
-    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+    fn get(&self, key: &Key) -> Result<Option<Record>, HostError> {
         match find(self.newest_first(), key) {
             Some(record) => Ok(record.clone()),
             None => SqliteView(self.db).get(key),
@@ -52,7 +52,7 @@ impl View for OverlayView<'_> {
         range: &KeyRange,
         reverse: bool,
         visit: &mut dyn FnMut(&[u8], Record) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), HostError> {
         let mut above = Merged::new(self.newest_first(), range, reverse).peekable();
         let mut goes_on = true;
         SqliteView(self.db).scan(range, reverse, &mut |key, record| {
@@ -79,28 +79,28 @@ impl View for OverlayView<'_> {
         Ok(())
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         match self.newest_first().find_map(|memtable| memtable.components.get(hash)) {
             Some(bytes) => Ok(bytes.clone()),
             None => SqliteView(self.db).component(hash),
         }
     }
 
-    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, HostError> {
         match self.newest_first().find_map(|memtable| memtable.components.get(hash)) {
             Some(bytes) => Ok(bytes.is_some()),
             None => SqliteView(self.db).has_component(hash),
         }
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
         match self.newest_first().find_map(|memtable| memtable.aliases.get(name)) {
             Some(alias) => Ok(alias.clone()),
             None => SqliteView(self.db).alias(name),
         }
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
         let mut aliases: BTreeMap<Name, Arc<Alias>> =
             SqliteView(self.db).aliases()?.into_iter().collect();
         for memtable in self.memtables.oldest_first().chain(self.batch) {

@@ -15,7 +15,7 @@
 use std::sync::Mutex;
 
 use aspen_core::defect::{Defect, is_planted};
-use aspen_core::{Fault, Header, Resident, State, View};
+use aspen_core::{HostError, Header, Resident, State, View};
 use tokio::sync::{mpsc, oneshot};
 
 use super::reader::StateReader;
@@ -37,8 +37,8 @@ impl PinnedView {
     /// Runs `read` on the view. Blocks for the disk, and for another read of this view.
     pub fn read<R>(
         &self,
-        read: impl FnOnce(&dyn View, Header) -> Result<R, Fault>,
-    ) -> Result<R, Fault> {
+        read: impl FnOnce(&dyn View, Header) -> Result<R, HostError>,
+    ) -> Result<R, HostError> {
         let transaction = lock(&self.transaction);
         read(&transaction.view(), self.header)
     }
@@ -50,8 +50,8 @@ impl StateReader {
     pub async fn pin<E: Send + 'static>(
         &self,
         refuse: impl FnOnce(&Resident) -> Option<E> + Send + 'static,
-    ) -> Result<Result<(PinnedView, Gate), E>, Fault> {
-        let stopped = || Fault::new("pinning a view", "the replica has stopped");
+    ) -> Result<Result<(PinnedView, Gate), E>, HostError> {
+        let stopped = || HostError::new("pinning a view", "the replica has stopped");
         let (done, answer) = oneshot::channel();
         let reader = self.clone();
         let inspection: HeldInspection = Box::new(move |state| {
@@ -70,10 +70,10 @@ impl StateReader {
         answer.await.map_err(|_| stopped())?
     }
 
-    fn pin_now(&self) -> Result<PinnedView, Fault> {
+    fn pin_now(&self) -> Result<PinnedView, HostError> {
         let transaction = self.shared.begin_read()?;
         let set = transaction.db().pragma_update(None, "cache_size", -PINNED_PAGE_CACHE_KIB);
-        set.map_err(|error| Fault::new("pinning a view", error))?;
+        set.map_err(|error| HostError::new("pinning a view", error))?;
         Ok(PinnedView { header: transaction.header(), transaction: Mutex::new(transaction) })
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    CallNote, ComponentRef, Digest, Fault, FunctionStatistics, Header, LogIndex, Resident, ShardId,
+    CallNote, ComponentRef, Digest, HostError, FunctionStatistics, Header, LogIndex, Resident, ShardId,
     State, Timestamp, Verification, View,
 };
 use openraft::async_runtime::AsyncRuntime;
@@ -36,8 +36,8 @@ impl StateReader {
     /// Runs `read` on the state as of the latest batch. Blocks for the disk as long as `read` reads.
     pub fn read<R>(
         &self,
-        read: impl FnOnce(&dyn View, Header) -> Result<R, Fault>,
-    ) -> Result<R, Fault> {
+        read: impl FnOnce(&dyn View, Header) -> Result<R, HostError>,
+    ) -> Result<R, HostError> {
         let transaction = self.shared.begin_read()?;
         let result = read(&transaction.view(), transaction.header())?;
         self.shared.end_read(transaction)?;
@@ -48,9 +48,9 @@ impl StateReader {
     /// batches.
     pub async fn inspect<R: Send + 'static>(
         &self,
-        read: impl FnOnce(&dyn View, &Resident, Header) -> Result<R, Fault> + Send + 'static,
-    ) -> Result<R, Fault> {
-        let stopped = || Fault::new("inspecting the state", "the replica has stopped");
+        read: impl FnOnce(&dyn View, &Resident, Header) -> Result<R, HostError> + Send + 'static,
+    ) -> Result<R, HostError> {
+        let stopped = || HostError::new("inspecting the state", "the replica has stopped");
         let (done, answer) = oneshot::channel();
         let inspection = Box::new(move |state: &BufferedState| {
             // The caller may have given up waiting.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use aspen_core::{
-    Call, CallNote, CallNotes, Called, Caller, ComponentRef, Fuel, FunctionStatistics, LogIndex,
+    Call, CallNote, CallNotes, CallReport, Caller, ComponentRef, Fuel, FunctionStatistics, LogIndex,
     ShardId, Timestamp,
 };
 
@@ -44,7 +44,7 @@ impl CallRecorder {
     }
 
     /// Tells the observer of a call that is applied, and notes the call.
-    pub fn applied(&self, took: Duration, at: CallOrigin, call: Call, called: Option<Called>) {
+    pub fn applied(&self, took: Duration, at: CallOrigin, call: Call, called: Option<CallReport>) {
         if let Some(observer) = self.observer.get() {
             observer(&call, took, called.as_ref().map(|called| called.fuel));
         }
@@ -58,7 +58,7 @@ impl CallRecorder {
         took: Duration,
         at: CallOrigin,
         of: (ComponentRef, String),
-        called: Option<Called>,
+        called: Option<CallReport>,
     ) {
         let Some(mut called) = called else { return };
         let micros = took.as_micros() as u64;

@@ -6,7 +6,7 @@
 
 use std::sync::Mutex;
 
-use aspen_core::{Fault, Header};
+use aspen_core::{HostError, Header};
 use rusqlite::Connection;
 
 use crate::buffer::{LiveState, OverlayView};
@@ -29,7 +29,7 @@ impl ReadTransaction {
     pub fn begin(
         live: &Mutex<LiveState>,
         kept: impl Fn(&StateFile) -> Option<Connection>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, HostError> {
         let file = lock(live).file.clone();
         let begun = begin_on(&file, kept(&file));
         let live = lock(live);
@@ -41,7 +41,7 @@ impl ReadTransaction {
             _ => {
                 let file = live.file.clone();
                 let begun = begin_on(&file, kept(&file));
-                let (db, _) = begun.map_err(|error| Fault::new("starting a read", error))?;
+                let (db, _) = begun.map_err(|error| HostError::new("starting a read", error))?;
                 (file, db)
             }
         };
@@ -65,9 +65,9 @@ impl ReadTransaction {
     }
 
     /// Ends the transaction; returns the connection for the next one, and the number of its file.
-    pub fn end(self) -> Result<(u64, Connection), Fault> {
+    pub fn end(self) -> Result<(u64, Connection), HostError> {
         let end = self.db.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
-        end.map_err(|error| Fault::new("ending a read", error))?;
+        end.map_err(|error| HostError::new("ending a read", error))?;
         Ok((self.number, self.db))
     }
 }

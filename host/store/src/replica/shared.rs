@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::Fault;
+use aspen_core::HostError;
 use rusqlite::Connection;
 
 use super::call_recorder::CallRecorder;
@@ -64,17 +64,17 @@ impl Shared {
     }
 
     /// Begins to read the live state, on an idle connection if there is one.
-    pub fn begin_read(&self) -> Result<ReadTransaction, Fault> {
+    pub fn begin_read(&self) -> Result<ReadTransaction, HostError> {
         ReadTransaction::begin(&self.live, |file| self.take_idle(file.number))
     }
 
     /// Begins to read the live state, on a connection of its own.
-    pub fn begin_read_apart(&self) -> Result<ReadTransaction, Fault> {
+    pub fn begin_read_apart(&self) -> Result<ReadTransaction, HostError> {
         ReadTransaction::begin(&self.live, |_| None)
     }
 
     /// Ends a read, and keeps its connection for the next one.
-    pub fn end_read(&self, transaction: ReadTransaction) -> Result<(), Fault> {
+    pub fn end_read(&self, transaction: ReadTransaction) -> Result<(), HostError> {
         let connection = transaction.end()?;
         let mut idle = lock(&self.idle);
         if idle.len() < IDLE_CONNECTIONS_MAX {

@@ -1,6 +1,6 @@
 //! The search for damage in a whole state, after a stop that was not clean.
 
-use aspen_core::{ComponentHash, Fault, KeyRange, View};
+use aspen_core::{ComponentHash, HostError, KeyRange, View};
 use rusqlite::Connection;
 
 use super::error::{CheckSnafu, StateFileError};
@@ -20,12 +20,12 @@ pub fn check(db: &Connection) -> Result<(), StateFileError> {
 }
 
 /// Reads every component, and so compares it with its hash.
-fn check_components(db: &Connection) -> Result<(), Fault> {
+fn check_components(db: &Connection) -> Result<(), HostError> {
     let hashes = || -> Result<Vec<ComponentHash>, rusqlite::Error> {
         let mut statement = db.prepare("SELECT hash FROM component ORDER BY hash")?;
         let rows = statement.query_map([], |row| Ok(ComponentHash::new(row.get(0)?)))?;
         rows.collect()
     };
-    let hashes = hashes().map_err(|error| Fault::new("listing components", error))?;
+    let hashes = hashes().map_err(|error| HostError::new("listing components", error))?;
     hashes.iter().try_for_each(|hash| SqliteView(db).component(hash).map(|_| ()))
 }

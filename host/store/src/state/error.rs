@@ -3,7 +3,7 @@
 //! Promises to tell damage, after which the state is rebuilt, from a machine that cannot read the file
 //! and from a file that this program must not touch.
 
-use aspen_core::Fault;
+use aspen_core::HostError;
 use rusqlite::ErrorCode;
 use snafu::Snafu;
 
@@ -33,7 +33,7 @@ impl From<rusqlite::Error> for StateFileError {
 
 impl StateFileError {
     /// Makes an error of a row that could not be read: the row is wrong.
-    pub fn of_row(fault: &Fault) -> Self {
+    pub fn of_row(fault: &HostError) -> Self {
         let report = std::error::Error::source(fault).map(ToString::to_string);
         Self::Check { report: report.unwrap_or_default() }
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Alias, ComponentHash, Fault, Key, KeyRange, LeaseId, Name, Record, Revision, Value, Version,
+    Alias, ComponentHash, HostError, Key, KeyRange, LeaseId, Name, Record, Revision, Value, Version,
     View, decode,
 };
 use bytes::Bytes;
@@ -40,13 +40,13 @@ pub struct SqliteView<'a>(pub &'a Connection);
 type RowResult<T> = Result<T, rusqlite::Error>;
 
 impl View for SqliteView<'_> {
-    fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+    fn get(&self, key: &Key) -> Result<Option<Record>, HostError> {
         let get = || -> RowResult<Option<Record>> {
             let mut statement = self.0.prepare_cached(GET)?;
             let mut rows = statement.query([key.as_bytes()])?;
             rows.next()?.map(record).transpose()
         };
-        get().map_err(|error| Fault::new("reading a key", error))
+        get().map_err(|error| HostError::new("reading a key", error))
     }
 
     fn scan(
@@ -54,7 +54,7 @@ impl View for SqliteView<'_> {
         range: &KeyRange,
         reverse: bool,
         visit: &mut dyn FnMut(&[u8], Record) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), HostError> {
         let mut scan = || -> RowResult<()> {
             let sql = SCANS[usize::from(range.end.is_some())][usize::from(reverse)];
             let mut statement = self.0.prepare_cached(sql)?;
@@ -70,51 +70,51 @@ impl View for SqliteView<'_> {
             }
             Ok(())
         };
-        scan().map_err(|error| Fault::new("scanning keys", error))
+        scan().map_err(|error| HostError::new("scanning keys", error))
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, Fault> {
+    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         let get = || -> RowResult<Option<Vec<u8>>> {
             let mut statement =
                 self.0.prepare_cached("SELECT bytes FROM component WHERE hash = ?1")?;
             statement.query_row([hash.as_bytes()], |row| row.get(0)).optional()
         };
-        let bytes = get().map_err(|error| Fault::new("reading a component", error))?;
+        let bytes = get().map_err(|error| HostError::new("reading a component", error))?;
         match bytes.map(Bytes::from) {
             // The hash is the checksum of a component.
             Some(bytes) if ComponentHash::of(&bytes) != *hash => {
-                Err(Fault::new("reading a component", "it is not what was stored"))
+                Err(HostError::new("reading a component", "it is not what was stored"))
             }
             bytes => Ok(bytes),
         }
     }
 
-    fn has_component(&self, hash: &ComponentHash) -> Result<bool, Fault> {
+    fn has_component(&self, hash: &ComponentHash) -> Result<bool, HostError> {
         let get = || {
             let mut statement = self.0.prepare_cached("SELECT 1 FROM component WHERE hash = ?1")?;
             statement.exists([hash.as_bytes()])
         };
-        get().map_err(|error: rusqlite::Error| Fault::new("looking for a component", error))
+        get().map_err(|error: rusqlite::Error| HostError::new("looking for a component", error))
     }
 
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, Fault> {
+    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
         let get = || -> RowResult<Option<Arc<Alias>>> {
             let sql = "SELECT name, row, sum FROM alias WHERE name = ?1";
             let mut statement = self.0.prepare_cached(sql)?;
             let read = |row: &Row<'_>| alias(row).map(|(_, alias)| alias);
             statement.query_row([name.as_str()], read).optional()
         };
-        get().map_err(|error| Fault::new("reading a name", error))
+        get().map_err(|error| HostError::new("reading a name", error))
     }
 
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, Fault> {
+    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
         let list = || -> RowResult<Vec<(Name, Arc<Alias>)>> {
             let sql = "SELECT name, row, sum FROM alias ORDER BY name";
             let mut statement = self.0.prepare_cached(sql)?;
             let rows = statement.query_map([], alias)?;
             rows.collect()
         };
-        list().map_err(|error| Fault::new("listing names", error))
+        list().map_err(|error| HostError::new("listing names", error))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aspen_core::{
-    Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, First, Header,
+    Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, FirstRun, Header,
     Key, KeyRange, LeaseId, Model, Name, NewSchedule, NoFunctions, Operation, Read, Record,
     Relation, RequestId, Resident, Revision, SessionId, ShardRouter, State, Transact, Upload,
     UploadPart, Value, Verification, Version, View, WriteOp, decode, hash_state,
@@ -142,7 +142,7 @@ fn command() -> impl Strategy<Value = Command> {
     // Entry time goes on by 10 ms an entry.
     let times = (0..200u64, proptest::option::of(1_000..1_200u64));
     let schedule = (pinned(), name(), times).prop_map(|(call, name, (after, every_ms))| {
-        Command::Schedule(NewSchedule { name, call, first: First::After(after), every_ms })
+        Command::Schedule(NewSchedule { name, call, first: FirstRun::After(after), every_ms })
     });
     let unschedule = name().prop_map(|name| Command::Unschedule { name });
     let pinned = pinned().prop_map(Command::Call);

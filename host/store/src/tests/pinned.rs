@@ -1,7 +1,7 @@
 //! Claims about pinned views: they do not change while the state below them does, and
 //! their gates hold apply back.
 
-use aspen_core::{Fault, Header, KeyRange, View};
+use aspen_core::{HostError, Header, KeyRange, View};
 use futures::FutureExt;
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 
@@ -21,7 +21,7 @@ async fn pin(reader: &StateReader) -> (PinnedView, Gate) {
 
 /// Every value, and the revision.
 fn all(view: &PinnedView) -> (Vec<u64>, u64) {
-    let read = |view: &dyn View, header: Header| -> Result<(Vec<u64>, u64), Fault> {
+    let read = |view: &dyn View, header: Header| -> Result<(Vec<u64>, u64), HostError> {
         let mut values = vec![];
         view.scan(&KeyRange::all(), false, &mut |_, record| {
             values.push(String::from_utf8_lossy(record.value.as_bytes()).parse().unwrap());

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{LogIndex, NodeId, Revision, ShardId, ShardStatus};
+use aspen_core::{LogIndex, NodeId, Revision, ShardId, ReplicaStatus};
 
 /// The revision after each entry, as first seen.
 #[derive(Default)]
@@ -15,8 +15,8 @@ pub struct Order {
 
 impl Order {
     /// Compares a replica with those seen before.
-    pub fn look(&mut self, node: NodeId, status: &ShardStatus) {
-        let ShardStatus { shard, term, last, applied, snapshot, revision, failed, .. } = status;
+    pub fn look(&mut self, node: NodeId, status: &ReplicaStatus) {
+        let ReplicaStatus { shard, term, last, applied, snapshot, revision, failed, .. } = status;
         // In term 0 a replica has not yet read its log.
         if failed.is_some() || *term == 0 {
             return;

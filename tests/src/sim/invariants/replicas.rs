@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aspen_client::{Client, ReplicaVerification, VerificationError};
-use aspen_core::{Digest, LogIndex, NodeId, ShardId, ShardStatus};
+use aspen_core::{Digest, LogIndex, NodeId, ShardId, ReplicaStatus};
 
 /// The first digest seen of each entry.
 #[derive(Default)]
@@ -16,8 +16,8 @@ pub struct Replicas {
 
 impl Replicas {
     /// Compares a replica with those seen before.
-    pub fn look(&mut self, node: NodeId, status: &ShardStatus) {
-        let ShardStatus { shard, applied, digest, failed, .. } = status;
+    pub fn look(&mut self, node: NodeId, status: &ReplicaStatus) {
+        let ReplicaStatus { shard, applied, digest, failed, .. } = status;
         // A replica that has stopped holds what it had; one that was found wrong is known to be.
         if failed.is_some() {
             return;
@@ -30,7 +30,7 @@ impl Replicas {
     }
 
     /// Notes what a replica computed that is known to compute otherwise.
-    pub fn note(&mut self, _node: NodeId, status: &ShardStatus) {
+    pub fn note(&mut self, _node: NodeId, status: &ReplicaStatus) {
         self.others.insert((status.shard, status.applied), status.digest);
     }
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{NodeId, ShardId, ShardStatus};
+use aspen_core::{NodeId, ShardId, ReplicaStatus};
 
 use crate::sim::trace::Trace;
 
@@ -27,8 +27,8 @@ impl Terms {
     }
 
     /// Compares a replica with what was seen of it.
-    pub fn look(&mut self, node: NodeId, status: &ShardStatus) {
-        let ShardStatus { shard, term, leader, .. } = *status;
+    pub fn look(&mut self, node: NodeId, status: &ReplicaStatus) {
+        let ReplicaStatus { shard, term, leader, .. } = *status;
         let before = self.seen.insert((node, shard), (term, leader));
         if before == Some((term, leader)) {
             return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aspen_client::{Client, Ended, First, RequestError, ScheduledCall, Val, WriteError};
+use aspen_client::{Client, CallEndKind, FirstRun, RequestError, ScheduledCall, Val, WriteError};
 use madsim::time::{Instant, sleep};
 
 use crate::sim::invariants::acknowledged::Tally;
@@ -27,7 +27,7 @@ pub async fn prepare(client: &Client, site: &Site<'_>) {
         .await;
     }
     let every = Some(Duration::from_secs(1));
-    insist(|| client.schedule("again", transfer("again"), First::After(0), every)).await;
+    insist(|| client.schedule("again", transfer("again"), FirstRun::After(0), every)).await;
 }
 
 fn account(name: &str) -> String {
@@ -83,7 +83,7 @@ async fn runs(client: &Client) -> Result<u64, RequestError> {
     let again = all.iter().find(|(name, _)| name.as_str() == "again");
     let (_, again) = again.expect("schedules: one that repeats is gone");
     if let Some(last) = &again.last {
-        assert_eq!(last.ended, Ok(Ended::Returned), "schedules: a run failed");
+        assert_eq!(last.ended, Ok(CallEndKind::Returned), "schedules: a run failed");
         assert!(last.time < again.due, "schedules: the next run is not after the last one");
     }
     Ok(again.runs)
@@ -100,7 +100,7 @@ async fn work(worker: Worker, once: Tally) {
             continue;
         }
         let name = format!("once-{}-{turn}", worker.number);
-        let first = First::After(rand::random_range(0..3_000));
+        let first = FirstRun::After(rand::random_range(0..3_000));
         once.sent();
         match worker.client.schedule(&name, transfer("once"), first, None).await {
             Ok(due) => {
