@@ -225,21 +225,21 @@ impl Link {
             Err(error) => return self.failed(target, node, &error),
         };
         match response {
-            Response::Refused(ErrorReply::NotLeader { leader }) => {
+            Response::Error(ErrorReply::NotLeader { leader }) => {
                 self.redirected(target, node, leader)
             }
-            Response::Refused(refused @ ErrorReply::NotHere { .. }) => {
+            Response::Error(refused @ ErrorReply::NotHere { .. }) => {
                 self.misplaced(target, node, refused)
             }
-            Response::Refused(ErrorReply::OutcomeUnknown) => {
+            Response::Error(ErrorReply::OutcomeUnknown) => {
                 self.table().forget(target, node);
                 Attempt::Unsure { why: ErrorReply::OutcomeUnknown.to_string() }
             }
-            Response::Refused(refused @ (ErrorReply::Unavailable { .. } | ErrorReply::Failed { .. })) => {
+            Response::Error(refused @ (ErrorReply::Unavailable { .. } | ErrorReply::Failed { .. })) => {
                 self.table().forget(target, node);
                 Attempt::Again { pause: true, why: refused.to_string() }
             }
-            Response::Refused(refused) => Attempt::Fail(RefusedSnafu { refused }.build()),
+            Response::Error(refused) => Attempt::Fail(RefusedSnafu { refused }.build()),
             response => Attempt::Done(response),
         }
     }

@@ -18,7 +18,7 @@
 //! order of the messages (`across/coordinator.rs`) and how each step is applied (`apply/prepare.rs`,
 //! `apply/decide.rs`).
 //!
-//! Each attempt at a transaction has an id, and each prepare on a shard has a prepare id (`ticket`). A
+//! Each attempt at a transaction has an id, and each prepare on a shard has a prepare id (`prepare_id`). A
 //! message that comes late, for an attempt that is over, carries a prepare id that is over too.
 //! Source: Gray, "Notes on Data Base Operating Systems", 1978; presumed abort of Mohan, Lindsay and
 //! Obermarck, "Transaction Management in the R* Distributed Database Management System", 1986.

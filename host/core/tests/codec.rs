@@ -85,7 +85,7 @@ fn commands() -> [Command; 20] {
         Command::Tick,
         Command::Prepare(Prepare { txn: txn(), part: Transact::default() }),
         Command::Decide(Decide { txn: txn(), decision: commit(), answer: CommitReply::Results(vec![]) }),
-        Command::Finish(Finish { txn: txn(), ticket: Some(4), branch: Some(Branch::Otherwise) }),
+        Command::Finish(Finish { txn: txn(), prepare_id: Some(4), branch: Some(Branch::Otherwise) }),
         Command::Forget(vec![txn()]),
         Command::Point { name: Name::new("n").unwrap(), component: ComponentHash::new([7; 32]) },
         Command::RemoveName { name: Name::new("n").unwrap() },
@@ -118,7 +118,7 @@ fn commands() -> [Command; 20] {
 }
 
 fn called() -> CommitReply {
-    CommitReply::Called(Box::new(FunctionRun {
+    CommitReply::Function(Box::new(FunctionRun {
         named: ComponentRef::Name(Name::new("bank").unwrap()),
         key: Key::try_from("k").unwrap(),
         component: ComponentHash::new([7; 32]),
@@ -132,7 +132,7 @@ fn called() -> CommitReply {
 }
 
 fn commit() -> Decision {
-    Decision::Commit { branch: Branch::Then, tickets: vec![(ShardId::new(3), 4)] }
+    Decision::Commit { branch: Branch::Then, prepare_ids: vec![(ShardId::new(3), 4)] }
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn outcomes_are_pinned() {
     check(Outcome::Uploaded { component }, &format!("0306{}", "00".repeat(32)));
     check(Outcome::Refused(Refusal::WrongShard { shard: ShardId::new(2) }), "03070a02");
     check(Outcome::Ticked, "0308");
-    let vote = Vote { ticket: 4, reads_hold: true, then: vec![], otherwise: vec![] };
+    let vote = Vote { prepare_id: 4, reads_hold: true, then: vec![], otherwise: vec![] };
     check(Outcome::Prepared(vote), "030904010000");
     check(Outcome::Decided(commit()), "030a0000010304");
     check(Outcome::Decided(Decision::Abort), "030a01");
@@ -305,7 +305,7 @@ fn scans_and_views_are_pinned() {
     let info = ViewInfo { view, parts: vec![(shard, "n".into())] };
     check(Response::View(info), "030aac020102016e");
     check(Response::ViewClosed, "030b");
-    check(Response::Refused(ErrorReply::ViewLost), "030909");
+    check(Response::Error(ErrorReply::ViewLost), "030909");
     let call = Call {
         key: key("k"),
         component: ComponentRef::Hash(ComponentHash::new([7; 32])),
@@ -326,8 +326,8 @@ fn scans_and_views_are_pinned() {
         log: vec!["x".into()],
     };
     let queried = QueryReply { outcome: Outcome::Ticked, dry_run: Some(did) };
-    check(Response::Queried(queried), "030c0801010161ac020701010162010178");
-    check(Response::Refused(ErrorReply::QueryWrites { key: key("a") }), "03090a0161");
+    check(Response::Query(queried), "030c0801010161ac020701010162010178");
+    check(Response::Error(ErrorReply::QueryWrites { key: key("a") }), "03090a0161");
 }
 
 #[test]

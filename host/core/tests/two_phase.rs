@@ -103,7 +103,7 @@ fn prepare(world: &mut World, shard: u16, nonce: u64, part: Transact) -> Outcome
 }
 
 fn finish(world: &mut World, shard: u16, nonce: u64, branch: Option<Branch>) -> Outcome {
-    let finish = Finish { txn: txn(nonce), ticket: None, branch };
+    let finish = Finish { txn: txn(nonce), prepare_id: None, branch };
     world.one(shard, Command::Finish(finish))
 }
 
@@ -275,7 +275,7 @@ fn txn_attempt_that_is_over_or_too_old_is_not_prepared_again() {
     world.clock += TXN_AGE_MS_MAX + 1;
     assert_eq!(prepare(&mut world, 0, 1, part()), over, "by its age, for nothing is remembered");
     assert_eq!(world.models[0].resident().locks.all_decided().count(), 0);
-    let commit = Decision::Commit { branch: Branch::Then, tickets: vec![] };
+    let commit = Decision::Commit { branch: Branch::Then, prepare_ids: vec![] };
     let commit = Decide { txn: txn(1), decision: commit, answer: CommitReply::Results(vec![]) };
     assert_eq!(world.one(0, Command::Decide(commit)), over);
 }

@@ -102,7 +102,7 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
         let (named, key, function) = (named.clone(), a.clone(), "f".into());
         let (fuel, writes, log, micros) = (Fuel::new(9), 2, vec![], 1);
         let ran = FunctionRun { named, key, component, function, end, fuel, writes, log, micros };
-        Some(CommitReply::Called(Box::new(ran)))
+        Some(CommitReply::Function(Box::new(ran)))
     };
     for (named, change, is_another) in component_changes() {
         // After so many messages: none, one vote, both, the decision.

@@ -152,7 +152,7 @@ async fn diverges_and_is_repaired(leads: bool, has_snapshot: bool) {
     // The victim serves nothing, and says why.
     for consistency in [Consistency::Linearizable, stale(PATIENCE)] {
         let answer = ask(&cluster, 0, consistency).await;
-        let Response::Refused(ErrorReply::Failed { reason }) = answer else { panic!("{answer:?}") };
+        let Response::Error(ErrorReply::Failed { reason }) = answer else { panic!("{answer:?}") };
         assert_eq!(reason, failed);
     }
 

@@ -285,7 +285,7 @@ async fn placement_old_map_is_answered_with_the_new_one() {
         consistency: Default::default(),
     };
     let asked = socket.request(&node, Purpose::Client, encode(&request), PATIENCE).await.unwrap();
-    let Response::Refused(ErrorReply::NotHere { epoch, replicas }) = decode(&asked).unwrap() else {
+    let Response::Error(ErrorReply::NotHere { epoch, replicas }) = decode(&asked).unwrap() else {
         panic!("{:?}", decode::<Response>(&asked));
     };
     assert!(epoch >= info.epoch);
@@ -296,7 +296,7 @@ async fn placement_old_map_is_answered_with_the_new_one() {
         Request::Get { shard, keys: vec![], reads: vec![], consistency: Default::default() };
     let asked = socket.request(&node, Purpose::Client, encode(&request), PATIENCE).await.unwrap();
     let refused = decode::<Response>(&asked).unwrap();
-    assert!(matches!(refused, Response::Refused(ErrorReply::NotFound { .. })), "{refused:?}");
+    assert!(matches!(refused, Response::Error(ErrorReply::NotFound { .. })), "{refused:?}");
     socket.close().await;
     client.close().await;
     cluster.stop().await;

@@ -77,7 +77,7 @@ fn commands() -> Vec<Command> {
     let call = Call { key: key("c"), component, function: "f".into(), args, reads: reads() };
     let upload = Upload { name: Name::new("n").unwrap(), bytes: Bytes::from_static(b"wasm") };
     let txn = TxnId { begun: Timestamp::new(300), coordinator: SHARD, nonce: 9 };
-    let decision = Decision::Commit { branch: Branch::Then, tickets: vec![(SHARD, 4)] };
+    let decision = Decision::Commit { branch: Branch::Then, prepare_ids: vec![(SHARD, 4)] };
     let scheduled = Call { reads: vec![], ..call.clone() };
     let (first, every_ms) = (FirstRun::After(300), Some(3_000));
     vec![
@@ -96,7 +96,7 @@ fn commands() -> Vec<Command> {
             answer: CommitReply::Results(vec![]),
         }),
         Command::Decide(Decide { txn, decision, answer: ran_across() }),
-        Command::Finish(Finish { txn, ticket: Some(4), branch: None }),
+        Command::Finish(Finish { txn, prepare_id: Some(4), branch: None }),
         Command::Conclude(Box::new(Outcome::Refused(Refusal::AttemptOver))),
         Command::Forget(vec![txn, txn]),
         Command::OpenSession,
@@ -163,13 +163,13 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Scheduled { due: time },
         Outcome::Unscheduled { existed: true },
         Outcome::ProfileSwitched { profile: ProfileId::new(300) },
-        Outcome::Prepared(Vote { ticket: 4, reads_hold: true, then: vec![], otherwise: vec![] }),
+        Outcome::Prepared(Vote { prepare_id: 4, reads_hold: true, then: vec![], otherwise: vec![] }),
         Outcome::Decided(Decision::Abort),
     ]
 }
 
 fn ran_across() -> CommitReply {
-    CommitReply::Called(Box::new(FunctionRun {
+    CommitReply::Function(Box::new(FunctionRun {
         named: ComponentRef::Name(Name::new("n").unwrap()),
         key: key("k"),
         component: ComponentHash::new([7; 32]),
@@ -266,14 +266,14 @@ fn responses() -> Vec<Response> {
             profiles: vec![ProfileId::FIRST],
         }),
         Response::Placed { epoch: 300, node: Some(NodeId::new(1)) },
-        Response::Refused(ErrorReply::NotLeader { leader: Some((NodeId::new(1), "a".into())) }),
-        Response::Refused(ErrorReply::NotHere {
+        Response::Error(ErrorReply::NotLeader { leader: Some((NodeId::new(1), "a".into())) }),
+        Response::Error(ErrorReply::NotHere {
             epoch: 300,
             replicas: vec![(NodeId::new(1), "a".into())],
         }),
         Response::View(ViewInfo { view: ViewId::new(300), parts: vec![(SHARD, "a".into())] }),
         Response::ViewClosed,
-        Response::Refused(ErrorReply::ViewLost),
+        Response::Error(ErrorReply::ViewLost),
     ];
     responses.extend(responses_about_functions());
     responses
@@ -282,7 +282,7 @@ fn responses() -> Vec<Response> {
 /// Responses about functions, schedules and verification.
 fn responses_about_functions() -> Vec<Response> {
     vec![
-        Response::Queried(QueryReply {
+        Response::Query(QueryReply {
             outcome: outcomes()[1].clone(),
             dry_run: Some(DryRun {
                 reads: vec![(key("a"), Version::new(300))],
@@ -308,7 +308,7 @@ fn responses_about_functions() -> Vec<Response> {
         }]),
         Response::Statistics(vec![statistics()]),
         Response::Schedules(vec![(Name::new("n").unwrap(), schedule())]),
-        Response::Refused(ErrorReply::QueryWrites { key: key("a") }),
+        Response::Error(ErrorReply::QueryWrites { key: key("a") }),
         Response::Verifying { index: LogIndex::new(300) },
         Response::Verified(Verification::Running { keys: 3, of: 300 }),
         Response::Verified(Verification::Done(StateHash { hash: [7; 32], keys: 3, bytes: 300 })),

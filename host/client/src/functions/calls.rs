@@ -137,7 +137,7 @@ impl Client {
         let shard = self.router().shard(call.key.as_bytes());
         let request = Request::Query(Query { shard, call, consistency, dry_run });
         match self.ask_for(shard, &request, consistency).await? {
-            Response::Queried(ran) => Ok(ran),
+            Response::Query(ran) => Ok(ran),
             _ => ProtocolSnafu.fail(),
         }
     }

@@ -183,9 +183,9 @@ impl Coordinator {
         }
         let all_hold = votes.values().all(|vote| vote.reads_hold);
         let branch = if all_hold { Branch::Then } else { Branch::Otherwise };
-        let ticket = |(shard, vote): (&ShardId, &Vote)| (*shard, vote.ticket);
+        let prepare_id = |(shard, vote): (&ShardId, &Vote)| (*shard, vote.prepare_id);
         let others = votes.iter().filter(|(shard, _)| **shard != self.txn.coordinator);
-        let decision = Decision::Commit { branch, tickets: others.map(ticket).collect() };
+        let decision = Decision::Commit { branch, prepare_ids: others.map(prepare_id).collect() };
         let results = || match self.answer.clone() {
             Some(answer) => Ok(answer),
             None => self.results(branch, votes).map(CommitReply::Results),
@@ -231,14 +231,14 @@ impl Coordinator {
             return vec![Action::Reply(CoordinatorReply::Unknown)];
         };
         let mut actions = vec![Action::Reply(CoordinatorReply::Outcome(outcome))];
-        let Some(Decision::Commit { branch, tickets }) = decision else {
+        let Some(Decision::Commit { branch, prepare_ids }) = decision else {
             actions.extend(self.aborts());
             return actions;
         };
         let txn = self.txn;
-        for (shard, ticket) in tickets {
+        for (shard, prepare_id) in prepare_ids {
             self.unfinished.insert(shard);
-            let finish = Finish { txn, ticket: Some(ticket), branch: Some(branch) };
+            let finish = Finish { txn, prepare_id: Some(prepare_id), branch: Some(branch) };
             actions.push(Action::Finish(shard, finish));
         }
         if self.unfinished.is_empty() {
@@ -255,7 +255,7 @@ impl Coordinator {
             None => true,
         };
         let held = self.answers.iter().filter(|(_, answer)| may_hold(answer));
-        let abort = Finish { txn, ticket: None, branch: None };
+        let abort = Finish { txn, prepare_id: None, branch: None };
         held.map(|(shard, _)| Action::Finish(*shard, abort.clone())).collect()
     }
 }

@@ -44,7 +44,7 @@ pub fn decide<S: State>(
     if locks.prepared(txn).is_none() {
         return Ok(Refusal::AttemptOver.into());
     }
-    if let CommitReply::Called(ran) = answer
+    if let CommitReply::Function(ran) = answer
         && is_another_meant(state, ran)?
     {
         abandon(state, context, txn);
@@ -59,13 +59,13 @@ pub fn decide<S: State>(
                 let results = results.clone();
                 Outcome::Committed { revision, time, succeeded, results }
             }
-            CommitReply::Called(ran) => {
+            CommitReply::Function(ran) => {
                 Outcome::of_call(ran.end.clone(), revision, ran.fuel, ran.writes)
             }
         })
     })?;
     let called = match answer {
-        CommitReply::Called(ran) => ran.called(),
+        CommitReply::Function(ran) => ran.called(),
         CommitReply::Results(_) => None,
     };
     Ok(Effect::Done { outcome, called })
@@ -93,9 +93,9 @@ pub fn abandon<S: State>(state: &mut S, context: &Context, txn: &TxnId) {
 
 /// Applies a decision of the coordinator's shard.
 pub fn finish<S: State>(state: &mut S, finish: &Finish) -> Result<Effect, HostError> {
-    let Finish { txn, ticket, branch } = finish;
+    let Finish { txn, prepare_id, branch } = finish;
     let prepared = state.resident().locks.prepared(txn);
-    let counts = prepared.is_some_and(|held| ticket.is_none_or(|ticket| ticket == held.ticket));
+    let counts = prepared.is_some_and(|held| prepare_id.is_none_or(|prepare_id| prepare_id == held.prepare_id));
     let prepared = counts.then(|| release(state, txn)).flatten();
     Ok(match (prepared, branch) {
         (Some(prepared), Some(branch)) => {

@@ -31,8 +31,8 @@ pub fn prepare<S: State>(
     }
     let locks = &state.resident().locks;
     if let Some(prepared) = locks.prepared(txn) {
-        let ticket = prepared.ticket;
-        return vote(state, part, ticket);
+        let prepare_id = prepared.prepare_id;
+        return vote(state, part, prepare_id);
     }
     if context.shard == txn.coordinator {
         if locks.decision(txn).is_some() || Locks::is_too_old(txn, context.time) {
@@ -49,19 +49,19 @@ pub fn prepare<S: State>(
     if !locks.has_room_for(part) || !state.resident().leases.has_room_for(granted) {
         return Ok(Refusal::TooManyPrepared.into());
     }
-    let ticket = state.header().last_ticket + 1;
-    let effect = vote(state, part, ticket)?;
+    let prepare_id = state.header().last_prepare_id + 1;
+    let effect = vote(state, part, prepare_id)?;
     if matches!(effect, Effect::Answer { outcome: Outcome::Prepared(_), .. }) {
-        state.resident_mut().locks.prepare(*txn, PendingPrepare { ticket, part: part.clone() });
+        state.resident_mut().locks.prepare(*txn, PendingPrepare { prepare_id, part: part.clone() });
         let mut header = state.header();
-        (header.last_ticket, header.prepared) = (ticket, header.prepared + 1);
+        (header.last_prepare_id, header.prepared) = (prepare_id, header.prepared + 1);
         state.set_header(header);
     }
     Ok(effect)
 }
 
 /// Votes yes with the result of each operation, or no with the conflicts.
-fn vote<S: State>(state: &S, part: &Transact, ticket: u64) -> Result<Effect, HostError> {
+fn vote<S: State>(state: &S, part: &Transact, prepare_id: u64) -> Result<Effect, HostError> {
     let revision = state.header().revision;
     let Transact { reads, then, otherwise, return_values } = part;
     let conflicts = match reads::check(state, state.resident(), revision, reads, *return_values)? {
@@ -76,7 +76,7 @@ fn vote<S: State>(state: &S, part: &Transact, ticket: u64) -> Result<Effect, Hos
     Ok(match (then, otherwise) {
         (Ok(then), Ok(otherwise)) => {
             let reads_hold = conflicts.is_empty();
-            Outcome::Prepared(Vote { ticket, reads_hold, then, otherwise }).into()
+            Outcome::Prepared(Vote { prepare_id, reads_hold, then, otherwise }).into()
         }
         (Err(refusal), _) | (_, Err(refusal)) => refusal.into(),
     })

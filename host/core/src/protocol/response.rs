@@ -51,13 +51,13 @@ pub enum Response {
         node: Option<NodeId>,
     },
     /// The request was not done.
-    Refused(ErrorReply),
+    Error(ErrorReply),
     /// To `OpenView`.
     View(ViewInfo),
     /// To `CloseView`.
     ViewClosed,
     /// To `Query`.
-    Queried(QueryReply),
+    Query(QueryReply),
     /// To `History`.
     History(Alias),
     /// To `Notes`: the oldest first, those that are still kept.

@@ -31,7 +31,7 @@ pub struct Header {
     /// The number of components, with the large ones.
     pub components: u64,
     /// The number that the last prepare got; see [`crate::two_phase::Vote`].
-    pub last_ticket: u64,
+    pub last_prepare_id: u64,
     /// Prepares that are not finished. While there are any, reads ask [`crate::two_phase::Locks`]
     /// first.
     pub prepared: u64,

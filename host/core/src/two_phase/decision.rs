@@ -11,7 +11,7 @@ use crate::transaction::OperationResult;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
     /// The id of this prepare on its shard.
-    pub ticket: u64,
+    pub prepare_id: u64,
     /// True if the reads of the part hold.
     pub reads_hold: bool,
     /// The results that the operations of `then` will have.
@@ -28,7 +28,7 @@ pub enum Decision {
         /// The branch that is done.
         branch: Branch,
         /// The prepares that count, of the shards other than the coordinator's.
-        tickets: Vec<(ShardId, u64)>,
+        prepare_ids: Vec<(ShardId, u64)>,
     },
     /// Nothing is done.
     Abort,
@@ -50,7 +50,7 @@ pub enum CommitReply {
     Results(Vec<OperationResult>),
     /// The run of the function that made the writes. A function that failed wrote nothing, and its
     /// reads held.
-    Called(Box<FunctionRun>),
+    Function(Box<FunctionRun>),
 }
 
 /// The last run of a function across shards. No replica repeats the run, so the entry tells what
@@ -76,11 +76,11 @@ pub struct FunctionRun {
 }
 
 impl Decision {
-    /// Returns the branch that `shard` applies for its prepare `ticket`; `None`: nothing is
+    /// Returns the branch that `shard` applies for its prepare `prepare_id`; `None`: nothing is
     /// applied.
-    pub fn branch_for(&self, shard: ShardId, ticket: u64) -> Option<Branch> {
+    pub fn branch_for(&self, shard: ShardId, prepare_id: u64) -> Option<Branch> {
         match self {
-            Decision::Commit { branch, tickets } if tickets.contains(&(shard, ticket)) => {
+            Decision::Commit { branch, prepare_ids } if prepare_ids.contains(&(shard, prepare_id)) => {
                 Some(*branch)
             }
             _ => None,

@@ -40,7 +40,7 @@ pub struct Locks {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingPrepare {
     /// The id of this prepare on its shard: a repeat of the attempt has another.
-    pub ticket: u64,
+    pub prepare_id: u64,
     /// The operations that are applied if the attempt commits.
     pub part: Transact,
 }

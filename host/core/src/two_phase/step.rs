@@ -29,7 +29,7 @@ pub struct Decide {
 pub struct Finish {
     pub txn: TxnId,
     /// The prepare that counts; `None`: any prepare of the attempt.
-    pub ticket: Option<u64>,
+    pub prepare_id: Option<u64>,
     /// The branch to apply; `None`: nothing.
     pub branch: Option<Branch>,
 }

@@ -72,14 +72,14 @@ impl World {
         for shard in 0..SHARDS {
             let locks = &self.models[usize::from(shard)].resident().locks;
             let held: Vec<_> =
-                locks.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();
-            for (txn, ticket) in held {
+                locks.all_prepared().map(|(txn, held)| (*txn, held.prepare_id)).collect();
+            for (txn, prepare_id) in held {
                 let decide =
                     Decide { txn, decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
                 let asked = self.one(txn.coordinator.get(), Command::Decide(decide));
                 let Outcome::Decided(decision) = asked else { panic!("{asked:?}") };
-                let branch = decision.branch_for(ShardId::new(shard), ticket);
-                let finish = Finish { txn, ticket: Some(ticket), branch };
+                let branch = decision.branch_for(ShardId::new(shard), prepare_id);
+                let finish = Finish { txn, prepare_id: Some(prepare_id), branch };
                 self.one(shard, Command::Finish(finish));
             }
         }

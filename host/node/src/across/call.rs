@@ -85,7 +85,7 @@ fn commitment(call: &Call, ran: FunctionRun) -> Result<(CommitReply, Transact), 
     if let CallEnd::Refused(refusal) = end {
         return Err(refusal.into());
     }
-    let answer = CommitReply::Called(Box::new(FunctionRun {
+    let answer = CommitReply::Function(Box::new(FunctionRun {
         named: call.component.clone(),
         key: call.key.clone(),
         component,

@@ -161,7 +161,7 @@ async fn read_page(
 
 fn unexpected(response: Response) -> CallFailure {
     match response {
-        Response::Refused(refused) => refused.into(),
+        Response::Error(refused) => refused.into(),
         _ => ErrorReply::Unavailable { reason: "a read was not answered".into() }.into(),
     }
 }

@@ -48,26 +48,26 @@ pub async fn unlocked(node: &NodeContext, replica: &Replica, txn: TxnId, until: 
     let patient = Instant::now() + LOCK_PATIENCE;
     let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     loop {
-        let look = move |locks: &aspen_core::Locks| locks.prepared(&txn).map(|held| held.ticket);
+        let look = move |locks: &aspen_core::Locks| locks.prepared(&txn).map(|held| held.prepare_id);
         let held = replica.reader.inspect(move |_, resident, _| Ok(look(&resident.locks))).await;
-        let Ok(Some(ticket)) = held else { return };
+        let Ok(Some(prepare_id)) = held else { return };
         let now = Instant::now();
         if now >= until {
             return;
         }
         if now >= patient && replica.leader() == Some(node.id()) {
-            resolve(node, replica, txn, ticket).await;
+            resolve(node, replica, txn, prepare_id).await;
         }
         sleep(backoff.pause()).await;
     }
 }
 
 /// As the leader of a shard that has a lock: asks for the decision about the attempt and does it.
-pub async fn resolve(node: &NodeContext, replica: &Replica, txn: TxnId, ticket: u64) {
+pub async fn resolve(node: &NodeContext, replica: &Replica, txn: TxnId, prepare_id: u64) {
     let asked = ask(node, txn.coordinator, LeaderRequest::Settle(txn), FINISH_WAIT).await;
     if let Some(LeaderReply::Settled(Some(decision))) = asked {
-        let branch = decision.branch_for(replica.id, ticket);
-        let finish = Command::Finish(Finish { txn, ticket: Some(ticket), branch });
+        let branch = decision.branch_for(replica.id, prepare_id);
+        let finish = Command::Finish(Finish { txn, prepare_id: Some(prepare_id), branch });
         // Should it not be done, the next one that meets the lock tries again.
         let _: Result<Bytes, ReplicaError> =
             replica.propose(encoded_entry(node, Caller::LOCAL, None, finish)).await;

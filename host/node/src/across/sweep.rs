@@ -50,8 +50,8 @@ async fn sweep_shard(node: &NodeContext, replica: Arc<Replica>, before: &Found) 
     let found = locks.iter().map(|(txn, _)| txn).chain(commits.iter().map(|commit| &commit.txn));
     let found: Found = found.map(|txn| (replica.id, *txn)).collect();
     let mut work = FuturesUnordered::new();
-    for (txn, ticket) in locks.into_iter().filter(|(txn, _)| is_left(txn)) {
-        work.push(Leftover::Lock(txn, ticket).tidy(node, replica));
+    for (txn, prepare_id) in locks.into_iter().filter(|(txn, _)| is_left(txn)) {
+        work.push(Leftover::Lock(txn, prepare_id).tidy(node, replica));
     }
     for commit in commits {
         if is_left(&commit.txn) && !done.contains(&commit.txn) {
@@ -72,7 +72,7 @@ async fn sweep_shard(node: &NodeContext, replica: Arc<Replica>, before: &Found) 
 
 /// The transactions of a shard that are not finished everywhere.
 struct Unfinished {
-    /// Each prepared transaction, with its ticket.
+    /// Each prepared transaction, with its prepare_id.
     locks: Vec<(TxnId, u64)>,
     commits: Vec<UnfinishedCommit>,
 }
@@ -81,19 +81,19 @@ struct Unfinished {
 struct UnfinishedCommit {
     txn: TxnId,
     branch: Branch,
-    /// The tickets of the other shards.
-    tickets: Vec<(ShardId, u64)>,
+    /// The prepare_ids of the other shards.
+    prepare_ids: Vec<(ShardId, u64)>,
 }
 
 impl Unfinished {
     async fn of(replica: &Replica) -> Result<Unfinished, HostError> {
         let look = replica.reader.inspect(|_, resident, _| {
             let all = &resident.locks;
-            let locks = all.all_prepared().map(|(txn, held)| (*txn, held.ticket)).collect();
+            let locks = all.all_prepared().map(|(txn, held)| (*txn, held.prepare_id)).collect();
             let commits = |(txn, decision): (&TxnId, &Decision)| match decision {
-                Decision::Commit { branch, tickets } => {
-                    let (txn, branch, tickets) = (*txn, *branch, tickets.clone());
-                    Some(UnfinishedCommit { txn, branch, tickets })
+                Decision::Commit { branch, prepare_ids } => {
+                    let (txn, branch, prepare_ids) = (*txn, *branch, prepare_ids.clone());
+                    Some(UnfinishedCommit { txn, branch, prepare_ids })
                 }
                 Decision::Abort => None,
             };
@@ -114,13 +114,13 @@ impl Leftover {
     /// Brings it to its end; returns a commit that every shard has done now.
     async fn tidy(self, node: &NodeContext, replica: &Replica) -> Option<TxnId> {
         match self {
-            Leftover::Lock(txn, ticket) => {
-                resolve(node, replica, txn, ticket).await;
+            Leftover::Lock(txn, prepare_id) => {
+                resolve(node, replica, txn, prepare_id).await;
                 None
             }
-            Leftover::Commit(UnfinishedCommit { txn, branch, tickets }) => {
-                for (participant, ticket) in tickets {
-                    let finish = Finish { txn, ticket: Some(ticket), branch: Some(branch) };
+            Leftover::Commit(UnfinishedCommit { txn, branch, prepare_ids }) => {
+                for (participant, prepare_id) in prepare_ids {
+                    let finish = Finish { txn, prepare_id: Some(prepare_id), branch: Some(branch) };
                     let command = Command::Finish(finish);
                     propose_on(node, participant, command, FINISH_WAIT).await?;
                 }

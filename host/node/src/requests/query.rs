@@ -133,5 +133,5 @@ fn answer(mut queried: QueryReply, dry_run: bool) -> Result<Response, ErrorReply
     if let Some(write) = did.as_ref().and_then(|did| did.writes.first()) {
         return Err(ErrorReply::QueryWrites { key: write.key().clone() });
     }
-    Ok(Response::Queried(queried))
+    Ok(Response::Query(queried))
 }

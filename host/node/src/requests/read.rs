@@ -49,7 +49,7 @@ async fn get(
             bytes += record.as_ref().map_or(0, |record| record.value.as_bytes().len());
             if bytes > READ_BYTES_MAX {
                 let reason = format!("the keys hold more than {READ_BYTES_MAX} bytes, read fewer");
-                return Ok(Response::Refused(ErrorReply::Invalid { reason }));
+                return Ok(Response::Error(ErrorReply::Invalid { reason }));
             }
             records.push(record);
         }

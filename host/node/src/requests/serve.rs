@@ -30,7 +30,7 @@ pub async fn serve(node: &Arc<NodeContext>, from: PeerId, body: Bytes) -> Bytes 
         Ok(request) => answer(node, from, request).await,
         Err(error) => Err(ErrorReply::Malformed { reason: error.to_string() }),
     };
-    encode(&result.unwrap_or_else(Response::Refused))
+    encode(&result.unwrap_or_else(Response::Error))
 }
 
 async fn answer(

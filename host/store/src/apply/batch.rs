@@ -106,7 +106,7 @@ impl ApplyWorker {
                 calls.applied(took, at(caller), call, called);
             }
             (None, Command::Call(call)) => calls.applied(took, at(entry.caller), call, called),
-            (None, Command::Decide(Decide { answer: aspen_core::CommitReply::Called(ran), .. })) => {
+            (None, Command::Decide(Decide { answer: aspen_core::CommitReply::Function(ran), .. })) => {
                 let FunctionRun { named, function, micros, .. } = *ran;
                 let took = Duration::from_micros(micros);
                 calls.note(took, at(entry.caller), (named, function), called);
