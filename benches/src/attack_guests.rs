@@ -1,7 +1,7 @@
 //! The guests of `attacks.rs`, from text.
 
-use aspen_core::Val;
 use aspen_core::limits::COMPONENT_BYTES_MAX;
+use aspen_core::val::Val;
 use bytes::Bytes;
 
 /// A guest, and what it is called with.

@@ -7,10 +7,13 @@
 
 use std::fs;
 
-use aspen_core::{
-    CallInput, Caller, ComponentHash, Functions, Key, LeaseId, Model, Record, Revision, ShardId,
-    ShardRouter, State, Timestamp, Val, Value, Version, encode_vals,
-};
+use aspen_core::function::{CallInput, Functions};
+use aspen_core::ids::{Caller, ComponentHash, LeaseId, Revision, ShardId, Timestamp, Version};
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::state::{Model, State};
+use aspen_core::val::{Val, encode_vals};
+use aspen_core::view::Record;
 use aspen_functions::{Level, Options, STACK_BYTES, WasmFunctions};
 use bytes::Bytes;
 
@@ -132,7 +135,7 @@ fn one(
         time: Timestamp::new(0),
         seed: 0,
         caller: Caller::LOCAL,
-        profile: aspen_core::ProfileId::FIRST,
+        profile: aspen_core::ids::ProfileId::FIRST,
     };
     // Compiles.
     let mut result = functions.call(model, &input)?;

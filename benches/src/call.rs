@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use aspen_core::{
-    CallInput, Caller, ComponentHash, Functions, Key, LeaseId, Model, Record, Revision, ShardId,
-    ShardRouter, State, Timestamp, Val, Value, Version, View, encode_vals,
-};
+use aspen_core::function::{CallInput, Functions};
+use aspen_core::ids::{Caller, ComponentHash, LeaseId, Revision, ShardId, Timestamp, Version};
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::state::{Model, State};
+use aspen_core::val::{Val, encode_vals};
+use aspen_core::view::{Record, View};
 use aspen_functions::{STACK_BYTES, WasmFunctions};
 use bytes::Bytes;
 
@@ -141,11 +144,11 @@ fn call(
         time: Timestamp::new(0),
         seed: 0,
         caller: Caller::LOCAL,
-        profile: aspen_core::ProfileId::FIRST,
+        profile: aspen_core::ids::ProfileId::FIRST,
     };
     let result = functions.call(view, &input)?;
     match result.end {
-        aspen_core::CallEnd::Returned(_) => Ok(result.fuel.get()),
+        aspen_core::function::CallEnd::Returned(_) => Ok(result.fuel.get()),
         end => Err(format!("{function} ended with {end:?}").into()),
     }
 }

@@ -82,7 +82,7 @@ impl Cluster {
 
     /// The number of the node that leads.
     pub fn leader(&self) -> Option<u64> {
-        let leads = |node: &&Node| node.server.node().leads(aspen_core::ShardId::new(0));
+        let leads = |node: &&Node| node.server.node().leads(aspen_core::ids::ShardId::new(0));
         self.nodes.iter().find(leads).map(|node| node.server.node().id().get())
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use aspen_core::ComponentHash;
+use aspen_core::ids::ComponentHash;
 use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_functions::WasmFunctions;
 use bytes::Bytes;

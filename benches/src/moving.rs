@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aspen_client::{Client, TransactionBuilder};
-use aspen_core::{NodeId, Replicas, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::Replicas;
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 
@@ -151,7 +152,7 @@ pub fn measure(time: Duration, rate: u64) -> Result<(), Failure> {
         // The leader's own replica: what costs most.
         let leader = cluster.leader().map(NodeId::new);
         client.move_replica(SHARD, leader, NodeId::new(4)).await?;
-        let is_there = |info: &aspen_core::ClusterInfo| {
+        let is_there = |info: &aspen_core::protocol::ClusterInfo| {
             info.placement.replicas(SHARD).is_some_and(Replicas::is_settled)
         };
         client.settle(is_there).await?;

@@ -9,10 +9,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use aspen_core::{
-    Caller, Command, Compare, Entry, Key, NoFunctions, NodeId, Read, Relation, Revision, ShardId,
-    ShardRouter, Timestamp, Transact, Value, WriteCommand, WriteOp, encode,
-};
+use aspen_core::codec::encode;
+use aspen_core::function::NoFunctions;
+use aspen_core::ids::{Caller, NodeId, Revision, ShardId, Timestamp};
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Entry};
+use aspen_core::transaction::{Compare, Read, Relation, Transact, WriteCommand, WriteOp};
 use aspen_store::{Identity, Proposal, StateConfig, StateMachine, StateReader, TypeConfig};
 use openraft::EntryPayload;
 use openraft::storage::RaftStateMachine;

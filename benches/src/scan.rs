@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aspen_client::{Client, KeyRange, ScanOptions, TransactionBuilder};
-use aspen_core::ShardRouter;
+use aspen_core::placement::ShardRouter;
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 

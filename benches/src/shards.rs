@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use aspen_client::{Client, TransactionOutcome, Val};
-use aspen_core::{ShardId, ShardRouter};
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 

@@ -7,10 +7,16 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{
-    Caller, Command, Entry, Key, Model, NoFunctions, Outcome, ShardId, ShardRouter, State,
-    Timestamp, Transact, Value, View, WriteOp, apply, decode,
-};
+use aspen_core::apply::apply;
+use aspen_core::codec::decode;
+use aspen_core::function::NoFunctions;
+use aspen_core::ids::{Caller, ShardId, Timestamp};
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Entry, Outcome};
+use aspen_core::state::{Model, State};
+use aspen_core::transaction::{Transact, WriteOp};
+use aspen_core::view::View;
 use aspen_guest::{store, testing::Harness};
 use proptest::prelude::*;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aspen::dev::DevCluster;
 use aspen::server::{BoundServer, Server, ServerError};
 use aspen_client::{Client, Digest, Options};
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use aspen_node::Timing;
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! Golden scripts of transactions: blocks of commands, `---`, and what they print.
 //!
-//! Runs on `aspen_core::apply` over `aspen_core::Model`: one shard, one session, no disk, no network.
+//! Runs on `aspen_core::apply::apply` over `aspen_core::state::Model`: one shard, one session, no disk, no network.
 //! A block's statements (`aspen::txn_text`) are one transaction; these commands stand beside them,
 //! each on a line of its own, done in order:
 //!
@@ -17,10 +17,16 @@
 
 use aspen::txn_print::{print_outcome, print_record, word_of};
 use aspen::txn_text::{parse, parse_ms};
-use aspen_core::{
-    Caller, Command, Entry, Key, KeyRange, LeaseId, Model, NoFunctions, Outcome, RequestId,
-    SessionId, ShardId, ShardRouter, State, Timestamp, Transact, View, apply, decode,
-};
+use aspen_core::apply::apply;
+use aspen_core::codec::decode;
+use aspen_core::function::NoFunctions;
+use aspen_core::ids::{Caller, LeaseId, RequestId, SessionId, ShardId, Timestamp};
+use aspen_core::key::{Key, KeyRange};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Entry, Outcome};
+use aspen_core::state::{Model, State};
+use aspen_core::transaction::Transact;
+use aspen_core::view::View;
 
 /// First stamp of a script, in milliseconds.
 const CLOCK_START_MS: u64 = 1_000;

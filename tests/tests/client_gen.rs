@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use aspen::client_gen::{Options, from_manifest, from_path};
-use aspen_core::{ComponentHash, Field, FunctionSignature, Manifest, Type};
+use aspen_core::function::{Field, FunctionSignature, Manifest, Type};
+use aspen_core::ids::ComponentHash;
 use aspen_tests::guests::component;
 
 fn wit(example: &str) -> PathBuf {

@@ -5,11 +5,16 @@
 
 use std::thread;
 
-use aspen_core::{
-    Call, CallInput, Caller, Command, ComponentHash, ComponentRef, Entry, Functions, Key, Model,
-    Name, Outcome, Revision, ShardId, ShardRouter, Timestamp, Upload, Val, View, apply, decode,
-    decode_vals, encode_vals,
-};
+use aspen_core::apply::apply;
+use aspen_core::codec::decode;
+use aspen_core::function::{Call, CallInput, Functions};
+use aspen_core::ids::{Caller, ComponentHash, ComponentRef, Name, Revision, ShardId, Timestamp};
+use aspen_core::key::Key;
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Entry, Outcome, Upload};
+use aspen_core::state::Model;
+use aspen_core::val::{Val, decode_vals, encode_vals};
+use aspen_core::view::View;
 use aspen_functions::{Level, Options, STACK_BYTES, WasmFunctions, check};
 use aspen_tests::guests::component;
 use bytes::Bytes;
@@ -180,7 +185,7 @@ fn functions_same_call_costs_the_same_every_time() {
         time: Timestamp::new(0),
         seed: 0,
         caller: Caller::LOCAL,
-        profile: aspen_core::ProfileId::FIRST,
+        profile: aspen_core::ids::ProfileId::FIRST,
     };
     let (functions, model) = (&shard.functions, &shard.model);
     // Many threads at once share the engine and its pool, and nothing else.

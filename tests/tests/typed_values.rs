@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use aspen_client::Val;
 use aspen_client::typed::{FromPayload, FromVal, IntoVal};
-use aspen_core::{decode_vals, encode_vals};
+use aspen_core::val::{decode_vals, encode_vals};
 use aspen_tests::typed::bank::Receipt;
 use aspen_tests::typed::echo::*;
 use proptest::prelude::*;

@@ -9,7 +9,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use aspen_core::NodeId;
+use aspen_core::ids::NodeId;
 use aspen_core::limits::{REPLICATION_FACTOR_DEFAULT, SHARDS_DEFAULT};
 use aspen_net::{PeerAddr, Ticket};
 use aspen_node::{Folder, Identity, Timing, secret_file};

@@ -3,7 +3,9 @@
 //! Promises an exit code for every error of the client. Leaves out printing (`main.rs`).
 
 use aspen_client::{CallError, ConnectError, RequestError, WriteError};
-use aspen_core::{GuestFault, Refusal, ErrorReply};
+use aspen_core::function::GuestFault;
+use aspen_core::protocol::ErrorReply;
+use aspen_core::refusal::Refusal;
 
 /// A command's failure.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use aspen_client::{Client, Options, RequestError};
-use aspen_core::{ClusterInfo, NodeId};
+use aspen_core::ids::NodeId;
+use aspen_core::protocol::ClusterInfo;
 use aspen_net::{PeerAddr, Ticket};
 use aspen_node::{Identity, Timing, secret_file};
 use snafu::ResultExt;

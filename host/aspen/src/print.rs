@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use aspen_client::{Key, Record, Timestamp, wave};
-use aspen_core::decode_vals;
+use aspen_core::val::decode_vals;
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;

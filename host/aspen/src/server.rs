@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aspen_core::NodeId;
+use aspen_core::ids::NodeId;
 use aspen_functions::CompileCheck;
 use aspen_net::{
     IrohConfig, IrohTransport, NetError, PeerAddr, Purpose, Secret, Ticket, Transport,
@@ -223,7 +223,7 @@ pub fn found(
 
 /// Checks that a cluster has 1 to 256 shards.
 pub fn check_shards(shards: u16) -> Result<(), ServerError> {
-    match aspen_core::ShardRouter::new(shards) {
+    match aspen_core::placement::ShardRouter::new(shards) {
         Ok(_) => Ok(()),
         Err(error) => MismatchSnafu { reason: error.to_string() }.fail(),
     }

@@ -2,10 +2,13 @@
 //!
 //! Promises that `txn_text.rs` reads back the text of [`print()`]. Results repeat their operation. Leaves out JSON (`commands/txn.rs`).
 
-use aspen_core::{
-    Compare, ConflictError, Expectation, Expiry, Key, KeyRange, Operation, OperationResult,
-    Outcome, Read, Record, Transact, WriteOp,
+use aspen_core::key::{Key, KeyRange};
+use aspen_core::protocol::Outcome;
+use aspen_core::transaction::{
+    Compare, ConflictError, Expectation, Expiry, Operation, OperationResult, Read, Transact,
+    WriteOp,
 };
+use aspen_core::view::Record;
 
 use crate::txn_words::{quoted, word};
 

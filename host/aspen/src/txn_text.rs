@@ -19,13 +19,14 @@
 //!
 //! One statement a line; words as in `txn_words.rs`; times are 500ms, 30s, 5m, 2h, 1d. Promises that
 //! an error names its line and the word expected there. Leaves out the limits of a whole transaction:
-//! `aspen_core::Transact::check` checks them. Printing is in `txn_print.rs`.
+//! `aspen_core::transaction::Transact::check` checks them. Printing is in `txn_print.rs`.
 
 use std::vec::IntoIter;
 
-use aspen_core::{
-    Compare, Expectation, Expiry, Key, KeyRange, LeaseId, Operation, Read, Relation, Revision,
-    Transact, Value, Version, WriteOp,
+use aspen_core::ids::{LeaseId, Revision, Version};
+use aspen_core::key::{Key, KeyRange, Value};
+use aspen_core::transaction::{
+    Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp,
 };
 use snafu::Snafu;
 

@@ -6,7 +6,7 @@
 //! blank between them are one word. Promises that [`split`] reads back the text of [`word`].
 //! Leaves out the meaning of words (`txn_text.rs`).
 
-use aspen_core::{KeyError, ValueError};
+use aspen_core::key::{KeyError, ValueError};
 use snafu::Snafu;
 
 /// One word of a line.

@@ -1,6 +1,7 @@
 //! A caller's keys, values and names as types that hold their limits.
 
-use aspen_core::{Key, Name, Value};
+use aspen_core::ids::Name;
+use aspen_core::key::{Key, Value};
 use bytes::Bytes;
 
 use crate::error::Invalid;

@@ -12,7 +12,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{ShardId, ShardRouter};
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
 use aspen_net::{IrohConfig, IrohTransport, PeerAddr, Ticket, Transport};
 use snafu::{OptionExt, ResultExt};
 use tokio::sync::Mutex;

@@ -4,7 +4,7 @@ mod placement;
 mod profile;
 mod verify;
 
-use aspen_core::{ClusterInfo, NodeStatus, Request, Response};
+use aspen_core::protocol::{ClusterInfo, NodeStatus, Request, Response};
 use aspen_net::PeerAddr;
 
 use crate::client::Client;

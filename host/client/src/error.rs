@@ -5,10 +5,13 @@
 
 use std::time::Duration;
 
-use aspen_core::{
-    BuildError, ConflictError, Fuel, GuestFault, KeyError, NameError, Refusal, ErrorReply, Revision,
-    ScanTokenError, ShardId, Val, ValError, ValueError,
-};
+use aspen_core::function::GuestFault;
+use aspen_core::ids::{Fuel, NameError, Revision, ShardId};
+use aspen_core::key::{KeyError, ValueError};
+use aspen_core::protocol::{ErrorReply, ScanTokenError};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::{BuildError, ConflictError};
+use aspen_core::val::{Val, ValError};
 use aspen_net::{NetError, TicketError};
 use snafu::Snafu;
 

@@ -12,10 +12,9 @@
 
 use std::time::Duration;
 
-use aspen_core::{
-    Expiry, LeaseId, LeaseInfo, Operation, OperationResult, Request, Response, ShardId, Timestamp,
-    Transact,
-};
+use aspen_core::ids::{LeaseId, ShardId, Timestamp};
+use aspen_core::protocol::{LeaseInfo, Request, Response};
+use aspen_core::transaction::{Expiry, Operation, OperationResult, Transact};
 use snafu::OptionExt;
 
 use crate::arguments::to_key;

@@ -58,15 +58,26 @@ mod store;
 
 pub mod typed;
 
-pub use aspen_core::{
-    Actual, Alias, BuildError, CallNote, Caller, Canary, Compare, ComponentHash, ComponentInfo,
-    ComponentRef, ConflictError, Consistency, Digest, DryRun, CallEndKind, Expectation, Expiry, FirstRun,
-    Fuel, FunctionStatistics, GuestFault, Histogram, Item, Key, KeyRange, LastRun, LeaseId,
-    LeaseInfo, LogIndex, Manifest, Name, NodeId, Operation, OperationResult, AliasTarget, ProfileId,
-    Read, Record, Refusal, Relation, NodeStatus, Revision, ScanToken, ScanTokenError, Schedule,
-    ShardId, StateHash, Timestamp, Transact, TransactionBuilder, Val, Value, Version, WriteCommand,
-    WriteOp,
+pub use aspen_core::digest::Digest;
+pub use aspen_core::function::{
+    CallEndKind, CallNote, FunctionStatistics, GuestFault, Histogram, Manifest,
 };
+pub use aspen_core::ids::{
+    Caller, ComponentHash, ComponentRef, Fuel, LeaseId, LogIndex, Name, NodeId, ProfileId,
+    Revision, ShardId, Timestamp, Version,
+};
+pub use aspen_core::key::{Key, KeyRange, Value};
+pub use aspen_core::protocol::{
+    ComponentInfo, Consistency, DryRun, Item, LeaseInfo, NodeStatus, ScanToken, ScanTokenError,
+};
+pub use aspen_core::refusal::Refusal;
+pub use aspen_core::state::{FirstRun, LastRun, Schedule, StateHash};
+pub use aspen_core::transaction::{
+    Actual, BuildError, Compare, ConflictError, Expectation, Expiry, Operation, OperationResult,
+    Read, Relation, Transact, TransactionBuilder, WriteCommand, WriteOp,
+};
+pub use aspen_core::val::Val;
+pub use aspen_core::view::{Alias, AliasTarget, Canary, Record};
 pub use aspen_net::{PeerAddr, PeerId, Secret, Ticket, TicketError};
 pub use client::{Client, Options};
 pub use cluster::{

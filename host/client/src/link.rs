@@ -13,7 +13,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aspen_core::{ClusterInfo, NodeId, ErrorReply, Request, Response, ShardId, decode, encode};
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::protocol::{ClusterInfo, ErrorReply, Request, Response};
 use aspen_net::{Backoff, NetError, PeerAddr, Purpose, Transport};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -235,7 +237,9 @@ impl Link {
                 self.table().forget(target, node);
                 Attempt::Unsure { why: ErrorReply::OutcomeUnknown.to_string() }
             }
-            Response::Error(refused @ (ErrorReply::Unavailable { .. } | ErrorReply::Failed { .. })) => {
+            Response::Error(
+                refused @ (ErrorReply::Unavailable { .. } | ErrorReply::Failed { .. }),
+            ) => {
                 self.table().forget(target, node);
                 Attempt::Again { pause: true, why: refused.to_string() }
             }
@@ -274,7 +278,8 @@ impl Link {
     fn misplaced(&self, target: Target, node: &PeerAddr, refused: ErrorReply) -> Attempt {
         let why = refused.to_string();
         self.table().forget(target, node);
-        let (ErrorReply::NotHere { epoch, replicas }, Some(shard)) = (refused, target.shard()) else {
+        let (ErrorReply::NotHere { epoch, replicas }, Some(shard)) = (refused, target.shard())
+        else {
             return Attempt::Again { pause: true, why };
         };
         let replicas = replicas.iter().filter_map(|(_, address)| address.parse().ok()).collect();

@@ -15,10 +15,11 @@
 
 use std::time::Duration;
 
-use aspen_core::{
-    Consistency, Key, Outcome, Page, Read, Record, Request, Response, Revision, ScanRequest,
-    ShardId,
-};
+use aspen_core::ids::{Revision, ShardId};
+use aspen_core::key::Key;
+use aspen_core::protocol::{Consistency, Outcome, Page, Request, Response, ScanRequest};
+use aspen_core::transaction::Read;
+use aspen_core::view::Record;
 use snafu::OptionExt;
 
 use crate::arguments::to_key;

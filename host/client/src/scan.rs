@@ -39,8 +39,11 @@ mod view;
 
 use std::collections::BTreeMap;
 
+use aspen_core::ids::{Revision, ShardId};
+use aspen_core::key::{Key, KeyRange};
 use aspen_core::limits::{SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES};
-use aspen_core::{Consistency, Item, Key, KeyRange, Record, Revision, ScanToken, ShardId};
+use aspen_core::protocol::{Consistency, Item, ScanToken};
+use aspen_core::view::Record;
 use snafu::ensure;
 
 use crate::client::Client;

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use aspen_core::ids::{RequestId, SessionId};
 use aspen_core::limits::SESSION_WINDOW;
-use aspen_core::{RequestId, SessionId};
 use tokio::sync::Notify;
 
 /// One session on one shard.

@@ -7,7 +7,11 @@
 
 use std::future::Future;
 
-use aspen_core::{Item, KeyRange, Record, Transact, Val};
+use aspen_core::key::KeyRange;
+use aspen_core::protocol::Item;
+use aspen_core::transaction::Transact;
+use aspen_core::val::Val;
+use aspen_core::view::Record;
 
 use crate::client::Client;
 use crate::error::{CallError, RequestError, WriteError};

@@ -8,7 +8,8 @@
 mod ty;
 mod val;
 
-use aspen_core::{Field, FunctionSignature, Type, Val};
+use aspen_core::function::{Field, FunctionSignature, Type};
+use aspen_core::val::Val;
 use snafu::{OptionExt, ResultExt, Snafu, ensure};
 
 use crate::wave::ty::{WaveType, kind};

@@ -4,10 +4,9 @@
 //! applied. A transaction on several shards is committed on all of them or on none. Leaves out
 //! transactions that read first (`transaction.rs`).
 
-use aspen_core::{
-    Command, Expiry, Operation, OperationResult, Outcome, Request, Revision, ShardId, Timestamp,
-    Transact, Version, WriteOp,
-};
+use aspen_core::ids::{Revision, ShardId, Timestamp, Version};
+use aspen_core::protocol::{Command, Outcome, Request};
+use aspen_core::transaction::{Expiry, Operation, OperationResult, Transact, WriteOp};
 use snafu::{OptionExt, ensure};
 
 use crate::arguments::{to_key, to_value};
@@ -79,8 +78,8 @@ impl Client {
         }
     }
 
-    /// Does a write: any form of [`aspen_core::WriteCommand`], or the command of a
-    /// [`aspen_core::TransactionBuilder`].
+    /// Does a write: any form of [`aspen_core::transaction::WriteCommand`], or the command of a
+    /// [`aspen_core::transaction::TransactionBuilder`].
     ///
     /// If its keys live on several shards it is committed on all of them or on none: that takes two
     /// round trips through logs instead of one. A conflict is an error here; `transaction()` returns a

@@ -2,12 +2,19 @@
 
 mod shard;
 
-use aspen_core::limits::{COMPONENT_BYTES_MAX, SESSION_IDLE_MS, TXN_OPS_MAX};
-use aspen_core::{
-    Actual, Call, Caller, Command, ComponentHash, ComponentRef, Entry, Expectation, Fuel,
-    GuestFault, Name, Outcome, Refusal, Revision, ShardId, State, Timestamp, Upload, Version, View,
-    WriteOp, apply, decode, encode_vals,
+use aspen_core::apply::apply;
+use aspen_core::codec::decode;
+use aspen_core::function::{Call, GuestFault};
+use aspen_core::ids::{
+    Caller, ComponentHash, ComponentRef, Fuel, Name, Revision, ShardId, Timestamp, Version,
 };
+use aspen_core::limits::{COMPONENT_BYTES_MAX, SESSION_IDLE_MS, TXN_OPS_MAX};
+use aspen_core::protocol::{Command, Entry, Outcome, Upload};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::State;
+use aspen_core::transaction::{Actual, Expectation, WriteOp};
+use aspen_core::val::encode_vals;
+use aspen_core::view::View;
 use shard::{Native, Shard, call, delete, key, read, request, set, value_of, versions};
 
 #[test]

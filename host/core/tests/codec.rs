@@ -1,16 +1,29 @@
 //! Golden vectors: the bytes of entries, outcomes and messages. Stored logs and running clusters
 //! hold these; a failing one means that an older program cannot be read any more.
 
-use aspen_core::{
-    Actual, CommitReply, Branch, Call, CallEnd, Caller, Command, Compare, ComponentHash, ComponentRef,
-    ConflictError, Consistency, Decide, Decision, Digest, DryRun, Entry, Expectation, Expiry,
-    Finish, FirstRun, Fuel, GuestFault, Key, KeyRange, LeaseId, LogIndex, Name, NewSchedule, NodeId,
-    Operation, OperationResult, Outcome, Placement, Prepare, ProfileId, QueryReply, Query, FunctionRun,
-    Read, Record, Refusal, ErrorReply, Relation, NodeStatus, Request, RequestId, Response,
-    Revision, ScanRequest, SessionId, ShardId, ReplicaStatus, StateHash, Timestamp, Transact, TxnId,
-    Upload, UploadPart, Value, Verification, Version, ViewId, ViewInfo, Vote, WriteOp, decode,
-    encode,
+use aspen_core::codec::{decode, encode};
+use aspen_core::digest::Digest;
+use aspen_core::function::{Call, CallEnd, GuestFault};
+use aspen_core::ids::{
+    Caller, ComponentHash, ComponentRef, Fuel, LeaseId, LogIndex, Name, NodeId, ProfileId,
+    RequestId, Revision, SessionId, ShardId, Timestamp, TxnId, Version, ViewId,
 };
+use aspen_core::key::{Key, KeyRange, Value};
+use aspen_core::placement::Placement;
+use aspen_core::protocol::{
+    Command, Consistency, DryRun, Entry, ErrorReply, NodeStatus, Outcome, Query, QueryReply,
+    ReplicaStatus, Request, Response, ScanRequest, Upload, UploadPart, ViewInfo,
+};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::{FirstRun, NewSchedule, StateHash, Verification};
+use aspen_core::transaction::{
+    Actual, Compare, ConflictError, Expectation, Expiry, Operation, OperationResult, Read,
+    Relation, Transact, WriteOp,
+};
+use aspen_core::two_phase::{
+    Branch, CommitReply, Decide, Decision, Finish, FunctionRun, Prepare, Vote,
+};
+use aspen_core::view::Record;
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -84,8 +97,16 @@ fn commands() -> [Command; 20] {
         Command::Upload(upload),
         Command::Tick,
         Command::Prepare(Prepare { txn: txn(), part: Transact::default() }),
-        Command::Decide(Decide { txn: txn(), decision: commit(), answer: CommitReply::Results(vec![]) }),
-        Command::Finish(Finish { txn: txn(), prepare_id: Some(4), branch: Some(Branch::Otherwise) }),
+        Command::Decide(Decide {
+            txn: txn(),
+            decision: commit(),
+            answer: CommitReply::Results(vec![]),
+        }),
+        Command::Finish(Finish {
+            txn: txn(),
+            prepare_id: Some(4),
+            branch: Some(Branch::Otherwise),
+        }),
         Command::Forget(vec![txn()]),
         Command::Point { name: Name::new("n").unwrap(), component: ComponentHash::new([7; 32]) },
         Command::RemoveName { name: Name::new("n").unwrap() },
@@ -392,6 +413,6 @@ proptest! {
         }
         let _ = decode::<Response>(&bytes);
         let _ = decode::<Entry>(&bytes);
-        let _ = aspen_core::decode_vals(&bytes.into());
+        let _ = aspen_core::val::decode_vals(&bytes.into());
     }
 }

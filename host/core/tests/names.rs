@@ -1,11 +1,16 @@
 //! The life of components and their names, in the state alone.
 
+use aspen_core::apply::apply;
+use aspen_core::codec::decode;
+use aspen_core::function::{Call, NoFunctions};
+use aspen_core::ids::{Caller, ComponentHash, ComponentRef, Name, ShardId, Timestamp};
+use aspen_core::key::Key;
 use aspen_core::limits::{ALIAS_HISTORY_MAX, COMPONENTS_MAX, NAMES_MAX};
-use aspen_core::{
-    Alias, Call, Caller, Canary, Command, ComponentHash, ComponentRef, Entry, Key, Model, Name,
-    NoFunctions, Outcome, AliasTarget, Refusal, ShardId, ShardRouter, State, Timestamp, Upload, View,
-    apply, decode,
-};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Entry, Outcome, Upload};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::{Model, State};
+use aspen_core::view::{Alias, AliasTarget, Canary, View};
 use bytes::Bytes;
 
 #[derive(Default)]

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aspen_core::{NodeId, Placement, PlacementChange, PlacementError, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::{Placement, PlacementChange, PlacementError};
 use proptest::prelude::*;
 
 fn id(node: u64) -> NodeId {

@@ -4,7 +4,9 @@ mod shard;
 
 use std::error::Error;
 
-use aspen_core::{Command, Outcome, ProfileId, State};
+use aspen_core::ids::ProfileId;
+use aspen_core::protocol::{Command, Outcome};
+use aspen_core::state::State;
 use shard::{NEWEST_PROFILE, Shard, set};
 
 #[test]
@@ -27,7 +29,7 @@ fn profile_is_switched_by_an_entry_and_is_part_of_the_digest() {
 fn profile_that_the_program_does_not_know_is_a_fault_of_the_host() {
     let mut shard = Shard::new();
     let unknown = ProfileId::new(NEWEST_PROFILE.get() + 1);
-    let told = |fault: aspen_core::HostError| fault.source().unwrap().to_string();
+    let told = |fault: aspen_core::view::HostError| fault.source().unwrap().to_string();
     let fault = shard.try_entry(None, Command::SwitchProfile(unknown)).unwrap_err();
     let wanted = format!(
         "the shard's functions run with {unknown}, which this program does not know: \
@@ -35,9 +37,9 @@ fn profile_that_the_program_does_not_know_is_a_fault_of_the_host() {
     );
     assert_eq!(told(fault), wanted);
     // A state that a newer program left: not even what calls nothing is applied.
-    let header = aspen_core::Header { profile: unknown, ..shard.model.header() };
+    let header = aspen_core::state::Header { profile: unknown, ..shard.model.header() };
     shard.model.set_header(header);
-    let transact = aspen_core::Transact::writes(vec![set("k", "v")]);
+    let transact = aspen_core::transaction::Transact::writes(vec![set("k", "v")]);
     let fault = shard.try_entry(None, Command::Transact(transact)).unwrap_err();
     assert_eq!(told(fault), wanted);
 }

@@ -1,9 +1,12 @@
 //! The reads of a function across shards, and those that must hold when it commits.
 
-use aspen_core::{
-    ComponentHash, Expectation, Item, Key, KeyRange, LeaseId, Need, Page, Read, ReadAhead, Record,
-    Refusal, Revision, ShardId, Value, Version, View,
-};
+use aspen_core::across::{Need, ReadAhead};
+use aspen_core::ids::{ComponentHash, LeaseId, Revision, ShardId, Version};
+use aspen_core::key::{Key, KeyRange, Value};
+use aspen_core::protocol::{Item, Page};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::{Expectation, Read};
+use aspen_core::view::{Record, View};
 use bytes::Bytes;
 
 const HOME: ShardId = ShardId::new(0);

@@ -3,7 +3,7 @@
 //! Keys are drawn, so each bound is six standard deviations wide: a fair mapping fails one run in
 //! some hundred million.
 
-use aspen_core::{ShardRouter, tag_hash};
+use aspen_core::placement::{ShardRouter, tag_hash};
 use proptest::prelude::*;
 
 /// Keys of one case.

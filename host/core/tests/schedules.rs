@@ -2,13 +2,17 @@
 
 mod shard;
 
+use aspen_core::function::{Call, CallEndKind, GuestFault};
+use aspen_core::ids::{ComponentRef, Name, ShardId, Timestamp, TxnId};
 use aspen_core::limits::{
     NAME_BYTES_MAX, SCHEDULE_ARGS_BYTES_MAX, SCHEDULE_EVERY_MS, SCHEDULES_MAX,
 };
-use aspen_core::{
-    Call, Command, ComponentRef, CallEndKind, Expectation, FirstRun, GuestFault, Name, NewSchedule, Outcome,
-    Prepare, Refusal, Schedule, ShardId, State, Timestamp, Transact, TxnId, View,
-};
+use aspen_core::protocol::{Command, Outcome};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::{FirstRun, NewSchedule, Schedule, State};
+use aspen_core::transaction::{Expectation, Transact};
+use aspen_core::two_phase::Prepare;
+use aspen_core::view::View;
 use bytes::Bytes;
 use shard::{Shard, call, key, read, set};
 
@@ -165,9 +169,9 @@ fn schedule_waits_for_locked_keys_and_runs_once() {
     }
     assert_eq!(shard.left("s").unwrap().runs, 0);
     // Given up: the lock goes with an abort.
-    let decision = aspen_core::Decision::Abort;
-    let answer = aspen_core::CommitReply::Results(vec![]);
-    shard.entry(None, Command::Decide(aspen_core::Decide { txn, decision, answer }));
+    let decision = aspen_core::two_phase::Decision::Abort;
+    let answer = aspen_core::two_phase::CommitReply::Results(vec![]);
+    shard.entry(None, Command::Decide(aspen_core::two_phase::Decide { txn, decision, answer }));
     assert!(matches!(shard.tick(2_000), Outcome::Returned { .. }));
     assert_eq!((shard.runs(), shard.left("s").unwrap().runs), (1, 1));
 }

@@ -2,11 +2,14 @@
 
 mod shard;
 
-use aspen_core::{
-    Call, Command, ComponentRef, Expiry, FirstRun, Model, Name, NewSchedule, Operation, Prepare,
-    Record, Resident, Revision, ShardId, State, StateHash, Timestamp, Transact, TxnId, Version,
-    View, WriteOp, encode_vals, hash_state,
-};
+use aspen_core::function::Call;
+use aspen_core::ids::{ComponentRef, Name, Revision, ShardId, Timestamp, TxnId, Version};
+use aspen_core::protocol::Command;
+use aspen_core::state::{FirstRun, Model, NewSchedule, Resident, State, StateHash, hash_state};
+use aspen_core::transaction::{Expiry, Operation, Transact, WriteOp};
+use aspen_core::two_phase::Prepare;
+use aspen_core::val::encode_vals;
+use aspen_core::view::{Record, View};
 use shard::{Shard, delete, key, set, value_of};
 
 fn hash_with(view: &dyn View, resident: &Resident, shard: &Shard) -> StateHash {
@@ -54,10 +57,11 @@ fn hash_is_pinned() {
         version: Version::new(1),
         create_revision: Revision::new(2),
         mod_revision: Revision::new(3),
-        lease: aspen_core::LeaseId::new(4),
+        lease: aspen_core::ids::LeaseId::new(4),
     };
     model.set(&key("k"), record).unwrap();
-    let header = aspen_core::Header { profile: aspen_core::ProfileId::new(2), ..model.header() };
+    let header =
+        aspen_core::state::Header { profile: aspen_core::ids::ProfileId::new(2), ..model.header() };
     let hashed = hash_state(&model, model.resident(), &header, &|_| true);
     let hash = hashed.unwrap().unwrap();
     assert_eq!((hash.keys, hash.bytes), (1, 54));
@@ -74,7 +78,7 @@ fn hash_sees_every_field_of_a_record() {
         |record| record.version = Version::new(9),
         |record| record.create_revision = Revision::new(9),
         |record| record.mod_revision = Revision::new(9),
-        |record| record.lease = aspen_core::LeaseId::new(9),
+        |record| record.lease = aspen_core::ids::LeaseId::new(9),
     ];
     for change in changes {
         let mut model = shard.model.clone();

@@ -2,14 +2,19 @@
 
 mod shard;
 
+use aspen_core::ids::{LeaseId, Revision};
+use aspen_core::key::{Key, KeyRange, Value};
 use aspen_core::limits::{
     EXPIRE_KEYS_MAX, LEASE_KEYS_MAX, LEASE_TTL_MS_MAX, LEASES_MAX, RANGE_READ_KEYS_MAX, TXN_OPS_MAX,
 };
-use aspen_core::{
-    Command, Compare, Expectation, Expiry, Key, KeyRange, LeaseId, Operation, OperationResult,
-    Outcome, Read, Refusal, Relation, Revision, State, Transact, Value, View, WriteCommand,
-    WriteOp,
+use aspen_core::protocol::{Command, Outcome};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::State;
+use aspen_core::transaction::{
+    Compare, Expectation, Expiry, Operation, OperationResult, Read, Relation, Transact,
+    WriteCommand, WriteOp,
 };
+use aspen_core::view::View;
 use shard::{Shard, delete, key, read, set, value_of};
 
 fn results(outcome: Outcome) -> Vec<OperationResult> {
@@ -120,7 +125,7 @@ fn compare_decides_between_then_and_else() {
     {
         check(Compare::Value(relation, value(operand)), want);
     }
-    check(Compare::Version(Equal, aspen_core::Version::new(1)), true);
+    check(Compare::Version(Equal, aspen_core::ids::Version::new(1)), true);
     check(Compare::CreateRevision(Less, revision(1)), false);
     check(Compare::ModRevision(Greater, revision(0)), true);
     check(Compare::Lease(Equal, LeaseId::NONE), true);
@@ -220,7 +225,7 @@ fn read_set_is_checked_whoever_asks() {
     let shard = Shard::new();
     let check = |reads: Vec<Read>| {
         let (view, resident) = (shard.model.view(), shard.model.resident());
-        aspen_core::check_reads(view, resident, &shard.model.header(), &reads).unwrap()
+        aspen_core::apply::check_reads(view, resident, &shard.model.header(), &reads).unwrap()
     };
     // Backwards, a range must not even be looked for.
     assert_eq!(check(vec![unchanged("b".."a", 0)]), Err(Refusal::RangeInverted));
@@ -295,7 +300,7 @@ fn lease_takes_its_keys_with_it() {
     assert_eq!((shard.lease_of("a"), shard.lease_of("c")), (lease.get(), 0));
     shard.clock = 1_400;
     let kept = results(shard.write(WriteCommand::LeaseKeepAlive { lease }));
-    let due = aspen_core::Timestamp::new(1_900);
+    let due = aspen_core::ids::Timestamp::new(1_900);
     assert_eq!(kept, [OperationResult::KeptAlive { due }]);
     shard.tick(1_899);
     assert_eq!(shard.numbers("b"), Some([2, 1, 3]));

@@ -6,12 +6,17 @@ mod across;
 use std::collections::BTreeSet;
 
 use across::{Attempt, SHARDS, World, key, router, set, transact, txn};
+use aspen_core::across::{Action, CoordinatorReply, Event, Split};
+use aspen_core::codec::decode;
+use aspen_core::ids::{ShardId, Version};
+use aspen_core::key::Key;
 use aspen_core::limits::TXN_AGE_MS_MAX;
-use aspen_core::{
-    Action, CommitReply, Branch, Command, Decide, Decision, Event, Expectation, Finish, Key, Operation,
-    Outcome, Prepare, Read, Refusal, CoordinatorReply, ResidentChanges, ShardId, ShardRouter, Split, State,
-    Transact, Version, WriteOp, decode,
-};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Outcome};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::{ResidentChanges, State};
+use aspen_core::transaction::{Expectation, Operation, Read, Transact, WriteOp};
+use aspen_core::two_phase::{Branch, CommitReply, Decide, Decision, Finish, Prepare};
 
 /// Everything that may still go wrong.
 #[derive(Clone, Copy)]
@@ -146,7 +151,7 @@ fn txn_lock_keeps_others_out_until_it_is_finished() {
 fn txn_lock_covers_ranges_and_their_absent_keys() {
     let tagged =
         |text: &str| Key::try_from(format!("{{{}}}/{text}", key(2, "t")).as_str()).unwrap();
-    let range = aspen_core::KeyRange::prefix(format!("{{{}}}/", key(2, "t")).into_bytes());
+    let range = aspen_core::key::KeyRange::prefix(format!("{{{}}}/", key(2, "t")).into_bytes());
     let mut world = World::new();
     let unchanged_since = world.models[2].header().revision;
     let reads = vec![Read::range(range.clone(), unchanged_since)];
@@ -166,7 +171,7 @@ fn txn_lock_covers_ranges_and_their_absent_keys() {
 /// A range of all shards: whatever is written to it on one of them, or was since it was read, undoes it.
 #[test]
 fn txn_range_of_all_shards_is_checked_on_each() {
-    let range = aspen_core::KeyRange::prefix("k");
+    let range = aspen_core::key::KeyRange::prefix("k");
     let writes = |shard| transact(vec![], vec![set(&key(shard, "k"), "x")]);
     for changed in [None, Some(0), Some(1), Some(2)] {
         let mut world = World::new();
@@ -191,7 +196,9 @@ fn txn_range_of_all_shards_is_checked_on_each() {
             }
         }
         attempt.run();
-        let Some(CoordinatorReply::Outcome(told)) = &attempt.reply else { panic!("{:?}", attempt.reply) };
+        let Some(CoordinatorReply::Outcome(told)) = &attempt.reply else {
+            panic!("{:?}", attempt.reply)
+        };
         match (changed, decode(told).unwrap()) {
             (None, Outcome::Committed { .. }) => {}
             (Some(shard), Outcome::Conflict { conflicts, .. }) => {
@@ -218,7 +225,9 @@ fn txn_votes_say_what_the_operations_come_to() {
     };
     let mut attempt = Attempt::new(world, 1, &whole);
     attempt.run();
-    let Some(CoordinatorReply::Outcome(outcome)) = attempt.reply else { panic!("{:?}", attempt.reply) };
+    let Some(CoordinatorReply::Outcome(outcome)) = attempt.reply else {
+        panic!("{:?}", attempt.reply)
+    };
     let Outcome::Committed { succeeded, results, .. } = decode(&outcome).unwrap() else { panic!() };
     assert!(!succeeded);
     let shown: Vec<String> = results.iter().map(|result| format!("{result:?}")).collect();
@@ -234,19 +243,19 @@ fn txn_across_shards_refuses_what_it_cannot_do() {
     let split = |transact: &Transact| Split::new(&router(), transact).unwrap_err();
     let both =
         |more: Vec<Operation>| transact(vec![], [vec![set(&a, "1"), set(&b, "1")], more].concat());
-    let lease = aspen_core::LeaseId::new(1);
+    let lease = aspen_core::ids::LeaseId::new(1);
     for operation in [Operation::Grant { ttl_ms: 9 }, Operation::Revoke(lease)] {
         assert_eq!(split(&both(vec![operation])), Refusal::LeaseAcrossShards);
     }
-    let expiry = aspen_core::Expiry::Lease(lease);
+    let expiry = aspen_core::transaction::Expiry::Lease(lease);
     let on_lease = WriteOp::Expire { key: a.clone(), expiry };
     assert_eq!(split(&both(vec![on_lease.into()])), Refusal::LeaseAcrossShards);
     let get = Operation::Get(a.clone());
     assert_eq!(split(&both(vec![get])), Refusal::GetAfterWrite { key: a.clone() });
-    let unchanged_since = aspen_core::Revision::new(1);
-    let read = Read::range(aspen_core::KeyRange::prefix("x"), unchanged_since);
+    let unchanged_since = aspen_core::ids::Revision::new(1);
+    let read = Read::range(aspen_core::key::KeyRange::prefix("x"), unchanged_since);
     assert_eq!(split(&transact(vec![read], vec![])), Refusal::RangeAcrossShards);
-    let range = aspen_core::KeyRange::prefix("x");
+    let range = aspen_core::key::KeyRange::prefix("x");
     let of = |shard| Read::Range { range: range.clone(), unchanged_since, shard: Some(shard) };
     let none = ShardId::new(SHARDS);
     assert_eq!(split(&transact(vec![of(none)], vec![])), Refusal::WrongShard { shard: none });
@@ -267,7 +276,8 @@ fn txn_across_shards_refuses_what_it_cannot_do() {
 fn txn_attempt_that_is_over_or_too_old_is_not_prepared_again() {
     let mut world = World::new();
     let part = || transact(vec![], vec![set(&key(0, "a"), "1")]);
-    let abort = Decide { txn: txn(1), decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
+    let abort =
+        Decide { txn: txn(1), decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
     let decided = Outcome::Decided(Decision::Abort);
     assert_eq!(world.one(0, Command::Decide(abort.clone())), decided);
     let over = Outcome::Refused(Refusal::AttemptOver);
@@ -289,9 +299,10 @@ fn txn_locks_that_are_stored_are_those_that_are_loaded() {
     let part =
         transact(vec![Read::key(key(0, "r"), Expectation::Absent)], vec![set(&key(0, "a"), "1")]);
     prepare(&mut world, 0, 1, part);
-    let abort = Decide { txn: txn(2), decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
+    let abort =
+        Decide { txn: txn(2), decision: Decision::Abort, answer: CommitReply::Results(vec![]) };
     world.one(0, Command::Decide(abort));
-    let mut restored = aspen_core::Locks::default();
+    let mut restored = aspen_core::two_phase::Locks::default();
     for change in changes(&mut world).locks {
         if let Some(prepared) = change.prepared {
             restored.restore_prepared(change.txn, prepared);

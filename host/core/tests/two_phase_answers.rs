@@ -4,10 +4,15 @@
 mod across;
 
 use across::{Attempt, World, key, set, transact};
-use aspen_core::{
-    Action, CommitReply, CallEnd, Command, ComponentHash, ComponentRef, Expectation, Fuel, Model, Name,
-    Outcome, FunctionRun, Read, Refusal, CoordinatorReply, RequestId, SessionId, State, Upload, WriteOp, decode,
-};
+use aspen_core::across::{Action, CoordinatorReply};
+use aspen_core::codec::decode;
+use aspen_core::function::CallEnd;
+use aspen_core::ids::{ComponentHash, ComponentRef, Fuel, Name, RequestId, SessionId};
+use aspen_core::protocol::{Command, Outcome, Upload};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::{Model, State};
+use aspen_core::transaction::{Expectation, Read, WriteOp};
+use aspen_core::two_phase::{CommitReply, FunctionRun};
 use bytes::Bytes;
 
 /// The client asked twice, for the answer was late. One attempt meets a conflict, which is gone when the
@@ -22,7 +27,9 @@ fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
         world.one(1, Command::Transact(transact(vec![], vec![set(&b, "0")])));
         let mut first = Attempt::new(world, 1, &wanted);
         first.run();
-        let Some(CoordinatorReply::Outcome(conflict)) = first.reply else { panic!("{:?}", first.reply) };
+        let Some(CoordinatorReply::Outcome(conflict)) = first.reply else {
+            panic!("{:?}", first.reply)
+        };
         let told: Outcome = decode(&conflict).unwrap();
         assert!(matches!(told, Outcome::Conflict { .. }), "{told:?}");
         let conclude = Command::Conclude(Box::new(told));
@@ -117,7 +124,9 @@ fn txn_call_across_shards_is_decided_only_for_the_component_that_is_meant() {
             });
             first.world.one(0, change.clone());
             first.run();
-            let Some(CoordinatorReply::Outcome(told)) = &first.reply else { panic!("{:?}", first.reply) };
+            let Some(CoordinatorReply::Outcome(told)) = &first.reply else {
+                panic!("{:?}", first.reply)
+            };
             let undone = is_another && after < 3;
             match decode(told).unwrap() {
                 Outcome::Refused(Refusal::ComponentChanged) if undone => {}

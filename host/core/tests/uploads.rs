@@ -2,14 +2,17 @@
 
 mod shard;
 
+use aspen_core::apply::apply;
+use aspen_core::codec::decode;
+use aspen_core::ids::{Caller, ComponentHash, Name, ShardId, Timestamp};
 use aspen_core::limits::{
     COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX, LARGE_COMPONENTS_MAX, UPLOAD_IDLE_MS,
     UPLOAD_PART_BYTES_MAX, UPLOADS_MAX,
 };
-use aspen_core::{
-    Caller, Command, ComponentHash, Entry, Name, Outcome, Refusal, ShardId, State, Timestamp,
-    UploadPart, View, apply, decode,
-};
+use aspen_core::protocol::{Command, Entry, Outcome, UploadPart};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::State;
+use aspen_core::view::View;
 use bytes::Bytes;
 use shard::{Native, Shard, set};
 

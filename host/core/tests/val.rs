@@ -1,7 +1,7 @@
 //! Typed values as bytes: every kind round-trips, the form is pinned, attacks fail cheaply.
 
 use aspen_core::limits::{VAL_DEPTH_MAX, VALS_BYTES_MAX};
-use aspen_core::{Val, ValError, decode_vals, encode_vals};
+use aspen_core::val::{Val, ValError, decode_vals, encode_vals};
 use bytes::Bytes;
 
 fn samples() -> Vec<Val> {

@@ -6,9 +6,10 @@
 //! Arguments are checked in `call/arguments.rs`, values are converted in `call/convert.rs`, causes of
 //! errors are found in `call/call_fault.rs`.
 
-use aspen_core::{
-    CallEnd, CallInput, CallResult, HostError, Fuel, GuestFault, Type, Val, View, encode_vals,
-};
+use aspen_core::function::{CallEnd, CallInput, CallResult, GuestFault, Type};
+use aspen_core::ids::Fuel;
+use aspen_core::val::{Val, encode_vals};
+use aspen_core::view::{HostError, View};
 use bytes::Bytes;
 use wasmtime::component::{Func, Instance, Val as GuestVal};
 use wasmtime::{Engine, Store};

@@ -8,7 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use aspen_core::{ComponentHash, Manifest};
+use aspen_core::function::Manifest;
+use aspen_core::ids::ComponentHash;
 use snafu::{ResultExt, ensure};
 use wasmparser::{Parser, Validator};
 

@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use aspen_core::{
-    CallEnd, CallInput, CallResult, ComponentHash, HostError, Fuel, Functions, Manifest, ProfileId,
-    Refusal, View,
-};
+use aspen_core::function::{CallEnd, CallInput, CallResult, Functions, Manifest};
+use aspen_core::ids::{ComponentHash, Fuel, ProfileId};
+use aspen_core::refusal::Refusal;
+use aspen_core::view::{HostError, View};
 use bytes::Bytes;
 use snafu::ResultExt;
 

@@ -1,6 +1,6 @@
 //! Functions in WebAssembly: one call in; its result, writes and fuel out.
 //!
-//! [`WasmFunctions`] implements [`aspen_core::Functions`] with wasmtime, under the settings of the room
+//! [`WasmFunctions`] implements [`aspen_core::function::Functions`] with wasmtime, under the settings of the room
 //! `profile`, so that every replica computes the same for the same log entry. [`check()`] decides from
 //! the bytes alone if a component may be uploaded.
 //!
@@ -9,7 +9,7 @@
 //! so that recursion ends at the same depth on every compiler. A call gets a fresh instance. Host calls
 //! cost fuel before they work. After a trap all the fuel is charged, because the engine's reading is stale.
 //!
-//! Leaves out storage and replication: a call reads state through [`aspen_core::View`], and its writes
+//! Leaves out storage and replication: a call reads state through [`aspen_core::view::View`], and its writes
 //! are returned, not made. `wit/aspen.wit` defines what a guest may see of the world.
 //! Start reading at `functions.rs`.
 //!

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aspen_core::defect::{Defect, is_planted};
-use aspen_core::{CallResult, Fuel, ProfileId};
+use aspen_core::function::CallResult;
+use aspen_core::ids::{Fuel, ProfileId};
 
 /// A profile like the present one, but a call costs one fuel more.
 pub const NEXT_PROFILE: ProfileId = ProfileId::new(u32::MAX);

@@ -8,7 +8,7 @@
 //! Limits are in `profile/limits.rs`, prices in `profile/prices.rs`, the limits of each class of
 //! components in `profile/class.rs`, wasmtime's settings in `profile/engine.rs`.
 
-use aspen_core::ProfileId;
+use aspen_core::ids::ProfileId;
 
 pub(crate) mod class;
 pub(crate) mod engine;

@@ -4,10 +4,13 @@ mod guest;
 
 use std::fs;
 
+use aspen_core::function::{CallEnd, CallResult, Functions};
+use aspen_core::ids::ComponentHash;
+use aspen_core::key::{Key, Value};
 use aspen_core::limits::LARGE_COMPONENT_BYTES_MAX;
-use aspen_core::{
-    CallEnd, CallResult, ComponentHash, Functions, Key, Refusal, Val, Value, WriteOp,
-};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::WriteOp;
+use aspen_core::val::Val;
 use aspen_functions::{ComponentError, LOG_LINES_MAX, Options, check};
 use bytes::Bytes;
 use guest::{Shard, plain, returned, typed, wasm, with_store};
@@ -156,7 +159,7 @@ fn functions_err_is_an_abort_without_writes() {
     let mut shard = Shard::new();
     let ty = "(result (result u32 (error string)))";
     let result = shard.run(&typed(body, ty, r#"(memory (core memory $i "m"))"#));
-    let error = aspen_core::encode_vals(&[Val::from("no")]).unwrap();
+    let error = aspen_core::val::encode_vals(&[Val::from("no")]).unwrap();
     assert_eq!(result.end, CallEnd::Aborted(error));
     assert_eq!(result.writes, []);
     assert!(result.fuel.get() < 2_000);

@@ -5,8 +5,11 @@
 
 mod guest;
 
+use aspen_core::function::{CallEnd, CallResult, GuestFault};
+use aspen_core::key::Key;
 use aspen_core::limits::{CALL_FUEL_MAX, TXN_OPS_MAX};
-use aspen_core::{CallEnd, CallResult, GuestFault, Key, ShardRouter, Val};
+use aspen_core::placement::ShardRouter;
+use aspen_core::val::Val;
 use bytes::Bytes;
 use guest::{Shard, assert_fault, plain, returned, typed, with_store};
 

@@ -2,11 +2,12 @@
 
 mod guest;
 
+use aspen_core::function::{CallEnd, GuestFault};
 use aspen_core::limits::{
     GUEST_MEMORY_BYTES_MAX, LARGE_CALL_FUEL_MAX, LARGE_COMPONENT_BYTES_MAX,
     LARGE_GUEST_MEMORY_BYTES_MAX,
 };
-use aspen_core::{CallEnd, GuestFault, Val};
+use aspen_core::val::Val;
 use aspen_functions::{Level, Options, check};
 use bytes::Bytes;
 use guest::{Shard, padded, plain, returned, typed, wasm};

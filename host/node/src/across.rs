@@ -6,7 +6,7 @@
 //!           a reader or writer meets a lock   -> leader of the coordinator's shard  (Settle)
 //! ```
 //!
-//! The rules are `aspen_core::Coordinator`'s; here are the messages, the waiting and the repeating.
+//! The rules are `aspen_core::across::Coordinator`'s; here are the messages, the waiting and the repeating.
 //! `transact.rs` answers a client, `attempt.rs` drives one attempt, `locks.rs` waits for locks,
 //! `sweep.rs` looks for transactions that were left behind, `call.rs` and `function_run.rs` do
 //! functions across shards.

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_client::Client;
-use aspen_core::NodeId;
+use aspen_core::ids::NodeId;
 use aspen_functions::WasmFunctions;
 use aspen_net::PeerAddr;
 use aspen_store::Log;

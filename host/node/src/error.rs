@@ -66,5 +66,5 @@ pub enum NodeError {
     NotReady { source: aspen_client::ConnectError },
     /// A cluster cannot have those nodes and replicas.
     #[snafu(display("{source}"))]
-    Placement { source: aspen_core::PlacementError },
+    Placement { source: aspen_core::placement::PlacementError },
 }

@@ -17,7 +17,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use aspen_core::NodeId;
+use aspen_core::ids::NodeId;
 use aspen_core::limits::REPLICATION_FACTOR_DEFAULT;
 use aspen_net::{PeerAddr, PeerId, Secret};
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ use aspen_client::{
     CallError, CallReply, Client, Commit, ConnectError, KeyRange, KeyValueStore, Options, Record,
     RequestError, ScanOptions, Transact, Val, WriteError, WriteReply,
 };
-use aspen_core::Item;
+use aspen_core::protocol::Item;
 use aspen_net::{BoxFuture, NetError, PeerAddr, Purpose, Transport};
 use bytes::Bytes;
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_client::Client;
-use aspen_core::{NodeId, Placement, ShardId, ShardRouter, ReplicaStatus};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::{Placement, ShardRouter};
+use aspen_core::protocol::ReplicaStatus;
 use aspen_functions::WasmFunctions;
 use aspen_net::{BoxFuture, Handler, PeerAddr, PeerId, Purpose, Transport};
 use aspen_store::Log;

@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::{io, thread};
 
-use aspen_core::{
-    AppliedEntry, Call, CallInput, CallResult, Caller, ComponentHash, DryRun, Entry, HostError, Fuel,
-    Functions, Outcome, ProfileId, ReadTrace, ShardId, ShardRouter, View, decode,
-};
+use aspen_core::apply::{AppliedEntry, ReadTrace};
+use aspen_core::codec::decode;
+use aspen_core::function::{Call, CallInput, CallResult, Functions};
+use aspen_core::ids::{Caller, ComponentHash, Fuel, ProfileId, ShardId};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{DryRun, Entry, Outcome};
+use aspen_core::view::{HostError, View};
 use aspen_functions::{EngineError, Options, WasmFunctions};
 use aspen_store::{APPLY_STACK_BYTES, Log, LogId, Replay, ShardLog, StateConfig, StoreError};
 use bytes::Bytes;

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-use aspen_core::{NodeId, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
 use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 

@@ -15,7 +15,9 @@ use std::collections::{BTreeMap, btree_map};
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use aspen_core::{Alias, ComponentHash, Key, KeyRange, Name, Record};
+use aspen_core::ids::{ComponentHash, Name};
+use aspen_core::key::{Key, KeyRange};
+use aspen_core::view::{Alias, Record};
 use bytes::Bytes;
 
 /// The writes of some entries that follow each other.
@@ -161,7 +163,8 @@ impl<'a> Iterator for Merged<'a> {
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::{LeaseId, Revision, Value, Version};
+    use aspen_core::ids::{LeaseId, Revision, Version};
+    use aspen_core::key::Value;
 
     use super::*;
 

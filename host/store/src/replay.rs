@@ -8,7 +8,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{AppliedEntry, Functions, ShardRouter};
+use aspen_core::apply::AppliedEntry;
+use aspen_core::function::Functions;
+use aspen_core::placement::ShardRouter;
 use snafu::ResultExt;
 
 use crate::apply::{StateConfig, apply_entry};
@@ -56,7 +58,7 @@ impl Replay {
         &mut self,
         functions: &dyn Functions,
         entry: RaftEntry,
-    ) -> io::Result<Option<(aspen_core::Entry, AppliedEntry)>> {
+    ) -> io::Result<Option<(aspen_core::protocol::Entry, AppliedEntry)>> {
         self.state.begin();
         let (shard, router) = (self.owner.shard, self.router);
         let applied = apply_entry(&mut self.state, functions, shard, router, entry);

@@ -1,6 +1,6 @@
 //! The types that openraft is told to use, and short names for the types that openraft makes of them.
 //!
-//! A proposal is opaque here: the bytes of an [`aspen_core::Entry`], which apply decodes once.
+//! A proposal is opaque here: the bytes of an [`aspen_core::protocol::Entry`], which apply decodes once.
 //! Leaves out the form of these types on disk and on the wire: see `log/entry_codec.rs`.
 
 use std::fmt;
@@ -21,7 +21,7 @@ openraft::declare_raft_types!(
         AsyncRuntime = Runtime,
 );
 
-/// The content of a log entry: an [`aspen_core::Entry`] as [`aspen_core::encode`] writes it.
+/// The content of a log entry: an [`aspen_core::protocol::Entry`] as [`aspen_core::codec::encode`] writes it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal(pub Bytes);
 
@@ -37,7 +37,7 @@ impl fmt::Debug for Proposal {
     }
 }
 
-/// The result of applying an entry: an encoded [`aspen_core::Outcome`]; empty for entries that Raft made.
+/// The result of applying an entry: an encoded [`aspen_core::protocol::Outcome`]; empty for entries that Raft made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncodedOutcome(pub Bytes);
 
@@ -45,7 +45,7 @@ pub struct EncodedOutcome(pub Bytes);
 pub type Vote = alias::VoteOf<TypeConfig>;
 /// Term, leader and index of an entry.
 pub type LogId = alias::LogIdOf<TypeConfig>;
-/// An entry of a shard's log, as Raft has it. Its payload may hold an [`aspen_core::Entry`].
+/// An entry of a shard's log, as Raft has it. Its payload may hold an [`aspen_core::protocol::Entry`].
 pub type RaftEntry = alias::EntryOf<TypeConfig>;
 /// The last entry in a snapshot, and the members as of that entry.
 pub type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;

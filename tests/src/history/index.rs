@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-use aspen_core::ShardRouter;
+use aspen_core::placement::ShardRouter;
 
 use crate::history::{History, Operation, Outcome, Transaction};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aspen_core::NodeId;
+use aspen_core::ids::NodeId;
 use aspen_functions::WasmFunctions;
 use aspen_net::{PeerAddr, Transport};
 use aspen_node::{Clock, Identity, NodeConfig, NodeHandler, ShardedRaftNode, Timing};

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aspen_client::{Client, Options};
-use aspen_core::{NodeId, ShardId, ReplicaStatus};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::protocol::ReplicaStatus;
 use aspen_net::{PeerAddr, PeerId};
 use aspen_node::{Clock, Identity, ShardedRaftNode};
 use aspen_store::sim_files;
@@ -329,7 +330,10 @@ impl SimCluster {
 
     /// Returns the point at which the diverging replica parted from the others: the last entry at which
     /// they were seen equal, and the first at which they were seen different.
-    pub fn parted(&self, shard: ShardId) -> (aspen_core::LogIndex, Option<aspen_core::LogIndex>) {
+    pub fn parted(
+        &self,
+        shard: ShardId,
+    ) -> (aspen_core::ids::LogIndex, Option<aspen_core::ids::LogIndex>) {
         lock(&self.watch).parted(shard)
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aspen_client::Client;
-use aspen_core::LogIndex;
+use aspen_core::ids::LogIndex;
 use madsim::time::{Instant, sleep, sleep_until, timeout};
 
 use super::cluster::SimCluster;

@@ -9,8 +9,8 @@ use std::fs;
 use std::time::Duration;
 
 use aspen_client::Client;
+use aspen_core::ids::{NodeId, ShardId};
 use aspen_core::limits::REPLICATION_FACTOR_DEFAULT;
-use aspen_core::{NodeId, ShardId};
 use aspen_store::sim_files;
 use madsim::time::{Instant, sleep, sleep_until, timeout};
 

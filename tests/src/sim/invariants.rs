@@ -27,7 +27,8 @@ pub mod replicas;
 pub mod staleness;
 mod terms;
 
-use aspen_core::{LogIndex, NodeId, ShardId, ReplicaStatus};
+use aspen_core::ids::{LogIndex, NodeId, ShardId};
+use aspen_core::protocol::ReplicaStatus;
 
 use super::trace::Trace;
 

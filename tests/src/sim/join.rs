@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aspen_client::{Client, RequestError};
-use aspen_core::ClusterInfo;
+use aspen_core::protocol::ClusterInfo;
 use madsim::time::{sleep, timeout};
 
 use super::cluster::{CONVERGE_WAIT, SimCluster, node_address};

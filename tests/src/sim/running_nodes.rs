@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aspen_core::{NodeId, ReplicaStatus};
+use aspen_core::ids::NodeId;
+use aspen_core::protocol::ReplicaStatus;
 use aspen_node::ShardedRaftNode;
 
 /// The nodes that run now, and the reasons why others do not. A clone is another handle.

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use aspen_client::{Client, RequestError};
-use aspen_core::{ProfileId, ErrorReply};
+use aspen_core::ids::ProfileId;
+use aspen_core::protocol::ErrorReply;
 use aspen_functions::planted::NEXT_PROFILE;
 use madsim::time::{sleep, timeout};
 

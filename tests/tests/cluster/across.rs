@@ -7,7 +7,10 @@ use aspen_client::{
     CallError, Client, GuestFault, KeyRange, OperationResult, Options, Read, Refusal, ScanOptions,
     TransactionError, TransactionOutcome, Val, Value, WriteCommand, WriteError, WriteOp, after,
 };
-use aspen_core::{Expectation, Key, Operation, Revision, ShardId, ShardRouter, Transact};
+use aspen_core::ids::{Revision, ShardId};
+use aspen_core::key::Key;
+use aspen_core::placement::ShardRouter;
+use aspen_core::transaction::{Expectation, Operation, Transact};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
 use aspen_tests::guests::component;
@@ -72,7 +75,7 @@ async fn cluster_across_shards_commits_everywhere_or_names_every_conflict() {
     let to_key = |text: &str| Key::try_from(text).unwrap();
     let set = |key: &str| WriteOp::set(to_key(key), Value::try_from("3").unwrap()).into();
     let either = Transact {
-        reads: vec![Read::key(to_key(&c), Expectation::Version(aspen_core::Version::new(9)))],
+        reads: vec![Read::key(to_key(&c), Expectation::Version(aspen_core::ids::Version::new(9)))],
         then: vec![],
         otherwise: Some(vec![set(&c), Operation::Get(to_key(&a)), set(&b)]),
         return_values: false,
@@ -85,7 +88,7 @@ async fn cluster_across_shards_commits_everywhere_or_names_every_conflict() {
         panic!("{:?}", done.results)
     };
     assert_eq!((of_c.get(), got.value.as_bytes()), (1, &b"2"[..]));
-    assert_eq!(*of_b, OperationResult::Written { version: aspen_core::Version::new(2) });
+    assert_eq!(*of_b, OperationResult::Written { version: aspen_core::ids::Version::new(2) });
 
     let lease = client.grant_lease(&a, Duration::from_secs(60)).await.unwrap();
     let on_lease = client.transaction().write_expiring(&a, "x", lease.into()).write(&b, "x");

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aspen_client::{Client, Consistency, Ticket, stale};
-use aspen_core::{
-    Key, ErrorReply, Request, Response, ShardId, ShardRouter, ReplicaStatus, decode, encode,
-};
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::ShardId;
+use aspen_core::key::Key;
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{ErrorReply, ReplicaStatus, Request, Response};
 use aspen_net::{IrohConfig, IrohTransport, Purpose, Transport};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};

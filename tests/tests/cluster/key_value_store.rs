@@ -2,7 +2,7 @@
 //! with a node that is alone.
 
 use aspen_client::{KeyRange, KeyValueStore, ScanOptions, Transact, Val, Value, WriteOp};
-use aspen_core::Key;
+use aspen_core::key::Key;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests;

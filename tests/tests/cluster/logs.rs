@@ -1,7 +1,8 @@
 //! The notes that calls log, and their figures, on real clusters: each call once, also when the lead goes.
 
-use aspen_client::{CallError, CallNote, Client, CallEndKind, GuestFault, LogPosition};
-use aspen_core::{ShardId, ShardRouter};
+use aspen_client::{CallEndKind, CallError, CallNote, Client, GuestFault, LogPosition};
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use bytes::Bytes;

@@ -11,8 +11,10 @@ use aspen_client::{
     Read, Refusal, RequestError, ScanOptions, Secret, Ticket, Transact, Val, Version, WriteCommand,
     WriteError, WriteOp,
 };
+use aspen_core::ids::NodeId;
+use aspen_core::key::{Key, Value};
 use aspen_core::limits::{KEY_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX, VALUE_BYTES_MAX};
-use aspen_core::{ClusterInfo, Key, NodeId, ErrorReply, Value};
+use aspen_core::protocol::{ClusterInfo, ErrorReply};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
 use aspen_tests::guests;

@@ -1,7 +1,8 @@
 //! The life of components on real clusters: names that go forward, back and away, and pinned hashes.
 
 use aspen_client::{CallError, Client, ProfileId, Refusal, RequestError, Val, WriteError};
-use aspen_core::{ComponentHash, ErrorReply};
+use aspen_core::ids::ComponentHash;
+use aspen_core::protocol::ErrorReply;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;
@@ -57,7 +58,10 @@ async fn cluster_name_goes_back_and_away_also_over_a_restart() {
     assert!(is_unknown(touch(&client, &pinned(first)).await), "it is compiled, but gone");
     touch(&client, &pinned(second)).await.unwrap();
     let gone = client.history("bank").await.unwrap_err();
-    assert!(matches!(gone, RequestError::Refused { refused: ErrorReply::NotFound { .. } }), "{gone}");
+    assert!(
+        matches!(gone, RequestError::Refused { refused: ErrorReply::NotFound { .. } }),
+        "{gone}"
+    );
     let gone = client.point("bank", first).await.unwrap_err();
     let WriteError::Refusal { refusal: Refusal::ComponentUnknown } = gone else { panic!("{gone}") };
     // What is gone can be uploaded again, and replicas that had it compiled and those that had not

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use aspen::join;
 use aspen::server::{BoundServer, ServerError};
 use aspen_client::{Client, RequestError, Ticket, TransactionOutcome, stale};
-use aspen_core::{
-    ClusterInfo, NodeId, ErrorReply, Replicas, Request, Response, ShardId, decode, encode,
-};
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::Replicas;
+use aspen_core::protocol::{ClusterInfo, ErrorReply, Request, Response};
 use aspen_net::{IrohConfig, IrohTransport, Purpose, Transport};
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};

@@ -5,7 +5,9 @@ use std::time::Duration;
 use aspen_client::{
     CallError, Client, Consistency, GuestFault, Refusal, RequestError, Val, WriteOp, stale,
 };
-use aspen_core::{ErrorReply, ShardId, ShardRouter};
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::ErrorReply;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use aspen_client::{CallError, Client, Val, WriteOp};
-use aspen_core::{Command, LogIndex, Outcome, ShardId, decode_vals};
+use aspen_core::ids::{LogIndex, ShardId};
+use aspen_core::protocol::{Command, Outcome};
+use aspen_core::val::decode_vals;
 use aspen_node::{ReplayError, ReplayReport, Timing, replay};
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;

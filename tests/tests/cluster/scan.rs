@@ -9,7 +9,8 @@ use aspen_client::{
     Client, Invalid, Item, KeyRange, RequestError, ScanOptions, ScanToken, TransactionBuilder,
     TransactionError, stale,
 };
-use aspen_core::{ShardId, ShardRouter};
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
 use proptest::prelude::*;

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use aspen_client::{
-    Client, CallEndKind, FirstRun, LogPosition, Schedule, ScheduledCall, Timestamp, Val, WriteError,
+    CallEndKind, Client, FirstRun, LogPosition, Schedule, ScheduledCall, Timestamp, Val, WriteError,
 };
-use aspen_core::{Refusal, ShardId, ShardRouter};
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
+use aspen_core::refusal::Refusal;
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
 use aspen_tests::guests::component;

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use aspen_client::typed::{Change, CheckError, Component, FromPayload, KeyedCall, TypedCallError};
 use aspen_client::{Consistency, Expectation, GuestFault, Key, Read, Refusal, RequestError};
-use aspen_core::ErrorReply;
+use aspen_core::protocol::ErrorReply;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;
 use aspen_tests::guests::component;

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 
 use aspen::server::BoundServer;
 use aspen_client::{CallError, Client, Options, UploadProgress, WriteError};
-use aspen_core::ErrorReply;
 use aspen_core::limits::{COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX};
+use aspen_core::protocol::ErrorReply;
 use aspen_functions::CompileCheck;
 use aspen_node::Timing;
 use aspen_tests::cluster::Cluster;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aspen_client::{Client, NodeId, Options, ShardVerification, VerificationError, VerifyProgress};
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use aspen_node::Timing;
 use aspen_tests::cluster::{Cluster, pause};
 

@@ -6,20 +6,31 @@
 
 use std::fmt::Debug;
 
-use aspen_core::{
-    Actual, Alias, CommitReply, Branch, CallEnd, CallNote, Canary, ComponentHash, ConflictError, Decide,
-    Decision, CallEndKind, Finish, FirstRun, FunctionStatistics, GuestFault, LastRun, NewSchedule, Prepare,
-    FunctionRun, StateHash, TxnId, Verification, Vote,
+use aspen_core::codec::{decode, encode};
+use aspen_core::digest::Digest;
+use aspen_core::function::{Call, CallEnd, CallEndKind, CallNote, FunctionStatistics, GuestFault};
+use aspen_core::ids::{
+    Caller, ComponentHash, ComponentRef, Fuel, LeaseId, LogIndex, Name, NodeId, ProfileId,
+    RequestId, Revision, SessionId, ShardId, Timestamp, TxnId, Version, ViewId,
 };
-use aspen_core::{
-    Call, Caller, ClusterInfo, Command, Compare, ComponentInfo, ComponentRef, Consistency, Digest,
-    DryRun, Entry, Expectation, Expiry, Fuel, Item, Key, KeyRange, LeaseId, LeaseInfo, LogIndex,
-    Name, NodeId, Operation, OperationResult, Outcome, Page, Placement, PlacementChange, AliasTarget,
-    ProfileId, QueryReply, Query, Read, Record, Refusal, ErrorReply, Relation, NodeStatus, Request,
-    RequestId, Response, Revision, ScanRequest, Schedule, SessionId, ShardId, ReplicaStatus,
-    Timestamp, Transact, Upload, UploadPart, Val, Value, Version, ViewId, ViewInfo, WriteOp,
-    decode, decode_vals, encode, encode_vals,
+use aspen_core::key::{Key, KeyRange, Value};
+use aspen_core::placement::{Placement, PlacementChange};
+use aspen_core::protocol::{
+    ClusterInfo, Command, ComponentInfo, Consistency, DryRun, Entry, ErrorReply, Item, LeaseInfo,
+    NodeStatus, Outcome, Page, Query, QueryReply, ReplicaStatus, Request, Response, ScanRequest,
+    Upload, UploadPart, ViewInfo,
 };
+use aspen_core::refusal::Refusal;
+use aspen_core::state::{FirstRun, LastRun, NewSchedule, Schedule, StateHash, Verification};
+use aspen_core::transaction::{
+    Actual, Compare, ConflictError, Expectation, Expiry, Operation, OperationResult, Read,
+    Relation, Transact, WriteOp,
+};
+use aspen_core::two_phase::{
+    Branch, CommitReply, Decide, Decision, Finish, FunctionRun, Prepare, Vote,
+};
+use aspen_core::val::{Val, decode_vals, encode_vals};
+use aspen_core::view::{Alias, AliasTarget, Canary, Record};
 use aspen_tests::fuzz::{allocated, mutated};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -163,7 +174,12 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Scheduled { due: time },
         Outcome::Unscheduled { existed: true },
         Outcome::ProfileSwitched { profile: ProfileId::new(300) },
-        Outcome::Prepared(Vote { prepare_id: 4, reads_hold: true, then: vec![], otherwise: vec![] }),
+        Outcome::Prepared(Vote {
+            prepare_id: 4,
+            reads_hold: true,
+            then: vec![],
+            otherwise: vec![],
+        }),
         Outcome::Decided(Decision::Abort),
     ]
 }

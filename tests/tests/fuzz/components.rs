@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use aspen_core::ComponentHash;
+use aspen_core::ids::ComponentHash;
 use aspen_functions::{CompileError, Level, Options, WasmFunctions, check};
 use aspen_tests::fuzz::mutated;
 use aspen_tests::guests::component;

@@ -3,7 +3,9 @@
 //! A damaged text is a typed error. What is read is written again as the same thing, also when the
 //! checksum is right and its maker meant harm.
 
-use aspen_core::{KeyRange, ScanToken, ScanTokenError, encode};
+use aspen_core::codec::encode;
+use aspen_core::key::KeyRange;
+use aspen_core::protocol::{ScanToken, ScanTokenError};
 use aspen_net::{PeerAddr, PeerId, Secret, Ticket};
 use aspen_tests::fuzz::{allocated, mutated};
 use proptest::prelude::*;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::ShardRouter;
+use aspen_core::placement::ShardRouter;
 use aspen_tests::history::{
     History, Kind, Operation, Outcome, Record, Recorder, Report, Transaction, check,
 };

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{ComponentHash, Field, FunctionSignature, Type};
+use aspen_core::function::{Field, FunctionSignature, Type};
+use aspen_core::ids::ComponentHash;
 
 use crate::client_gen::error::{BadNameSnafu, ClientGenError, SameNameSnafu};
 use crate::client_gen::names::{self, camel, snake};
@@ -96,7 +97,7 @@ impl Module {
     /// A module without types and functions.
     pub(super) fn new(component: &str, origin: String) -> Result<Module, ClientGenError> {
         let client = camel(component);
-        let is_good = aspen_core::Name::new(component).is_ok() && !client.is_empty();
+        let is_good = aspen_core::ids::Name::new(component).is_ok() && !client.is_empty();
         snafu::ensure!(is_good, BadNameSnafu { name: component });
         let taken = BTreeMap::from([(client.clone(), format!("the client of {component}"))]);
         let (component, docs, hash) = (component.to_string(), None, None);

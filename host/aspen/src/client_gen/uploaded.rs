@@ -3,7 +3,7 @@
 //! A type is named after the first place where it stands: `transfer-ok` is the result of `transfer`,
 //! `transfer-to` its parameter `to`. Equal types are one type.
 
-use aspen_core::{Field, Manifest, Type};
+use aspen_core::function::{Field, Manifest, Type};
 use snafu::ensure;
 
 use crate::client_gen::error::{ClientGenError, UnsupportedSnafu};

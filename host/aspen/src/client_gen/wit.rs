@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aspen_core::{Manifest, Type};
+use aspen_core::function::{Manifest, Type};
 use snafu::{OptionExt, ensure};
 use wit_component::{DecodedWasm, decode};
 use wit_parser::{

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use aspen_core::Type;
+use aspen_core::function::Type;
 
 use crate::client_gen::model::{Form, Function, Module, NamedType, Part, Shape};
 

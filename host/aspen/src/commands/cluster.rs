@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use aspen_client::{Client, ProfileId, Profiles};
-use aspen_core::{ClusterInfo, NodeId, PlacedNode, Replicas, ShardId, ReplicaStatus};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::{PlacedNode, Replicas};
+use aspen_core::protocol::{ClusterInfo, ReplicaStatus};
 use aspen_net::PeerAddr;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};

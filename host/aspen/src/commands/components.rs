@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aspen_client::{Client, ComponentHash, ComponentRef, AliasTarget};
+use aspen_client::{AliasTarget, Client, ComponentHash, ComponentRef};
 use clap::Args;
 use serde_json::{Value as Json, json};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aspen_client::{
     Client, Consistency, Expiry, Item, Key, KeyRange, ScanOptions, ScanToken, stale,
 };
-use aspen_core::LeaseId;
+use aspen_core::ids::LeaseId;
 use clap::Args;
 use serde_json::json;
 

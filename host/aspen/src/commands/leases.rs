@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aspen_client::{Client, LeaseId};
-use aspen_core::ShardRouter;
+use aspen_core::placement::ShardRouter;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aspen_client::{
-    CallNote, Client, ComponentHash, CallEndKind, FunctionStatistics, Histogram, LogPosition, Name,
+    CallEndKind, CallNote, Client, ComponentHash, FunctionStatistics, Histogram, LogPosition, Name,
 };
 use clap::Args;
 use serde_json::{Value as Json, json};

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use aspen_client::{ComponentHash, DryRun, Fuel};
-use aspen_core::{Call, Command, Outcome, ShardId};
+use aspen_core::function::Call;
+use aspen_core::ids::ShardId;
+use aspen_core::protocol::{Command, Outcome};
 use aspen_node::ReplayReport;
 use clap::Args;
 use serde_json::{Value as Json, json};

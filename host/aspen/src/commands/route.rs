@@ -1,7 +1,8 @@
 //! `aspen route`: the place of a key.
 
 use aspen_client::Client;
-use aspen_core::{Key, ShardRouter, tag, tag_hash};
+use aspen_core::key::Key;
+use aspen_core::placement::{ShardRouter, tag, tag_hash};
 use clap::Args;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aspen_client::{Client, CallEndKind, FirstRun, LastRun, Name, ScheduledCall, Timestamp};
+use aspen_client::{CallEndKind, Client, FirstRun, LastRun, Name, ScheduledCall, Timestamp};
 use clap::Args;
 use serde_json::{Value as Json, json};
 

@@ -15,7 +15,8 @@
 use std::collections::BTreeMap;
 
 use aspen_client::{Client, PeerAddr, Profiles};
-use aspen_core::{NodeId, NodeStatus, ShardId, ReplicaStatus};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::protocol::{NodeStatus, ReplicaStatus};
 use clap::Args;
 use serde_json::{Value as Json, json};
 

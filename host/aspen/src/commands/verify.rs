@@ -11,7 +11,8 @@
 //! error. A difference or a damaged replica counts more than a replica that could not be asked.
 
 use aspen_client::{Client, ReplicaVerification, ShardVerification, VerificationError};
-use aspen_core::{NodeId, ShardId, ShardRouter};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::ShardRouter;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};

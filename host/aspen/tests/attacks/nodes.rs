@@ -201,7 +201,7 @@ impl Nodes {
         let (client, end) = (self.client().await, Instant::now() + PATIENCE);
         loop {
             let placement = client.cluster().await.unwrap().placement;
-            let is_there = |shard: &aspen_core::Replicas| shard.now.len() == NODES;
+            let is_there = |shard: &aspen_core::placement::Replicas| shard.now.len() == NODES;
             if placement.nodes.len() == NODES && placement.shards.iter().all(is_there) {
                 return client.close().await;
             }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use futures::future::try_join_all;
 
 use crate::client::Client;

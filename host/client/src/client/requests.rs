@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{
-    Command, Consistency, Outcome, Refusal, Request, RequestId, Response, ShardId, decode, encode,
-};
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::{RequestId, ShardId};
+use aspen_core::protocol::{Command, Consistency, Outcome, Request, Response};
+use aspen_core::refusal::Refusal;
 use snafu::{OptionExt, ensure};
 
 use crate::client::Client;

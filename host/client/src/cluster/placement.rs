@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use aspen_core::{ClusterInfo, NodeId, PlacementChange, Request, Response, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::PlacementChange;
+use aspen_core::protocol::{ClusterInfo, Request, Response};
 use aspen_net::PeerAddr;
 use snafu::OptionExt;
 use tokio::time::sleep;

@@ -1,6 +1,7 @@
 //! Profiles: the settings with which functions run. They decide outcomes, as code and input do.
 
-use aspen_core::{NodeId, ProfileId, NodeStatus, Request, Response};
+use aspen_core::ids::{NodeId, ProfileId};
+use aspen_core::protocol::{NodeStatus, Request, Response};
 
 use crate::client::Client;
 use crate::error::*;

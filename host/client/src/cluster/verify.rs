@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use aspen_core::{LogIndex, NodeId, Request, Response, ShardId, StateHash, Verification};
+use aspen_core::ids::{LogIndex, NodeId, ShardId};
+use aspen_core::protocol::{Request, Response};
+use aspen_core::state::{StateHash, Verification};
 use aspen_net::{Backoff, PeerAddr};
 use futures::future::join_all;
 use snafu::{OptionExt, Snafu};

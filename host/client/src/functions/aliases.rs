@@ -3,9 +3,10 @@
 //! A change goes to one shard after the other: a change that fails half-way is done on some shards, and
 //! the same request again does the rest.
 
-use aspen_core::{
-    Alias, Command, ComponentHash, ComponentInfo, Manifest, Outcome, Request, Response, ShardId,
-};
+use aspen_core::function::Manifest;
+use aspen_core::ids::{ComponentHash, ShardId};
+use aspen_core::protocol::{Command, ComponentInfo, Outcome, Request, Response};
+use aspen_core::view::Alias;
 
 use crate::arguments::to_name;
 use crate::client::Client;

@@ -3,10 +3,13 @@
 //! Promises that a call is applied exactly once; queries and dry runs change nothing. Leaves out the
 //! components that are called (`functions/aliases.rs`, `functions/upload.rs`).
 
-use aspen_core::{
-    Call, Command, ComponentRef, Consistency, DryRun, Fuel, Outcome, QueryReply as CoreQueryReply, Query, Read, Request,
-    Response, Revision, Val, decode_vals, encode_vals,
+use aspen_core::function::Call;
+use aspen_core::ids::{ComponentRef, Fuel, Revision};
+use aspen_core::protocol::{
+    Command, Consistency, DryRun, Outcome, Query, QueryReply as CoreQueryReply, Request, Response,
 };
+use aspen_core::transaction::Read;
+use aspen_core::val::{Val, decode_vals, encode_vals};
 use bytes::Bytes;
 use snafu::{OptionExt, ensure};
 
@@ -95,7 +98,7 @@ impl Client {
 
     /// Runs a function that only reads, on the state of the shard where `key` lives, without the log.
     ///
-    /// A function that writes is refused ([`aspen_core::ErrorReply::QueryWrites`]). With [`crate::stale`]
+    /// A function that writes is refused ([`aspen_core::protocol::ErrorReply::QueryWrites`]). With [`crate::stale`]
     /// any replica of the shard answers.
     pub async fn query(
         &self,

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{
-    CallNote, ComponentHash, FunctionStatistics, LogIndex, Request, Response, ShardId,
-};
+use aspen_core::function::{CallNote, FunctionStatistics};
+use aspen_core::ids::{ComponentHash, LogIndex, ShardId};
+use aspen_core::protocol::{Request, Response};
 
 use crate::client::Client;
 use crate::error::*;

@@ -16,9 +16,11 @@
 
 use std::time::Duration;
 
-use aspen_core::{
-    Call, Command, FirstRun, Name, NewSchedule, Outcome, Request, Response, Schedule, Timestamp, Val,
-};
+use aspen_core::function::Call;
+use aspen_core::ids::{Name, Timestamp};
+use aspen_core::protocol::{Command, Outcome, Request, Response};
+use aspen_core::state::{FirstRun, NewSchedule, Schedule};
+use aspen_core::val::Val;
 
 use crate::arguments::{to_key, to_name};
 use crate::client::Client;

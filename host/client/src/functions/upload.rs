@@ -5,8 +5,10 @@
 //! goes in one entry; a large one in parts of 1 MiB, and then an entry that puts them together. A shard
 //! that has the component already, from an earlier try or under another name, gets no part.
 
+use aspen_core::ids::{ComponentHash, Name, ShardId};
 use aspen_core::limits::{COMPONENT_BYTES_MAX, LARGE_COMPONENT_BYTES_MAX, UPLOAD_PART_BYTES_MAX};
-use aspen_core::{Command, ComponentHash, Name, Outcome, Refusal, ShardId, Upload, UploadPart};
+use aspen_core::protocol::{Command, Outcome, Upload, UploadPart};
+use aspen_core::refusal::Refusal;
 use bytes::Bytes;
 use snafu::ensure;
 

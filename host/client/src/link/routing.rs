@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aspen_core::{ClusterInfo, NodeId, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::protocol::ClusterInfo;
 use aspen_net::PeerAddr;
 use tokio::time::Instant;
 

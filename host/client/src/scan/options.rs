@@ -1,6 +1,6 @@
 //! The options of a scan, and the memory that it takes.
 
-use aspen_core::Consistency;
+use aspen_core::protocol::Consistency;
 
 /// Bytes of keys and values that a scan holds for all shards together, as long as two entries of each
 /// shard fit.

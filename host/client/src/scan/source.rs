@@ -5,8 +5,10 @@
 
 use std::vec;
 
+use aspen_core::ids::{Revision, ShardId};
+use aspen_core::key::KeyRange;
 use aspen_core::limits::{SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES};
-use aspen_core::{Item, KeyRange, Page, Revision, ScanRequest, ShardId};
+use aspen_core::protocol::{Item, Page, ScanRequest};
 use snafu::{OptionExt, ensure};
 use tokio::task::JoinHandle;
 

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aspen_core::{
-    KeyRange, Page, ErrorReply, Request, Response, ScanRequest, ShardId, ViewId, ViewInfo,
-};
+use aspen_core::ids::{ShardId, ViewId};
+use aspen_core::key::KeyRange;
+use aspen_core::protocol::{ErrorReply, Page, Request, Response, ScanRequest, ViewInfo};
 use aspen_net::PeerAddr;
 use snafu::{OptionExt, ensure};
 use tokio::sync::oneshot;

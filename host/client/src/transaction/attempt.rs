@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use aspen_core::ids::{Revision, ShardId};
+use aspen_core::key::{Key, KeyRange, Value};
 use aspen_core::limits::TXN_SHARDS_MAX;
-use aspen_core::{
-    BuildError, Consistency, Expiry, Key, KeyRange, Outcome, Page, Refusal, Revision, ScanRequest,
-    ShardId, Transact, Value, WriteOp,
-};
+use aspen_core::protocol::{Consistency, Outcome, Page, ScanRequest};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::{BuildError, Expiry, Transact, WriteOp};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use snafu::{OptionExt, ensure};

@@ -3,9 +3,9 @@
 //! Promises exactly one commit, or a conflict that names every expectation that failed. Leaves out
 //! repeats after a conflict (`closure.rs`).
 
-use aspen_core::{
-    ConflictError, Expectation, Expiry, KeyRange, Revision, Transact, TransactionBuilder,
-};
+use aspen_core::ids::Revision;
+use aspen_core::key::KeyRange;
+use aspen_core::transaction::{ConflictError, Expectation, Expiry, Transact, TransactionBuilder};
 
 use crate::client::Client;
 use crate::error::*;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
-use aspen_core::Revision;
+use aspen_core::ids::Revision;
 use aspen_net::Backoff;
 
 use crate::client::Client;

@@ -5,10 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aspen_core::{
-    ConflictError, Item, Key, KeyRange, Outcome, Page, Read, Record, Refusal, Revision, ShardId,
-    ShardRouter, Value, WriteOp,
-};
+use aspen_core::ids::{Revision, ShardId};
+use aspen_core::key::{Key, KeyRange, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Item, Outcome, Page};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::{ConflictError, Read, WriteOp};
+use aspen_core::view::Record;
 
 use crate::error::*;
 

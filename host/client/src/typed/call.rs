@@ -6,7 +6,11 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use aspen_core::{Consistency, DryRun, Fuel, Read, Refusal, Revision, Val};
+use aspen_core::ids::{Fuel, Revision};
+use aspen_core::protocol::{Consistency, DryRun};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::Read;
+use aspen_core::val::Val;
 use snafu::ensure;
 
 use crate::client::Client;

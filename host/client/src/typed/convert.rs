@@ -8,7 +8,7 @@
 
 use std::convert::Infallible;
 
-use aspen_core::Val;
+use aspen_core::val::Val;
 use snafu::Snafu;
 
 /// A value is not of the type that was expected.

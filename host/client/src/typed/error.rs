@@ -5,7 +5,10 @@
 
 use std::fmt::Debug;
 
-use aspen_core::{ConflictError, Fuel, GuestFault, Refusal, Revision};
+use aspen_core::function::GuestFault;
+use aspen_core::ids::{Fuel, Revision};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::ConflictError;
 use snafu::Snafu;
 
 use crate::error::RequestError;

@@ -4,7 +4,7 @@
 //! of the macro is thin and calls the functions here.
 //! Leaves out checks of the names: the module was written by a program that read the WIT.
 
-use aspen_core::Val;
+use aspen_core::val::Val;
 
 use crate::typed::convert::{FromPayload, FromVal, Mismatch};
 

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use aspen_core::Type;
+use aspen_core::function::Type;
 use wasm_wave::wasm::{WasmType, WasmTypeKind};
 
 /// A type of a function's signature.

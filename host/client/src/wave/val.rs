@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use aspen_core::Val;
+use aspen_core::val::Val;
 use wasm_wave::wasm::{WasmType, WasmTypeKind, WasmValue, WasmValueError};
 
 use crate::wave::ty::WaveType;

@@ -95,7 +95,8 @@ pub fn abandon<S: State>(state: &mut S, context: &Context, txn: &TxnId) {
 pub fn finish<S: State>(state: &mut S, finish: &Finish) -> Result<Effect, HostError> {
     let Finish { txn, prepare_id, branch } = finish;
     let prepared = state.resident().locks.prepared(txn);
-    let counts = prepared.is_some_and(|held| prepare_id.is_none_or(|prepare_id| prepare_id == held.prepare_id));
+    let counts = prepared
+        .is_some_and(|held| prepare_id.is_none_or(|prepare_id| prepare_id == held.prepare_id));
     let prepared = counts.then(|| release(state, txn)).flatten();
     Ok(match (prepared, branch) {
         (Some(prepared), Some(branch)) => {

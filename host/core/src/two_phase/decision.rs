@@ -80,7 +80,9 @@ impl Decision {
     /// applied.
     pub fn branch_for(&self, shard: ShardId, prepare_id: u64) -> Option<Branch> {
         match self {
-            Decision::Commit { branch, prepare_ids } if prepare_ids.contains(&(shard, prepare_id)) => {
+            Decision::Commit { branch, prepare_ids }
+                if prepare_ids.contains(&(shard, prepare_id)) =>
+            {
                 Some(*branch)
             }
             _ => None,

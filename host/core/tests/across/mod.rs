@@ -2,12 +2,18 @@
 
 #![allow(dead_code, reason = "each test file uses another part")]
 
-use aspen_core::{
-    Action, CommitReply, Caller, Command, Coordinator, Decide, Decision, Entry, Event, Finish, Key,
-    Model, NoFunctions, Operation, Outcome, Read, CoordinatorReply, RequestId, SessionId, ShardId,
-    ShardRouter, Split, State, Timestamp, Transact, TxnId, Value, Version, View, WriteOp, apply,
-    decode,
-};
+use aspen_core::across::{Action, Coordinator, CoordinatorReply, Event, Split};
+use aspen_core::apply::apply;
+use aspen_core::codec::decode;
+use aspen_core::function::NoFunctions;
+use aspen_core::ids::{Caller, RequestId, SessionId, ShardId, Timestamp, TxnId, Version};
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Entry, Outcome};
+use aspen_core::state::{Model, State};
+use aspen_core::transaction::{Operation, Read, Transact, WriteOp};
+use aspen_core::two_phase::{CommitReply, Decide, Decision, Finish};
+use aspen_core::view::View;
 use bytes::Bytes;
 
 pub const SHARDS: u16 = 3;

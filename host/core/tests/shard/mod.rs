@@ -2,12 +2,21 @@
 
 #![allow(dead_code, reason = "each test file uses another part")]
 
-use aspen_core::{
-    Call, CallEnd, CallInput, CallResult, Caller, Command, ComponentHash, ComponentRef, Entry,
-    Expectation, HostError, Fuel, Functions, GuestFault, Key, Model, Name, OperationResult, Outcome,
-    ProfileId, Read, Refusal, RequestId, SessionId, ShardId, ShardRouter, State, Timestamp,
-    Transact, Upload, Value, View, WriteOp, apply, decode, encode_vals,
+use aspen_core::apply::apply;
+use aspen_core::codec::decode;
+use aspen_core::function::{Call, CallEnd, CallInput, CallResult, Functions, GuestFault};
+use aspen_core::ids::{
+    Caller, ComponentHash, ComponentRef, Fuel, Name, ProfileId, RequestId, SessionId, ShardId,
+    Timestamp,
 };
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Entry, Outcome, Upload};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::{Model, State};
+use aspen_core::transaction::{Expectation, OperationResult, Read, Transact, WriteOp};
+use aspen_core::val::encode_vals;
+use aspen_core::view::{HostError, View};
 use bytes::Bytes;
 
 /// Stands for the component of [`Native`].

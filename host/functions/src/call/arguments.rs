@@ -2,7 +2,7 @@
 //!
 //! Promises that arguments of another type never reach the guest: the call is refused before.
 
-use aspen_core::{Val, decode_vals};
+use aspen_core::val::{Val, decode_vals};
 use bytes::Bytes;
 use wasmtime::component::Val as GuestVal;
 

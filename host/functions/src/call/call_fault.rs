@@ -3,7 +3,8 @@
 //! Promises that a fault of the guest is found alike by every replica, and that an error of unknown
 //! cause before the instance exists counts as a failure of this machine.
 
-use aspen_core::{HostError, GuestFault};
+use aspen_core::function::GuestFault;
+use aspen_core::view::HostError;
 use wasmtime::Trap;
 
 use crate::host::call_stop::CallStop;
@@ -17,7 +18,10 @@ pub(super) struct CallState {
 }
 
 /// Returns the guest's fault behind an error, or the failure of this machine.
-pub(super) fn call_fault(error: wasmtime::Error, state: &CallState) -> Result<GuestFault, HostError> {
+pub(super) fn call_fault(
+    error: wasmtime::Error,
+    state: &CallState,
+) -> Result<GuestFault, HostError> {
     let error = match error.downcast::<CallStop>() {
         Ok(CallStop::Guest(fault)) => return Ok(fault),
         Ok(CallStop::Machine(fault)) => return Err(fault),

@@ -3,7 +3,8 @@
 //! Promises that a value of another type than the function's is refused, and that the NaN of a float is
 //! always the same one. Leaves out values of types that the upload check refuses.
 
-use aspen_core::{Type, Val};
+use aspen_core::function::Type;
+use aspen_core::val::Val;
 use bytes::Bytes;
 use wasmtime::component::Val as GuestVal;
 
@@ -148,7 +149,7 @@ fn same_nan_64(bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::Field;
+    use aspen_core::function::Field;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 //! Arguments and results pay it, besides the price of their bytes. Bytes in one piece
 //! (`func(list<u8>) -> result<list<u8>, string>`) do not.
 
-use aspen_core::Val;
+use aspen_core::val::Val;
 
 use crate::profile::prices::{SLOW_BYTE_FUEL, VALUE_FUEL};
 

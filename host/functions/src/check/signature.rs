@@ -3,8 +3,8 @@
 //! Promises a bounded description. A type of few bytes can name itself twice at every level and
 //! unfold without end, so levels and parts are counted.
 
+use aspen_core::function::{Field, FunctionSignature, Type};
 use aspen_core::limits::VAL_DEPTH_MAX;
-use aspen_core::{Field, FunctionSignature, Type};
 use wasmparser::PrimitiveValType;
 use wasmparser::component_types::{
     ComponentDefinedType, ComponentDefinedTypeId, ComponentFuncTypeId, ComponentValType,

@@ -3,7 +3,7 @@
 //! Promises that a component imports nothing but `aspen:function` and interfaces of types alone, and
 //! that Aspen has values for the types of every exported function.
 
-use aspen_core::FunctionSignature;
+use aspen_core::function::FunctionSignature;
 use aspen_core::limits::NAME_BYTES_MAX;
 use snafu::{OptionExt, ensure};
 use wasmparser::component_types::{

@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use aspen_core::{ComponentHash, HostError};
+use aspen_core::ids::ComponentHash;
+use aspen_core::view::HostError;
 use bytes::Bytes;
 
 use super::compiler::{Compilers, ReadyComponent};

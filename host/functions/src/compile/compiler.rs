@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use aspen_core::{ComponentHash, HostError, FunctionSignature, Type};
+use aspen_core::function::{FunctionSignature, Type};
+use aspen_core::ids::ComponentHash;
+use aspen_core::view::HostError;
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use aspen_core::ComponentHash;
+use aspen_core::ids::ComponentHash;
 use aspen_core::limits::LARGE_COMPONENT_BYTES_MAX;
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use wasmtime::{Engine, OutOfMemory};

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitStatus;
 
-use aspen_core::HostError;
+use aspen_core::view::HostError;
 use snafu::Snafu;
 
 /// The reason why an upload is not proposed, though it passes the upload check.

@@ -5,7 +5,11 @@
 
 use std::ptr::NonNull;
 
-use aspen_core::{CallInput, Caller, GuestFault, Key, Revision, ShardId, ShardRouter, View};
+use aspen_core::function::{CallInput, GuestFault};
+use aspen_core::ids::{Caller, Revision, ShardId};
+use aspen_core::key::Key;
+use aspen_core::placement::ShardRouter;
+use aspen_core::view::View;
 
 use super::call_stop::CallStop;
 use super::growth::Growth;

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use aspen_core::{HostError, GuestFault};
+use aspen_core::function::GuestFault;
+use aspen_core::view::HostError;
 
 /// The reason why a host function ends the call.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 //! Promises that growth is refused alike on every machine: above the limits of the component's class
 //! and above the guest's own maximum. A failure to grow within them is one of this machine.
 
-use aspen_core::HostError;
 use aspen_core::limits::GUEST_TABLE_ELEMENTS_MAX;
+use aspen_core::view::HostError;
 use wasmtime::{Error, ResourceLimiter};
 
 use super::call_stop::CallStop;

@@ -3,8 +3,10 @@
 //! Promises that fuel is charged before work is done: a base for the call, then every byte that
 //! comes in or goes out. Must stay in step with `wit/aspen.wit`, which defines each function.
 
+use aspen_core::function::GuestFault;
+use aspen_core::key::{Key, KeyRange, Value};
 use aspen_core::limits::SCAN_ENTRIES_MAX;
-use aspen_core::{GuestFault, Key, KeyRange, Record, Value};
+use aspen_core::view::Record;
 use bytes::Bytes;
 use wasmtime::component::{ComponentType, Linker, Lower, WasmList, WasmStr};
 use wasmtime::{Engine, StoreContextMut};

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use aspen_core::function::GuestFault;
+use aspen_core::ids::{LeaseId, Revision, Version};
+use aspen_core::key::{Key, KeyRange, Value};
 use aspen_core::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
-use aspen_core::{
-    HostError, GuestFault, Key, KeyRange, LeaseId, Record, Revision, Value, Version, View, WriteOp,
-};
+use aspen_core::transaction::WriteOp;
+use aspen_core::view::{HostError, Record, View};
 
 use super::call_stop::CallStop;
 
@@ -110,7 +112,7 @@ fn size(key: &Key, value: &Option<Value>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::{Model, State};
+    use aspen_core::state::{Model, State};
 
     use super::*;
 

@@ -6,8 +6,9 @@
 
 use std::iter::Peekable;
 
+use aspen_core::key::{Key, KeyRange, Value};
 use aspen_core::limits::{SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES};
-use aspen_core::{Key, KeyRange, Record, Value, View};
+use aspen_core::view::{Record, View};
 
 use super::call_stop::CallStop;
 use super::overlay::{Overlay, Write};
@@ -118,7 +119,9 @@ impl<'a, W: Iterator<Item = Write<'a>>> Merge<'a, W> {
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::{GuestFault, LeaseId, Model, Revision, State, Version};
+    use aspen_core::function::GuestFault;
+    use aspen_core::ids::{LeaseId, Revision, Version};
+    use aspen_core::state::{Model, State};
     use bytes::Bytes;
     use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Every function of `aspen:function`, found and not found, small and large, before and after the
 //! call's own writes. The results are hashed from the guest's memory.
 
-use aspen_core::Val;
+use aspen_core::val::Val;
 use bytes::Bytes;
 
 use crate::Case;

@@ -32,7 +32,11 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use aspen_core::{CallEnd, CallResult, ComponentHash, GuestFault, ShardRouter, Val, encode};
+use aspen_core::codec::encode;
+use aspen_core::function::{CallEnd, CallResult, GuestFault};
+use aspen_core::ids::ComponentHash;
+use aspen_core::placement::ShardRouter;
+use aspen_core::val::Val;
 use aspen_functions::{Level, Options, PROFILE_VERSION};
 use bytes::Bytes;
 use guest::Shard;

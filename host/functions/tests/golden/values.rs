@@ -1,7 +1,7 @@
 //! Arguments and results of every type: through memory, as elements of a list that comes back, and
 //! flat, as parameters whose bits are hashed.
 
-use aspen_core::Val;
+use aspen_core::val::Val;
 use bytes::Bytes;
 
 use crate::Case;

@@ -6,12 +6,14 @@
 
 use std::thread;
 
+use aspen_core::function::{CallEnd, CallInput, CallResult, Functions, GuestFault};
+use aspen_core::ids::{Caller, ComponentHash, LeaseId, Revision, ShardId, Timestamp, Version};
+use aspen_core::key::{Key, Value};
 use aspen_core::limits::{CALL_FUEL_MAX, COMPONENT_BYTES_MAX};
-use aspen_core::{
-    CallEnd, CallInput, CallResult, Caller, ComponentHash, HostError, Functions, GuestFault, Key,
-    LeaseId, Model, Record, Revision, ShardId, ShardRouter, State, Timestamp, Val, Value, Version,
-    encode_vals,
-};
+use aspen_core::placement::ShardRouter;
+use aspen_core::state::{Model, State};
+use aspen_core::val::{Val, encode_vals};
+use aspen_core::view::{HostError, Record};
 use aspen_functions::{Level, Options, STACK_BYTES, WasmFunctions};
 use bytes::Bytes;
 
@@ -119,7 +121,7 @@ impl Shard {
             time: Timestamp::new(1_000),
             seed: 42,
             caller: Caller::LOCAL,
-            profile: aspen_core::ProfileId::FIRST,
+            profile: aspen_core::ids::ProfileId::FIRST,
         };
         // Model is Sync; `dyn View` is not known to be.
         let (functions, model) = (&self.functions, &self.model);

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{
-    Action, Caller, Command, Coordinator, Decision, Event, CoordinatorReply, RequestId, ShardId, TxnId,
-};
+use aspen_core::across::{Action, Coordinator, CoordinatorReply, Event};
+use aspen_core::ids::{Caller, RequestId, ShardId, TxnId};
+use aspen_core::protocol::Command;
+use aspen_core::two_phase::Decision;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
@@ -35,7 +36,11 @@ pub struct Attempt {
 
 impl Attempt {
     /// Does the actions of the coordinator until none is left; sends its reply.
-    pub async fn drive(self, mut coordinator: Coordinator, reply: oneshot::Sender<CoordinatorReply>) {
+    pub async fn drive(
+        self,
+        mut coordinator: Coordinator,
+        reply: oneshot::Sender<CoordinatorReply>,
+    ) {
         let mut reply = Some(reply);
         let mut under_way = FuturesUnordered::new();
         let mut actions = coordinator.begin();

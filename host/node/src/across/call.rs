@@ -13,10 +13,14 @@
 
 use std::sync::Arc;
 
-use aspen_core::{
-    CommitReply, Call, CallEnd, CallResult, Caller, ConflictError, Operation, Outcome, FunctionRun, Read,
-    Refusal, ErrorReply, RequestId, Response, ShardId, Split, Transact, decode, encode,
-};
+use aspen_core::across::Split;
+use aspen_core::codec::{decode, encode};
+use aspen_core::function::{Call, CallEnd, CallResult};
+use aspen_core::ids::{Caller, RequestId, ShardId};
+use aspen_core::protocol::{ErrorReply, Outcome, Response};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::{ConflictError, Operation, Read, Transact};
+use aspen_core::two_phase::{CommitReply, FunctionRun};
 use aspen_net::PeerId;
 use bytes::Bytes;
 use tokio::time::Instant;

@@ -5,12 +5,18 @@
 
 use std::time::Duration;
 
+use aspen_core::across::{Need, ReadAhead};
+use aspen_core::apply::resolve;
+use aspen_core::function::{Call, CallInput, CallResult, Functions};
+use aspen_core::ids::{Caller, ComponentHash, ShardId, Timestamp};
+use aspen_core::key::KeyRange;
 use aspen_core::limits::TXN_SHARDS_MAX;
-use aspen_core::{
-    Call, CallInput, CallResult, Caller, ComponentHash, Consistency, HostError, Functions, Header,
-    KeyRange, Need, Page, Read, ReadAhead, Record, Refusal, ErrorReply, Request, Response,
-    ScanRequest, ShardId, ShardRouter, Timestamp, resolve,
-};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Consistency, ErrorReply, Page, Request, Response, ScanRequest};
+use aspen_core::refusal::Refusal;
+use aspen_core::state::Header;
+use aspen_core::transaction::Read;
+use aspen_core::view::{HostError, Record};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use tokio::time::Instant;

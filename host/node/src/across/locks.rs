@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
-use aspen_core::{
-    CommitReply, Caller, Command, Decide, Decision, Finish, Outcome, Refusal, ErrorReply, TxnId, decode,
-};
+use aspen_core::codec::decode;
+use aspen_core::ids::{Caller, TxnId};
+use aspen_core::protocol::{Command, ErrorReply, Outcome};
+use aspen_core::refusal::Refusal;
+use aspen_core::two_phase::{CommitReply, Decide, Decision, Finish};
 use aspen_net::Backoff;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
@@ -48,7 +50,9 @@ pub async fn unlocked(node: &NodeContext, replica: &Replica, txn: TxnId, until: 
     let patient = Instant::now() + LOCK_PATIENCE;
     let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     loop {
-        let look = move |locks: &aspen_core::Locks| locks.prepared(&txn).map(|held| held.prepare_id);
+        let look = move |locks: &aspen_core::two_phase::Locks| {
+            locks.prepared(&txn).map(|held| held.prepare_id)
+        };
         let held = replica.reader.inspect(move |_, resident, _| Ok(look(&resident.locks))).await;
         let Ok(Some(prepare_id)) = held else { return };
         let now = Instant::now();

@@ -6,7 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-use aspen_core::{Branch, Caller, Command, Decision, HostError, Finish, ShardId, TxnId};
+use aspen_core::ids::{Caller, ShardId, TxnId};
+use aspen_core::protocol::Command;
+use aspen_core::two_phase::{Branch, Decision, Finish};
+use aspen_core::view::HostError;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 

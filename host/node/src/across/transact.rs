@@ -6,10 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{
-    CommitReply, Caller, Command, Coordinator, Outcome, Refusal, ErrorReply, CoordinatorReply, RequestId, Response,
-    ShardId, Split, Timestamp, Transact, TxnId, decode, encode,
-};
+use aspen_core::across::{Coordinator, CoordinatorReply, Split};
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::{Caller, RequestId, ShardId, Timestamp, TxnId};
+use aspen_core::protocol::{Command, ErrorReply, Outcome, Response};
+use aspen_core::refusal::Refusal;
+use aspen_core::transaction::Transact;
+use aspen_core::two_phase::CommitReply;
 use aspen_net::{Backoff, PeerId};
 use bytes::Bytes;
 use tokio::sync::oneshot;

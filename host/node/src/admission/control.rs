@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aspen_core::{Call, Caller, Fuel, ErrorReply, ShardId};
+use aspen_core::function::Call;
+use aspen_core::ids::{Caller, Fuel, ShardId};
+use aspen_core::protocol::ErrorReply;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 

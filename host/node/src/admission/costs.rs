@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aspen_core::ComponentRef;
+use aspen_core::ids::ComponentRef;
 
 use crate::limits::{FUNCTIONS_KNOWN_MAX, HEAVY_TIME};
 

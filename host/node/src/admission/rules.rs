@@ -24,7 +24,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aspen_core::{Caller, ComponentRef, Fuel, ShardId};
+use aspen_core::ids::{Caller, ComponentRef, Fuel, ShardId};
 use tokio::time::Instant;
 
 use super::costs::Costs;

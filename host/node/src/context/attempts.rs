@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aspen_core::{ShardId, TxnId, ViewId};
+use aspen_core::ids::{ShardId, TxnId, ViewId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

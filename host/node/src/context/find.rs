@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use aspen_core::{
-    Caller, Command, Consistency, Entry, ErrorReply, RequestId, ShardId, Timestamp, encode,
-};
+use aspen_core::codec::encode;
+use aspen_core::ids::{Caller, RequestId, ShardId, Timestamp};
+use aspen_core::protocol::{Command, Consistency, Entry, ErrorReply};
 use bytes::Bytes;
 
 use super::node_context::NodeContext;

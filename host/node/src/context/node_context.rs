@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aspen_core::{NodeId, ShardId, ShardRouter, ReplicaStatus};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::ReplicaStatus;
 use aspen_functions::WasmFunctions;
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex, watch};

@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aspen_core::{ShardId, ShardRouter};
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
 use aspen_functions::WasmFunctions;
 use aspen_net::Transport;
 use aspen_store::{Log, Runtime, StateConfig, StateMachine};

@@ -6,7 +6,9 @@
 
 use std::time::Instant;
 
-use aspen_core::{Call, Caller, Fuel, ErrorReply, ShardId};
+use aspen_core::function::Call;
+use aspen_core::ids::{Caller, Fuel, ShardId};
+use aspen_core::protocol::ErrorReply;
 use aspen_store::Pool;
 use tokio::sync::oneshot;
 

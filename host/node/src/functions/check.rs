@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use aspen_core::ErrorReply;
+use aspen_core::protocol::ErrorReply;
 use aspen_functions::CompileError;
 use bytes::Bytes;
 use tokio::task::JoinHandle;

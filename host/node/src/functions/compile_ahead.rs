@@ -16,7 +16,10 @@
 
 use std::time::Duration;
 
-use aspen_core::{Caller, ComponentHash, Consistency, HostError, NodeId, ErrorReply, Resident, View};
+use aspen_core::ids::{Caller, ComponentHash, NodeId};
+use aspen_core::protocol::{Consistency, ErrorReply};
+use aspen_core::state::Resident;
+use aspen_core::view::{HostError, View};
 use bytes::Bytes;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};

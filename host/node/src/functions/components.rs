@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use aspen_core::{
-    Alias, ComponentHash, ComponentInfo, ComponentRef, Consistency, HostError, Name, AliasTarget, ErrorReply,
-    Response, ShardId,
-};
+use aspen_core::ids::{ComponentHash, ComponentRef, Name, ShardId};
+use aspen_core::protocol::{ComponentInfo, Consistency, ErrorReply, Response};
+use aspen_core::view::{Alias, AliasTarget, HostError};
 
 use crate::context::{NodeContext, find};
 use crate::functions::check::off_async;

@@ -7,7 +7,9 @@
 //! out when to switch: the operator decides that, and may want to go back to the older program
 //! until then.
 
-use aspen_core::{Caller, Command, NodeId, Outcome, ProfileId, ErrorReply, Response, ShardId, decode};
+use aspen_core::codec::decode;
+use aspen_core::ids::{Caller, NodeId, ProfileId, ShardId};
+use aspen_core::protocol::{Command, ErrorReply, Outcome, Response};
 use futures::future::join_all;
 
 use crate::context::{NodeContext, encoded_entry, led_and_ready};

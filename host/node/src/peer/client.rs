@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{ComponentHash, ProfileId, ShardId, decode, encode};
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::{ComponentHash, ProfileId, ShardId};
 use aspen_net::{NetError, PeerAddr, Purpose, Transport};
 use serde::de::DeserializeOwned;
 use snafu::Snafu;

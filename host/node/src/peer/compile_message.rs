@@ -3,7 +3,7 @@
 //! Promises that a reply says if another source may help. Leaves out when a node asks
 //! (`functions/compile_ahead.rs`).
 
-use aspen_core::Caller;
+use aspen_core::ids::Caller;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 

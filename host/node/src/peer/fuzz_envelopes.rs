@@ -5,10 +5,13 @@
 //! message announces costs no memory. Leaves out well-formed messages of a member that lies:
 //! members are trusted.
 
-use aspen_core::{
-    Command, Decision, Digest, KeyRange, NodeId, Placement, ShardId, Timestamp, TxnId, ViewId,
-    decode, encode,
-};
+use aspen_core::codec::{decode, encode};
+use aspen_core::digest::Digest;
+use aspen_core::ids::{NodeId, ShardId, Timestamp, TxnId, ViewId};
+use aspen_core::key::KeyRange;
+use aspen_core::placement::Placement;
+use aspen_core::protocol::Command;
+use aspen_core::two_phase::Decision;
 use aspen_store::{LogId, Proposal, RaftEntry, StoredMembership, Vote};
 use aspen_tests::fuzz::{Counting, allocated, mutated};
 use bytes::Bytes;

@@ -3,7 +3,10 @@
 //! Leaves out how a node finds the leader (`ask.rs`) and how the leader answers
 //! (`peer_requests/leader.rs`).
 
-use aspen_core::{Command, Decision, KeyRange, NodeId, Request, Response, TxnId, ViewId};
+use aspen_core::ids::{NodeId, TxnId, ViewId};
+use aspen_core::key::KeyRange;
+use aspen_core::protocol::{Command, Request, Response};
+use aspen_core::two_phase::Decision;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,8 @@
 //! that only the leader of a shard answers (`leader_message.rs`), and the content of snapshot
 //! messages (`snapshot_message.rs`).
 
-use aspen_core::{ComponentHash, Digest, ShardId};
+use aspen_core::digest::Digest;
+use aspen_core::ids::{ComponentHash, ShardId};
 use aspen_store::TypeConfig;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,8 @@
 //!
 //! Leaves out how a node keeps its copy up to date and how the map changes (`placement/map.rs`).
 
-use aspen_core::{NodeId, Placement, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::Placement;
 use serde::{Deserialize, Serialize};
 
 /// A placement and its epoch.

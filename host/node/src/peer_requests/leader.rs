@@ -3,7 +3,7 @@
 //! Promises that a node which does not lead the shard says so, and names the leader if it knows
 //! one. Leaves out how a node finds the leader (`ask.rs`).
 
-use aspen_core::{Caller, ShardId};
+use aspen_core::ids::{Caller, ShardId};
 use futures::future::BoxFuture;
 
 use crate::across;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use aspen_core::{decode, encode};
+use aspen_core::codec::{decode, encode};
 use bytes::Bytes;
 use openraft::raft::AppendEntriesResponse;
 use serde::Serialize;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Duration;
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use tokio::time::{Instant, sleep_until};
 
 use crate::context::NodeContext;

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
 use std::time::Duration;
 
-use aspen_core::{NodeId, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
 
 use crate::context::NodeContext;
 use crate::limits::{BALANCING_CHECK, BALANCING_NEXT, BALANCING_REST, HANDOVER_WAIT};

@@ -8,7 +8,11 @@
 
 use std::sync::{Arc, Weak};
 
-use aspen_core::{Caller, Command, Header, Outcome, Resident, Timestamp, View, decode};
+use aspen_core::codec::decode;
+use aspen_core::ids::{Caller, Timestamp};
+use aspen_core::protocol::{Command, Outcome};
+use aspen_core::state::{Header, Resident};
+use aspen_core::view::View;
 use tokio::time::Instant;
 
 use crate::across::{locked_by, unlocked};

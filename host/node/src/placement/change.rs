@@ -1,12 +1,14 @@
 //! Changes of the placement map that an operator asks for.
 //!
 //! Promises that a change which was reported is committed. Leaves out the rules of changes
-//! (`aspen_core::Placement`) and the moves that follow (`reconcile.rs`).
+//! (`aspen_core::placement::Placement`) and the moves that follow (`reconcile.rs`).
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use aspen_core::{NodeId, Placement, PlacementChange, PlacementError, ErrorReply, Response, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::{Placement, PlacementChange, PlacementError};
+use aspen_core::protocol::{ErrorReply, Response};
 use futures::future::join_all;
 
 use crate::context::{NodeContext, led_and_ready};

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Duration;
 
-use aspen_core::{NodeId, Placement, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::Placement;
 use aspen_store::Raft;
 use openraft::async_runtime::WatchReceiver;
 use snafu::ResultExt;

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use aspen_core::ShardId;
 use aspen_core::defect::{Defect, is_planted};
+use aspen_core::ids::ShardId;
 use aspen_store::StoreError;
 use tokio::time::sleep;
 

@@ -7,15 +7,18 @@
 //! other.
 //!
 //! Promises that the copy's epoch only rises, and that a change that was reported is committed.
-//! Leaves out the rules of changes (`aspen_core::Placement`) and the moves that follow
+//! Leaves out the rules of changes (`aspen_core::placement::Placement`) and the moves that follow
 //! (`reconcile.rs`).
 
 use std::sync::{Arc, Weak};
 
-use aspen_core::{
-    Command, Expectation, HostError, Key, Outcome, PLACEMENT_KEY, Placement, Read, ErrorReply, ShardId,
-    Transact, Value, Version, WriteOp, decode, encode,
-};
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::{ShardId, Version};
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::{PLACEMENT_KEY, Placement};
+use aspen_core::protocol::{Command, ErrorReply, Outcome};
+use aspen_core::transaction::{Expectation, Read, Transact, WriteOp};
+use aspen_core::view::HostError;
 use aspen_store::StateReader;
 use openraft::async_runtime::WatchReceiver;
 use tokio::time::{Instant, sleep};
@@ -113,8 +116,9 @@ pub async fn update(
 
 /// Returns the transaction that replaces the map of `epoch` by `next`.
 fn replacement(epoch: u64, next: &Placement) -> Result<Command, ErrorReply> {
-    let value = Value::new(encode(next))
-        .map_err(|error| ErrorReply::Invalid { reason: format!("the map is too large: {error}") })?;
+    let value = Value::new(encode(next)).map_err(|error| ErrorReply::Invalid {
+        reason: format!("the map is too large: {error}"),
+    })?;
     let expected = match epoch {
         0 => Expectation::Absent,
         epoch => Expectation::Version(Version::new(epoch)),

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Weak};
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use tokio::sync::Notify;
 
 use crate::context::{Members, NodeContext};

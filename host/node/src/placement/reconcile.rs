@@ -25,7 +25,7 @@
 
 use std::sync::{Arc, Weak};
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use tokio::time::sleep;
 
 use crate::context::NodeContext;

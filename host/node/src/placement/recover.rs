@@ -11,7 +11,7 @@
 
 use std::sync::{Arc, Weak};
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use aspen_net::PeerAddr;
 use aspen_store::{LogId, SnapshotInbox, StoreError};
 use snafu::{IntoError, ResultExt, Snafu, ensure};

@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aspen_core::{NodeId, Placement, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::placement::Placement;
 use openraft::ChangeMembers;
 
 use crate::context::NodeContext;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use aspen_core::{NodeId, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
 use openraft::async_runtime::WatchReceiver;
 
 use crate::context::NodeContext;

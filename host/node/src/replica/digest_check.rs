@@ -17,7 +17,8 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{Digest, NodeId};
+use aspen_core::digest::Digest;
+use aspen_core::ids::NodeId;
 use aspen_store::Divergence;
 use futures::future::join_all;
 

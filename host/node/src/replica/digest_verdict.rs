@@ -2,7 +2,8 @@
 //!
 //! Promises [`Verdict::Outvoted`] only if a majority of the voters has one digest other than ours.
 
-use aspen_core::{Digest, NodeId};
+use aspen_core::digest::Digest;
+use aspen_core::ids::NodeId;
 
 /// The verdict about the digests at one entry.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 //!
 //! Promises that the conversions stand here alone.
 
-use aspen_core::{HostError, NodeId, ErrorReply};
+use aspen_core::ids::NodeId;
+use aspen_core::protocol::ErrorReply;
+use aspen_core::view::HostError;
 use aspen_store::TypeConfig;
 use openraft::errors::{ForwardToLeader, LinearizableReadError, RaftError};
 

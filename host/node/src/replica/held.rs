@@ -2,7 +2,7 @@
 //!
 //! Promises counts of one moment, but for the views. Leaves out the status (`status.rs`).
 
-use aspen_core::Decision;
+use aspen_core::two_phase::Decision;
 
 use crate::replica::parts::Replica;
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aspen_core::NodeId;
+use aspen_core::ids::NodeId;
 use aspen_store::TypeConfig;
 #[cfg(not(madsim))]
 use openraft::Instant as _;

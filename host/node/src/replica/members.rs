@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aspen_core::NodeId;
+use aspen_core::ids::NodeId;
 #[cfg(not(madsim))]
 use openraft::Instant as _;
 use openraft::LogIdOptionExt;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use aspen_core::ViewId;
+use aspen_core::ids::ViewId;
 use aspen_store::{Gate, LogId, PinnedView};
 use tokio::time::Instant;
 

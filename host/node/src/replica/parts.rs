@@ -5,7 +5,7 @@
 
 use std::sync::Mutex;
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use aspen_store::{Raft, ShardLog, StateReader};
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 //! Promises that a refusal other than [`ReplicaError::Unknown`] means that nothing was proposed.
 //! Leaves out how an entry is made (`context/find.rs`).
 
-use aspen_core::LogIndex;
+use aspen_core::ids::LogIndex;
 use aspen_store::Proposal;
 use bytes::Bytes;
 use openraft::errors::{ClientWriteError, RaftError};

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use aspen_core::defect::{Defect, is_planted};
-use aspen_core::{Consistency, NodeId};
+use aspen_core::ids::NodeId;
+use aspen_core::protocol::Consistency;
 use aspen_store::{LogId, TypeConfig};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;

@@ -3,7 +3,8 @@
 //! Promises a status at once, also of a replica that has failed or does not run yet. Leaves out how
 //! a wrong replica is found (`digest_check.rs`).
 
-use aspen_core::{LogIndex, NodeId, ShardId, ReplicaStatus};
+use aspen_core::ids::{LogIndex, NodeId, ShardId};
+use aspen_core::protocol::ReplicaStatus;
 use aspen_store::Divergence;
 use openraft::async_runtime::WatchReceiver;
 use tokio::time::Instant;

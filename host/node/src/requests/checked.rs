@@ -3,11 +3,14 @@
 //! Promises that the answer is given only if the reads hold at the revision of the answer, and that
 //! no key is read while a transaction across shards holds it for writing.
 
+use aspen_core::codec::encode;
 use aspen_core::defect::{Defect, is_planted};
-use aspen_core::{
-    Expectation, HostError, Header, Locks, Outcome, Read, ErrorReply, Resident, Response, TxnId, View,
-    encode,
-};
+use aspen_core::ids::TxnId;
+use aspen_core::protocol::{ErrorReply, Outcome, Response};
+use aspen_core::state::{Header, Resident};
+use aspen_core::transaction::{Expectation, Read};
+use aspen_core::two_phase::Locks;
+use aspen_core::view::{HostError, View};
 use tokio::time::Instant;
 
 use crate::across::wait_for;
@@ -69,7 +72,7 @@ fn answer_if(
     reads: &[Read],
     read: &impl Fn(&dyn View, Header) -> Result<Response, HostError>,
 ) -> Result<Response, HostError> {
-    match aspen_core::check_reads(view, resident, &header, reads)? {
+    match aspen_core::apply::check_reads(view, resident, &header, reads)? {
         Ok(conflicts) if conflicts.is_empty() => read(view, header),
         Ok(conflicts) => {
             let outcome = Outcome::Conflict { revision: header.revision, conflicts };

@@ -2,9 +2,10 @@
 //!
 //! Promises a linearizable answer. Leaves out the end of leases (`periodic/ticks.rs`).
 
-use aspen_core::{
-    Consistency, Header, LeaseId, LeaseInfo, ErrorReply, Resident, Response, ShardId, Timestamp, View,
-};
+use aspen_core::ids::{LeaseId, ShardId, Timestamp};
+use aspen_core::protocol::{Consistency, ErrorReply, LeaseInfo, Response};
+use aspen_core::state::{Header, Resident};
+use aspen_core::view::View;
 
 use crate::context::{NodeContext, find};
 use crate::replica::failed;

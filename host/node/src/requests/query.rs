@@ -7,10 +7,13 @@
 
 use std::sync::Arc;
 
-use aspen_core::{
-    Call, Caller, Context, HostError, Fuel, Header, Locks, ProfileId, QueryReply, Query, ErrorReply,
-    Resident, Response, ShardId, Timestamp, View,
-};
+use aspen_core::apply::Context;
+use aspen_core::function::Call;
+use aspen_core::ids::{Caller, Fuel, ProfileId, ShardId, Timestamp};
+use aspen_core::protocol::{ErrorReply, Query, QueryReply, Response};
+use aspen_core::state::{Header, Resident};
+use aspen_core::two_phase::Locks;
+use aspen_core::view::{HostError, View};
 use aspen_functions::WasmFunctions;
 use aspen_net::PeerId;
 use tokio::time::Instant;
@@ -124,7 +127,7 @@ impl QueryRun {
     fn on(&self, view: &dyn View, locks: &Locks, header: Header) -> Result<QueryReply, HostError> {
         let time = header.clock.max(self.context.time);
         let context = Context { time, profile: header.profile, ..self.context };
-        aspen_core::query(view, locks, &header, &*self.functions, &context, &self.call)
+        aspen_core::apply::query(view, locks, &header, &*self.functions, &context, &self.call)
     }
 }
 

@@ -3,11 +3,14 @@
 //! Promises records of one revision in each answer, within the limits on keys and bytes. Leaves out
 //! conditions and locks (`checked.rs`).
 
+use aspen_core::ids::{ShardId, ViewId};
+use aspen_core::key::{Key, Value};
 use aspen_core::limits::{READ_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_PAGE_BYTES, TXN_OPS_MAX};
-use aspen_core::{
-    Consistency, HostError, Header, Item, Key, Locks, Page, Read, ErrorReply, Request, Response,
-    ScanRequest, ShardId, Value, View, ViewId,
-};
+use aspen_core::protocol::{Consistency, ErrorReply, Item, Page, Request, Response, ScanRequest};
+use aspen_core::state::Header;
+use aspen_core::transaction::Read;
+use aspen_core::two_phase::Locks;
+use aspen_core::view::{HostError, View};
 use bytes::Bytes;
 
 use crate::context::{NodeContext, find};
@@ -75,7 +78,11 @@ async fn scan(node: &NodeContext, mut request: ScanRequest) -> Result<Response, 
 }
 
 /// Reads a page of an open view.
-fn scan_view(replica: &Replica, view: ViewId, request: &ScanRequest) -> Result<Response, ErrorReply> {
+fn scan_view(
+    replica: &Replica,
+    view: ViewId,
+    request: &ScanRequest,
+) -> Result<Response, ErrorReply> {
     if !request.reads.is_empty() {
         let reason = "a view is read without conditions".into();
         return Err(ErrorReply::Invalid { reason });

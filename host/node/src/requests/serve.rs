@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use aspen_core::{
-    Command, Query, ErrorReply, Request, Resident, Response, ScanRequest, ShardId, decode, encode,
-};
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::ShardId;
+use aspen_core::protocol::{Command, ErrorReply, Query, Request, Response, ScanRequest};
+use aspen_core::state::Resident;
 use aspen_net::PeerId;
 use bytes::Bytes;
 

@@ -3,7 +3,7 @@
 //! Promises an answer at once, from the knowledge of this node: it may be old. Leaves out the
 //! status of one replica (`replica/status.rs`).
 
-use aspen_core::{ClusterInfo, NodeStatus};
+use aspen_core::protocol::{ClusterInfo, NodeStatus};
 
 use crate::context::NodeContext;
 

@@ -4,13 +4,19 @@
 //! that any node says at once how far its own hash is. Asked twice there are two entries, so asking
 //! again does no harm. Leaves out the hashing (`aspen-store`) and the comparison (`aspen-client`).
 
-use aspen_core::{Caller, Command, LogIndex, ErrorReply, Response, ShardId, Verification};
+use aspen_core::ids::{Caller, LogIndex, ShardId};
+use aspen_core::protocol::{Command, ErrorReply, Response};
+use aspen_core::state::Verification;
 use aspen_net::PeerId;
 
 use crate::context::{NodeContext, encoded_entry, led};
 
 /// Proposes that every replica hashes its state.
-pub async fn begin(node: &NodeContext, from: PeerId, shard: ShardId) -> Result<Response, ErrorReply> {
+pub async fn begin(
+    node: &NodeContext,
+    from: PeerId,
+    shard: ShardId,
+) -> Result<Response, ErrorReply> {
     let replica = led(node, shard)?;
     let entry = encoded_entry(node, Caller::new(*from.as_bytes()), None, Command::Verify);
     let (index, _) = replica.propose_at(entry).await?;

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
+use aspen_core::codec::encode;
+use aspen_core::ids::{Caller, RequestId, ShardId};
 use aspen_core::limits::{COMPONENT_BYTES_MAX, ENTRY_BYTES_MAX};
-use aspen_core::{
-    Caller, Command, Outcome, Refusal, ErrorReply, RequestId, Response, ShardId, Upload, encode,
-};
+use aspen_core::protocol::{Command, ErrorReply, Outcome, Response, Upload};
+use aspen_core::refusal::Refusal;
 use aspen_net::PeerId;
 use bytes::Bytes;
 use tokio::time::Instant;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 

@@ -32,7 +32,9 @@
 
 use std::time::Duration;
 
-use aspen_core::{KeyRange, ErrorReply, Response, ShardId, TxnId, ViewId, ViewInfo};
+use aspen_core::ids::{ShardId, TxnId, ViewId};
+use aspen_core::key::KeyRange;
+use aspen_core::protocol::{ErrorReply, Response, ViewInfo};
 use aspen_net::Backoff;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
@@ -72,7 +74,11 @@ fn too_many() -> ErrorReply {
 }
 
 /// Opens a view of one shard.
-async fn alone(node: &NodeContext, home: &Replica, range: KeyRange) -> Result<ViewInfo, ErrorReply> {
+async fn alone(
+    node: &NodeContext,
+    home: &Replica,
+    range: KeyRange,
+) -> Result<ViewInfo, ErrorReply> {
     let (view, until) = (new_id(), Instant::now() + LOCKED_WAIT);
     loop {
         match pin(home, view, range.clone(), false).await? {

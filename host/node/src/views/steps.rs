@@ -11,7 +11,8 @@
 //! began and none that began after the last shard was pinned (`open.rs` says why). Leaves out the
 //! bounds on views (`replica/open_views.rs`).
 
-use aspen_core::{KeyRange, ViewId};
+use aspen_core::ids::ViewId;
+use aspen_core::key::KeyRange;
 use tokio::time::Instant;
 
 use crate::across::unlocked;

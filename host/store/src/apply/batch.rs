@@ -6,7 +6,13 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use aspen_core::{AppliedEntry, CallReport, Command, Decide, HostError, LogIndex, FunctionRun, State};
+use aspen_core::apply::AppliedEntry;
+use aspen_core::function::CallReport;
+use aspen_core::ids::LogIndex;
+use aspen_core::protocol::Command;
+use aspen_core::state::State;
+use aspen_core::two_phase::{Decide, FunctionRun};
+use aspen_core::view::HostError;
 use openraft::storage::EntryResponder;
 use tokio::sync::mpsc;
 
@@ -74,7 +80,10 @@ impl ApplyWorker {
     }
 
     /// Applies an entry. Returns its outcome, and its index if the entry asks for the hash of the state.
-    fn apply_one(&mut self, entry: RaftEntry) -> Result<(EncodedOutcome, Option<LogIndex>), HostError> {
+    fn apply_one(
+        &mut self,
+        entry: RaftEntry,
+    ) -> Result<(EncodedOutcome, Option<LogIndex>), HostError> {
         let (index, begun) = (LogIndex::new(entry.log_id.index), Instant::now());
         let (functions, shard) = (&*self.functions, self.shared.owner.shard);
         let applied = apply_entry(&mut self.state, functions, shard, self.router, entry)?;
@@ -91,7 +100,7 @@ impl ApplyWorker {
         &self,
         took: Duration,
         index: LogIndex,
-        entry: aspen_core::Entry,
+        entry: aspen_core::protocol::Entry,
         called: Option<CallReport>,
     ) {
         let (scheduled, called) = match called {
@@ -106,7 +115,13 @@ impl ApplyWorker {
                 calls.applied(took, at(caller), call, called);
             }
             (None, Command::Call(call)) => calls.applied(took, at(entry.caller), call, called),
-            (None, Command::Decide(Decide { answer: aspen_core::CommitReply::Function(ran), .. })) => {
+            (
+                None,
+                Command::Decide(Decide {
+                    answer: aspen_core::two_phase::CommitReply::Function(ran),
+                    ..
+                }),
+            ) => {
                 let FunctionRun { named, function, micros, .. } = *ran;
                 let took = Duration::from_micros(micros);
                 calls.note(took, at(entry.caller), (named, function), called);

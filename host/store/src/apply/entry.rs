@@ -3,7 +3,11 @@
 //! Promises that an entry is applied once: an entry at or before the last applied one is a fault. Leaves
 //! out the rules of commands (`aspen-core`).
 
-use aspen_core::{AppliedEntry, HostError, Functions, ShardId, ShardRouter};
+use aspen_core::apply::AppliedEntry;
+use aspen_core::function::Functions;
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
+use aspen_core::view::HostError;
 use openraft::EntryPayload;
 
 use crate::buffer::BufferedState;
@@ -16,7 +20,7 @@ pub fn apply_entry(
     shard: ShardId,
     router: ShardRouter,
     entry: RaftEntry,
-) -> Result<Option<(aspen_core::Entry, AppliedEntry)>, HostError> {
+) -> Result<Option<(aspen_core::protocol::Entry, AppliedEntry)>, HostError> {
     let log_id = entry.log_id;
     if state.applied().is_some_and(|applied| applied.index >= log_id.index) {
         return Err(HostError::new("applying in order", "the entry was applied before"));
@@ -27,9 +31,9 @@ pub fn apply_entry(
             (None, Some(StoredMembership::new(Some(log_id), membership)))
         }
         EntryPayload::Normal(Proposal(bytes)) => {
-            let entry: aspen_core::Entry = aspen_core::decode(&bytes)
+            let entry: aspen_core::protocol::Entry = aspen_core::codec::decode(&bytes)
                 .map_err(|error| HostError::new("decoding the entry", error))?;
-            let applied = aspen_core::apply(state, functions, shard, router, &entry)?;
+            let applied = aspen_core::apply::apply(state, functions, shard, router, &entry)?;
             (Some((entry, applied)), None)
         }
     };

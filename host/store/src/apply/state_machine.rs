@@ -7,7 +7,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{Functions, ShardId, ShardRouter};
+use aspen_core::function::Functions;
+use aspen_core::ids::ShardId;
+use aspen_core::placement::ShardRouter;
 use futures::future::join;
 use futures::{FutureExt, Stream, TryStreamExt};
 use openraft::OptionalSend;

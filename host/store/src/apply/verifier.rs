@@ -15,7 +15,8 @@
 
 use std::sync::Arc;
 
-use aspen_core::{HostError, State, StateHash, Verification, hash_state};
+use aspen_core::state::{State, StateHash, Verification, hash_state};
+use aspen_core::view::HostError;
 use tokio::sync::mpsc;
 
 use crate::buffer::BufferedState;

@@ -12,7 +12,8 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
-use aspen_core::{Functions, ShardRouter};
+use aspen_core::function::Functions;
+use aspen_core::placement::ShardRouter;
 use futures::future::{Either, select};
 use tokio::sync::mpsc;
 

@@ -11,10 +11,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{
-    Alias, ComponentHash, Digest, HostError, Header, Key, KeyRange, Name, AliasTarget, Record, Resident,
-    State, View,
-};
+use aspen_core::digest::Digest;
+use aspen_core::ids::{ComponentHash, Name};
+use aspen_core::key::{Key, KeyRange};
+use aspen_core::state::{Header, Resident, State};
+use aspen_core::view::{Alias, AliasTarget, HostError, Record, View};
 use bytes::Bytes;
 use rusqlite::Connection;
 

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use aspen_core::Digest;
+use aspen_core::digest::Digest;
 
 use crate::limits::DIGESTS_MAX;
 

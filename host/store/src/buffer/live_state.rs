@@ -11,7 +11,9 @@
 //! entry in `status`. The file may reach further when a flush has just committed. That is harmless,
 //! because the immutable memtables still hold the same writes.
 
-use aspen_core::{Digest, Header, Timestamp};
+use aspen_core::digest::Digest;
+use aspen_core::ids::Timestamp;
+use aspen_core::state::Header;
 
 use super::digests::DigestRing;
 use crate::memtable::{Memtable, Memtables};

@@ -1,6 +1,6 @@
 //! Reading a shard's state through the memtables and the file below them.
 //!
-//! Promises the answers of an [`aspen_core::Model`] with all these writes: of each key the record of the
+//! Promises the answers of an [`aspen_core::state::Model`] with all these writes: of each key the record of the
 //! newest memtable that has one, else the file's record. The file may hold some of the memtables'
 //! writes already, but none that are newer; the caller ensures this (`buffered_state.rs`,
 //! `replica/read_transaction.rs`).
@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aspen_core::{Alias, ComponentHash, HostError, Key, KeyRange, Name, Record, View};
+use aspen_core::ids::{ComponentHash, Name};
+use aspen_core::key::{Key, KeyRange};
+use aspen_core::view::{Alias, HostError, Record, View};
 use bytes::Bytes;
 use rusqlite::Connection;
 

@@ -4,7 +4,7 @@
 //! | form 1 | kind 1 | term 8 | leader 8 | index 8 | payload ...     integers little-endian
 //!            0 blank    no payload
 //!            1 proposal its bytes as they are
-//!            2 members  as aspen_core::encode writes them
+//!            2 members  as aspen_core::codec::encode writes them
 //! ```
 //!
 //! Promises that decoding hostile bytes ends in a typed error and that a proposal's bytes are not
@@ -46,7 +46,7 @@ pub enum EntryError {
     #[snafu(display("log entry with members is malformed"))]
     Members {
         /// The decoder's reason.
-        source: aspen_core::CodecError,
+        source: aspen_core::codec::CodecError,
     },
 }
 
@@ -58,7 +58,7 @@ pub fn encode_entry(entry: &RaftEntry, out: &mut Vec<u8>) {
         EntryPayload::Blank => (BLANK, &[]),
         EntryPayload::Normal(proposal) => (PROPOSAL, &proposal.0),
         EntryPayload::Membership(membership) => {
-            members = aspen_core::encode(membership);
+            members = aspen_core::codec::encode(membership);
             (MEMBERS, &members)
         }
     };
@@ -84,7 +84,9 @@ pub fn decode_entry(bytes: &Bytes) -> Result<RaftEntry, EntryError> {
     let payload = bytes.slice(HEAD_BYTES..);
     let payload = match kind {
         PROPOSAL => EntryPayload::Normal(Proposal(payload)),
-        MEMBERS => EntryPayload::Membership(aspen_core::decode(&payload).context(MembersSnafu)?),
+        MEMBERS => {
+            EntryPayload::Membership(aspen_core::codec::decode(&payload).context(MembersSnafu)?)
+        }
         _ => {
             ensure!(payload.is_empty(), LengthSnafu { bytes: bytes.len() });
             EntryPayload::Blank

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use snafu::ResultExt;
 
@@ -52,7 +52,7 @@ pub fn load(
     let found = prepare(db, identity).map_err(storage)?;
     let damaged = || LogDamagedSnafu { path };
     let found: Identity =
-        aspen_core::decode(&found).map_err(|error| error.into()).context(damaged())?;
+        aspen_core::codec::decode(&found).map_err(|error| error.into()).context(damaged())?;
     snafu::ensure!(found == identity, ForeignLogSnafu { path, expected: identity, found });
     while !finish_purges(db).map_err(storage)? {}
     read_shards(db).context(damaged())
@@ -101,7 +101,7 @@ fn prepare(db: &Database, identity: Identity) -> Result<Vec<u8>, redb::Error> {
         match found {
             Some(found) => found,
             None => {
-                let identity = aspen_core::encode(&identity);
+                let identity = aspen_core::codec::encode(&identity);
                 meta.insert(IDENTITY, &identity[..])?;
                 identity.to_vec()
             }
@@ -121,7 +121,7 @@ fn finish_purges(db: &Database) -> Result<bool, redb::Error> {
         for row in bounds.iter()? {
             let (key, value) = row?;
             if let (shard, PURGED) = key.value()
-                && let Ok(upto) = aspen_core::decode::<LogId>(value.value())
+                && let Ok(upto) = aspen_core::codec::decode::<LogId>(value.value())
             {
                 finished &= purge(&mut entries, ShardId::new(shard), upto.index)?;
             }
@@ -138,10 +138,10 @@ fn load_shard(
     shard: u16,
 ) -> Result<(Tail, u64), ReadError> {
     let row = |row: u8| bounds.get((shard, row));
-    let vote = row(VOTE)?.map(|vote| aspen_core::decode(vote.value())).transpose()?;
-    let committed = row(COMMITTED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
-    let purged = row(PURGED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
-    let promised = row(PROMISED)?.map(|id| aspen_core::decode(id.value())).transpose()?;
+    let vote = row(VOTE)?.map(|vote| aspen_core::codec::decode(vote.value())).transpose()?;
+    let committed = row(COMMITTED)?.map(|id| aspen_core::codec::decode(id.value())).transpose()?;
+    let purged = row(PURGED)?.map(|id| aspen_core::codec::decode(id.value())).transpose()?;
+    let promised = row(PROMISED)?.map(|id| aspen_core::codec::decode(id.value())).transpose()?;
     let mut range = entries.range((shard, 0)..=(shard, u64::MAX))?;
     let first = range.next().transpose()?.map(|(key, value)| (key.value().1, value));
     let last = range.next_back().transpose()?.map(|(key, value)| (key.value().1, value));

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use redb::{Database, DatabaseError};
 use snafu::ResultExt;
 use tokio::sync::mpsc;

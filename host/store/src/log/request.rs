@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use openraft::storage::IOFlushed;
 
 use super::tail::{ShardTail, Tail};

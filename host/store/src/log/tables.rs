@@ -8,7 +8,7 @@
 //!
 //! Leaves out the bytes of an entry (`frame.rs`), and the check of a file at a start (`load.rs`).
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use redb::{ReadableTable, TableDefinition};
 
 use crate::limits::LOG_PURGE_ENTRIES_MAX;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use openraft::EntryPayload;
 
 use crate::limits::{LOG_CACHE_BYTES_MAX, LOG_ENTRY_OVERHEAD_BYTES};

@@ -16,8 +16,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use aspen_core::codec::encode;
 use aspen_core::defect::{Defect, is_planted};
-use aspen_core::{ShardId, encode};
+use aspen_core::ids::ShardId;
 use bytes::Bytes;
 use futures::FutureExt;
 use redb::Database;

@@ -15,7 +15,8 @@
 use std::sync::Mutex;
 
 use aspen_core::defect::{Defect, is_planted};
-use aspen_core::{HostError, Header, Resident, State, View};
+use aspen_core::state::{Header, Resident, State};
+use aspen_core::view::{HostError, View};
 use tokio::sync::{mpsc, oneshot};
 
 use super::reader::StateReader;

@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
-use aspen_core::{
-    CallNote, ComponentRef, Digest, HostError, FunctionStatistics, Header, LogIndex, Resident, ShardId,
-    State, Timestamp, Verification, View,
-};
+use aspen_core::digest::Digest;
+use aspen_core::function::{CallNote, FunctionStatistics};
+use aspen_core::ids::{ComponentRef, LogIndex, ShardId, Timestamp};
+use aspen_core::state::{Header, Resident, State, Verification};
+use aspen_core::view::{HostError, View};
 use openraft::async_runtime::AsyncRuntime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -133,7 +134,7 @@ impl StateReader {
 
     /// Returns how far the hash of the state as of an entry is, which a [`Command::Verify`] asked for.
     ///
-    /// [`Command::Verify`]: aspen_core::Command::Verify
+    /// [`Command::Verify`]: aspen_core::protocol::Command::Verify
     pub fn verification(&self, index: LogIndex) -> Verification {
         let found = self.shared.verifications.find(index);
         let Status { applied, failed, .. } = self.status();

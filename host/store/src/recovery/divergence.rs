@@ -14,7 +14,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aspen_core::{Digest, ShardId};
+use aspen_core::digest::Digest;
+use aspen_core::ids::ShardId;
 use serde::{Deserialize, Serialize};
 use snafu::ResultExt;
 
@@ -115,7 +116,7 @@ pub fn unmark(dir: &Path) -> Result<(), StoreError> {
 fn write(dir: &Path, mark: &DivergenceMark) -> Result<(), StoreError> {
     let path = dir.join(MARK);
     let new = files::with_suffix(&path, ".new");
-    let bytes = aspen_core::encode(mark);
+    let bytes = aspen_core::codec::encode(mark);
     fs::write(&new, bytes).context(FileSnafu { what: "writing", path: &new })?;
     files::sync(&new)?;
     files::publish(&new, &path)
@@ -138,5 +139,5 @@ fn read(dir: &Path) -> Result<Option<DivergenceMark>, StoreError> {
         members: vec![],
     };
     let damaged = |_| DivergenceMark { divergence: unknown(), cleansed: false };
-    Ok(Some(aspen_core::decode(&bytes).unwrap_or_else(damaged)))
+    Ok(Some(aspen_core::codec::decode(&bytes).unwrap_or_else(damaged)))
 }

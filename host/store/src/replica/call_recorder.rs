@@ -6,10 +6,8 @@ use std::mem;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use aspen_core::{
-    Call, CallNote, CallNotes, CallReport, Caller, ComponentRef, Fuel, FunctionStatistics, LogIndex,
-    ShardId, Timestamp,
-};
+use aspen_core::function::{Call, CallNote, CallNotes, CallReport, FunctionStatistics};
+use aspen_core::ids::{Caller, ComponentRef, Fuel, LogIndex, ShardId, Timestamp};
 
 use crate::sync::lock;
 

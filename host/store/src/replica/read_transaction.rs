@@ -6,7 +6,8 @@
 
 use std::sync::Mutex;
 
-use aspen_core::{HostError, Header};
+use aspen_core::state::Header;
+use aspen_core::view::HostError;
 use rusqlite::Connection;
 
 use crate::buffer::{LiveState, OverlayView};

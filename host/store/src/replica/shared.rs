@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::HostError;
+use aspen_core::view::HostError;
 use rusqlite::Connection;
 
 use super::call_recorder::CallRecorder;

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use aspen_core::ids::LogIndex;
 use aspen_core::limits::VERIFICATIONS_MAX;
-use aspen_core::{Header, LogIndex, Resident, Verification};
+use aspen_core::state::{Header, Resident, Verification};
 
 use super::read_transaction::ReadTransaction;
 use crate::sync::lock;

@@ -39,7 +39,7 @@ pub fn write(dir: &Path, snapshot: &Snapshot) -> Result<(), StoreError> {
     let SnapshotFile { path, bytes, checksum, .. } = &snapshot.snapshot;
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (bytes, checksum, meta) = (*bytes, *checksum, snapshot.meta.clone());
-    let manifest = aspen_core::encode(&SnapshotManifest { file, bytes, checksum, meta });
+    let manifest = aspen_core::codec::encode(&SnapshotManifest { file, bytes, checksum, meta });
     let new = dir.join(NEW_NAME);
     std::fs::write(&new, manifest).context(FileSnafu { what: "writing", path: &new })?;
     files::sync(&new)?;
@@ -53,7 +53,7 @@ fn read(dir: &Path) -> Result<Option<Snapshot>, String> {
     }
     let manifest = std::fs::read(&path).map_err(|error| error.to_string())?;
     let manifest: SnapshotManifest =
-        aspen_core::decode(&manifest).map_err(|error| error.to_string())?;
+        aspen_core::codec::decode(&manifest).map_err(|error| error.to_string())?;
     let SnapshotManifest { file, bytes, checksum, meta } = manifest;
     let file = SnapshotFile::open(&dir.join(file), bytes, checksum);
     let file = file.map_err(|error| error.to_string())?;

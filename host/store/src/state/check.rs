@@ -1,6 +1,8 @@
 //! The search for damage in a whole state, after a stop that was not clean.
 
-use aspen_core::{ComponentHash, HostError, KeyRange, View};
+use aspen_core::ids::ComponentHash;
+use aspen_core::key::KeyRange;
+use aspen_core::view::{HostError, View};
 use rusqlite::Connection;
 
 use super::error::{CheckSnafu, StateFileError};

@@ -9,7 +9,7 @@
 
 use std::hash::Hasher;
 
-use aspen_core::Record;
+use aspen_core::view::Record;
 use rusqlite::Row;
 use seahash::SeaHasher;
 use snafu::Snafu;

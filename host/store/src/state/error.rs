@@ -3,7 +3,7 @@
 //! Promises to tell damage, after which the state is rebuilt, from a machine that cannot read the file
 //! and from a file that this program must not touch.
 
-use aspen_core::HostError;
+use aspen_core::view::HostError;
 use rusqlite::ErrorCode;
 use snafu::Snafu;
 

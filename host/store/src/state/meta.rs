@@ -1,6 +1,7 @@
 //! The single values of a state: the rows of the table `meta`, which every state has.
 
-use aspen_core::{Header, ShardId};
+use aspen_core::ids::ShardId;
+use aspen_core::state::Header;
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -44,13 +45,13 @@ pub fn get<T: DeserializeOwned>(db: &Connection, name: &'static str) -> Result<T
     };
     let value = statement.query_row([name], row).optional()?;
     let value = value.ok_or(StateFileError::Content { what: name })?;
-    aspen_core::decode(&value).ok().ok_or(StateFileError::Content { what: name })
+    aspen_core::codec::decode(&value).ok().ok_or(StateFileError::Content { what: name })
 }
 
 /// Writes a row.
 pub fn put<T: Serialize>(db: &Connection, name: &str, value: &T) -> Result<(), StateFileError> {
     let mut statement = db.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2, ?3)")?;
-    let value = aspen_core::encode(value);
+    let value = aspen_core::codec::encode(value);
     let sum = sum(&[name.as_bytes(), &value], &[]);
     statement.execute((name, &value[..], sum)).context(SqliteSnafu)?;
     Ok(())

@@ -4,7 +4,10 @@
 //! transaction around the writes (`sqlite_state.rs`) and the rows that live in memory whole
 //! (`resident_store.rs`). `view.rs` reads these rows.
 
-use aspen_core::{Alias, ComponentHash, Key, Name, Record, encode};
+use aspen_core::codec::encode;
+use aspen_core::ids::{ComponentHash, Name};
+use aspen_core::key::Key;
+use aspen_core::view::{Alias, Record};
 use bytes::Bytes;
 use rusqlite::Connection;
 

@@ -6,11 +6,15 @@
 
 use std::sync::Arc;
 
-use aspen_core::{
-    Key, LeaseChange, LeaseId, LeaseImage, Leases, LockChange, Locks, Name, Resident,
-    ResidentChanges, Revision, ScheduleChange, Schedules, Timestamp, Tombstones, UploadChange,
-    Uploads, View, decode, encode,
+use aspen_core::codec::{decode, encode};
+use aspen_core::ids::{LeaseId, Name, Revision, Timestamp};
+use aspen_core::key::Key;
+use aspen_core::state::{
+    LeaseChange, LeaseImage, Leases, Resident, ResidentChanges, ScheduleChange, Schedules,
+    Tombstones, UploadChange, Uploads,
 };
+use aspen_core::two_phase::{LockChange, Locks};
+use aspen_core::view::View;
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;

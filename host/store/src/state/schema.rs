@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aspen_core::Revision;
+use aspen_core::ids::Revision;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StateFileError;

@@ -13,7 +13,8 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{Caller, SessionChange, SessionId, SessionImage, Sessions, Timestamp};
+use aspen_core::ids::{Caller, SessionId, Timestamp};
+use aspen_core::state::{SessionChange, SessionImage, Sessions};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -143,7 +144,7 @@ impl SessionStore {
             room = room.saturating_sub(outcome.2.len());
             row.push(outcome);
             if room == 0 || kept.peek().is_none() {
-                let bytes = aspen_core::encode(&row);
+                let bytes = aspen_core::codec::encode(&row);
                 let sql = "INSERT INTO outcome (outcomes, sum) VALUES (?1, ?2)";
                 db.prepare_cached(sql)?.execute((&bytes[..], sum(&[&bytes], &[])))?;
                 self.bytes += bytes.len();
@@ -160,12 +161,12 @@ fn session_sum(image: &SessionImage) -> i64 {
 }
 
 fn decode(row: &[u8]) -> Result<Vec<KeptOutcome>, StateFileError> {
-    aspen_core::decode(row).ok().ok_or(StateFileError::Content { what: "a row of outcomes" })
+    aspen_core::codec::decode(row).ok().ok_or(StateFileError::Content { what: "a row of outcomes" })
 }
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::RequestId;
+    use aspen_core::ids::RequestId;
 
     use super::*;
     use crate::state::schema;

@@ -11,7 +11,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aspen_core::{KeyRange, Resident, ResidentChanges, Timestamp};
+use aspen_core::ids::Timestamp;
+use aspen_core::key::KeyRange;
+use aspen_core::state::{Resident, ResidentChanges};
 use rusqlite::Connection;
 use snafu::ResultExt;
 
@@ -185,7 +187,9 @@ pub fn sync(path: &Path) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use aspen_core::{Key, LeaseId, Record, Revision, Value, Version, View};
+    use aspen_core::ids::{LeaseId, Revision, Version};
+    use aspen_core::key::{Key, Value};
+    use aspen_core::view::{Record, View};
 
     use super::*;
     use crate::error::chain;

@@ -1,14 +1,14 @@
 //! Reading a shard's state through one SQLite connection.
 //!
-//! Promises the order and the content that [`aspen_core::Model`] has. The owner of the connection
+//! Promises the order and the content that [`aspen_core::state::Model`] has. The owner of the connection
 //! holds a transaction, so that all reads are of one revision. `records.rs` writes these rows.
 
 use std::sync::Arc;
 
-use aspen_core::{
-    Alias, ComponentHash, HostError, Key, KeyRange, LeaseId, Name, Record, Revision, Value, Version,
-    View, decode,
-};
+use aspen_core::codec::decode;
+use aspen_core::ids::{ComponentHash, LeaseId, Name, Revision, Version};
+use aspen_core::key::{Key, KeyRange, Value};
+use aspen_core::view::{Alias, HostError, Record, View};
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};

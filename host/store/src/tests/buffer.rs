@@ -3,7 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{Key, KeyRange, LeaseId, Model, Record, Revision, State, Value, Version, View};
+use aspen_core::ids::{LeaseId, Revision, Version};
+use aspen_core::key::{Key, KeyRange, Value};
+use aspen_core::state::{Model, State};
+use aspen_core::view::{Record, View};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::sync::mpsc;

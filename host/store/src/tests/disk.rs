@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use futures::FutureExt;
 use openraft::impls::Vote;
 use openraft::storage::{RaftLogReader, RaftLogStorage};

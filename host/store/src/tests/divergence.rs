@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use aspen_core::Digest;
+use aspen_core::digest::Digest;
 use openraft::storage::{RaftLogStorage, RaftSnapshotBuilder, RaftStateMachine};
 
 use super::{

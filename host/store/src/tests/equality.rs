@@ -3,12 +3,21 @@
 
 use std::sync::Arc;
 
-use aspen_core::{
-    Call, Command, Compare, ComponentHash, ComponentRef, Entry, Expectation, Expiry, FirstRun, Header,
-    Key, KeyRange, LeaseId, Model, Name, NewSchedule, NoFunctions, Operation, Read, Record,
-    Relation, RequestId, Resident, Revision, SessionId, ShardRouter, State, Transact, Upload,
-    UploadPart, Value, Verification, Version, View, WriteOp, decode, hash_state,
+use aspen_core::codec::decode;
+use aspen_core::function::{Call, NoFunctions};
+use aspen_core::ids::{
+    ComponentHash, ComponentRef, LeaseId, Name, RequestId, Revision, SessionId, Version,
 };
+use aspen_core::key::{Key, KeyRange, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Entry, Upload, UploadPart};
+use aspen_core::state::{
+    FirstRun, Header, Model, NewSchedule, Resident, State, Verification, hash_state,
+};
+use aspen_core::transaction::{
+    Compare, Expectation, Expiry, Operation, Read, Relation, Transact, WriteOp,
+};
+use aspen_core::view::{Record, View};
 use bytes::Bytes;
 use openraft::EntryPayload;
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
@@ -194,7 +203,7 @@ fn batch() -> impl Strategy<Value = (Vec<(Option<RequestId>, Command)>, Pause)> 
     (vec((request(), command()), 1..12), pause)
 }
 
-type Content = (Vec<(Bytes, Record)>, Vec<(Name, Arc<aspen_core::Alias>)>);
+type Content = (Vec<(Bytes, Record)>, Vec<(Name, Arc<aspen_core::view::Alias>)>);
 
 fn content(view: &dyn View, reverse: bool) -> Content {
     let mut records = vec![];
@@ -280,7 +289,7 @@ proptest! {
                     let EntryPayload::Normal(proposal) = &entry.payload else { unreachable!() };
                     let decoded: Entry = decode(&proposal.0).unwrap();
                     let router = ShardRouter::new(1).unwrap();
-                    aspen_core::apply(&mut model, &NoFunctions, SHARD, router, &decoded).unwrap();
+                    aspen_core::apply::apply(&mut model, &NoFunctions, SHARD, router, &decoded).unwrap();
                     if is_verify {
                         let (resident, header) = (model.resident(), model.header());
                         let hashed = hash_state(&model, resident, &header, &|_| true).unwrap();

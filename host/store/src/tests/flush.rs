@@ -4,7 +4,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aspen_core::{Key, NoFunctions, ShardRouter};
+use aspen_core::function::NoFunctions;
+use aspen_core::key::Key;
+use aspen_core::placement::ShardRouter;
 use futures::FutureExt;
 use openraft::storage::RaftStateMachine;
 use rusqlite::Connection;
@@ -82,11 +84,11 @@ fn storage_readers_see_one_batch_while_flushes_run() {
     });
 }
 
-fn read_all(reader: &StateReader, keys: u64) -> (Vec<u64>, aspen_core::Header) {
+fn read_all(reader: &StateReader, keys: u64) -> (Vec<u64>, aspen_core::state::Header) {
     let number = |value: &[u8]| std::str::from_utf8(value).unwrap().parse::<u64>().unwrap();
-    let read = |view: &dyn aspen_core::View, header| {
+    let read = |view: &dyn aspen_core::view::View, header| {
         let mut values = vec![];
-        view.scan(&aspen_core::KeyRange::all(), false, &mut |_, record| {
+        view.scan(&aspen_core::key::KeyRange::all(), false, &mut |_, record| {
             values.push(number(record.value.as_bytes()));
             true
         })?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
-use aspen_core::{NodeId, ShardId};
+use aspen_core::ids::{NodeId, ShardId};
 use futures::StreamExt;
 use openraft::impls::Vote;
 use openraft::storage::{RaftLogReader, RaftLogStorage};

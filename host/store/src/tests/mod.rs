@@ -22,10 +22,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aspen_core::{
-    Caller, Command, Key, LogIndex, NoFunctions, NodeId, Outcome, Record, RequestId, SessionId,
-    ShardId, ShardRouter, Timestamp, Transact, Value, Verification, WriteOp,
-};
+use aspen_core::function::NoFunctions;
+use aspen_core::ids::{Caller, LogIndex, NodeId, RequestId, SessionId, ShardId, Timestamp};
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::{Command, Outcome};
+use aspen_core::state::Verification;
+use aspen_core::transaction::{Transact, WriteOp};
+use aspen_core::view::Record;
 use bytes::Bytes;
 use openraft::async_runtime::AsyncRuntime;
 use openraft::impls::leader_id_adv::LeaderId;
@@ -78,8 +82,8 @@ pub fn put(index: u64, sequence: Option<u64>, key: &str, value: &str) -> RaftEnt
 
 pub fn proposal(index: u64, request: Option<RequestId>, command: Command) -> RaftEntry {
     let (stamp, caller) = (Timestamp::new(index * 10), Caller::LOCAL);
-    let entry = aspen_core::Entry { stamp, seed: index, caller, request, command };
-    normal(1, index, aspen_core::encode(&entry))
+    let entry = aspen_core::protocol::Entry { stamp, seed: index, caller, request, command };
+    normal(1, index, aspen_core::codec::encode(&entry))
 }
 
 pub fn open_log(dir: &Path) -> Result<Log, StoreError> {
@@ -163,5 +167,5 @@ pub async fn verified(reader: &StateReader, index: u64) -> Verification {
 }
 
 pub fn outcome(bytes: &Bytes) -> Outcome {
-    aspen_core::decode(bytes).unwrap()
+    aspen_core::codec::decode(bytes).unwrap()
 }

@@ -1,7 +1,9 @@
 //! Claims about pinned views: they do not change while the state below them does, and
 //! their gates hold apply back.
 
-use aspen_core::{HostError, Header, KeyRange, View};
+use aspen_core::key::KeyRange;
+use aspen_core::state::Header;
+use aspen_core::view::{HostError, View};
 use futures::FutureExt;
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 

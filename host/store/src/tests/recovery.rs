@@ -4,9 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use aspen_core::{
-    Command, Expiry, Key, NoFunctions, NodeId, ShardRouter, Transact, Value, WriteOp,
-};
+use aspen_core::function::NoFunctions;
+use aspen_core::ids::NodeId;
+use aspen_core::key::{Key, Value};
+use aspen_core::placement::ShardRouter;
+use aspen_core::protocol::Command;
+use aspen_core::transaction::{Expiry, Transact, WriteOp};
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine, StorageHelper};
 
 use super::{

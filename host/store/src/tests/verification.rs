@@ -4,8 +4,12 @@
 
 use std::path::Path;
 
+use aspen_core::ids::LogIndex;
+use aspen_core::key::Value;
 use aspen_core::limits::VERIFICATIONS_MAX;
-use aspen_core::{Command, LogIndex, Record, StateHash, Value, Verification};
+use aspen_core::protocol::Command;
+use aspen_core::state::{StateHash, Verification};
+use aspen_core::view::Record;
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use rusqlite::Connection;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aspen_core::ShardId;
+use aspen_core::ids::ShardId;
 use aspen_node::HeldResources;
 use madsim::time::{sleep, timeout};
 

@@ -14,7 +14,7 @@ const SERVE_WAIT: Duration = Duration::from_secs(20);
 /// If one does not serve within [`SERVE_WAIT`].
 pub async fn check(client: &Client, shards: u16) {
     for shard in 0..shards {
-        let router = aspen_core::ShardRouter::new(shards).expect("a number of shards");
+        let router = aspen_core::placement::ShardRouter::new(shards).expect("a number of shards");
         let keys = (0..).map(|number| format!("alive/{number}"));
         let mut keys = keys.filter(|key| router.shard(key.as_bytes()).get() == shard);
         let key = keys.next().expect("every shard has keys");

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{LogIndex, NodeId, Revision, ShardId, ReplicaStatus};
+use aspen_core::ids::{LogIndex, NodeId, Revision, ShardId};
+use aspen_core::protocol::ReplicaStatus;
 
 /// The revision after each entry, as first seen.
 #[derive(Default)]

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use aspen_client::{Client, ReplicaVerification, VerificationError};
-use aspen_core::{Digest, LogIndex, NodeId, ShardId, ReplicaStatus};
+use aspen_core::digest::Digest;
+use aspen_core::ids::{LogIndex, NodeId, ShardId};
+use aspen_core::protocol::ReplicaStatus;
 
 /// The first digest seen of each entry.
 #[derive(Default)]

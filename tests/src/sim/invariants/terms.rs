@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use aspen_core::{NodeId, ShardId, ReplicaStatus};
+use aspen_core::ids::{NodeId, ShardId};
+use aspen_core::protocol::ReplicaStatus;
 
 use crate::sim::trace::Trace;
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use aspen_client::{Client, Expiry, Lease, Operation, OperationResult, Timestamp, WriteOp};
-use aspen_core::{Key, Transact, Value};
+use aspen_core::key::{Key, Value};
+use aspen_core::transaction::Transact;
 
 use crate::sim::invariants::leases;
 use crate::sim::site::{Site, WorkUnderWay, Worker, insist};

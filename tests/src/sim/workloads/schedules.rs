@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aspen_client::{Client, CallEndKind, FirstRun, RequestError, ScheduledCall, Val, WriteError};
+use aspen_client::{CallEndKind, Client, FirstRun, RequestError, ScheduledCall, Val, WriteError};
 use madsim::time::{Instant, sleep};
 
 use crate::sim::invariants::acknowledged::Tally;

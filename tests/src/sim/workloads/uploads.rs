@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aspen_client::{CallError, Client, Val};
-use aspen_core::Refusal;
 use aspen_core::limits::COMPONENT_BYTES_MAX;
+use aspen_core::refusal::Refusal;
 use madsim::time::{sleep, timeout};
 
 use crate::guests::padded;

@@ -9,7 +9,9 @@
 //! No call may run the bank, the only one that can tell the mark, and find a 2.
 
 use aspen_client::{CallError, Client, Val, WriteError};
-use aspen_core::{ComponentHash, Refusal, ShardRouter};
+use aspen_core::ids::ComponentHash;
+use aspen_core::placement::ShardRouter;
+use aspen_core::refusal::Refusal;
 use futures::future::join_all;
 
 use crate::sim::site::{Site, WorkUnderWay, Worker, insist};
