@@ -52,7 +52,7 @@
 //!
 //! **Transactions across shards.** **Coordinator** (the shard that decides), **participant** (another
 //! shard of the transaction), **attempt** (one try), **prepare** (checks, locks and votes on one shard),
-//! **prepare id** (`prepare_id`: the number of a prepare on its shard), **vote**, **decide**, **finish**,
+//! **prepare id** (the number of a prepare on its shard), **vote**, **decide**, **finish**,
 //! **lock**.
 //!
 //! **Functions.** **Component** (an uploaded WebAssembly program; **large**: above 2 MiB), **part** (of
