@@ -1,41 +1,69 @@
-//! Golden scripts of transactions: blocks of commands, `---`, and what they print.
+//! Golden scripts: blocks of commands, `---`, and the lines that they print.
 //!
-//! Runs on `aspen_core::apply::apply` over `aspen_core::state::Model`: one shard, one session, no disk, no network.
-//! A block's statements (`aspen::txn_text`) are one transaction; these commands stand beside them,
+//! Runs on `aspen_core::apply::apply` over `aspen_core::state::Model`: no disk, no network, one clock. A block's
+//! statements (`aspen::txn_text`) are one transaction of session 1. These commands stand among them,
 //! each on a line of its own, done in order:
 //!
 //! ```text
-//! clock +500ms      entries from here on are stamped later
-//! tick              an entry that does nothing, as a leader proposes when something is due
-//! again             sends the last transaction a second time, under the same request id
-//! show PREFIX       the keys with this prefix, and the revision
-//! leases            the leases with their keys
-//! times N STATEMENT the statement N times, with 0, 1, ... for each `%n`
+//! shards N             the script has N shards from here on, all empty; `s1/a` is a key of shard 1
+//! clock +500ms         entries from here on are stamped later
+//! tick                 an entry that does nothing, as a leader proposes when something is due
+//! again                sends the last transaction a second time, under the same request id
+//! show PREFIX          the keys with this prefix, and the revision
+//! leases               the leases with their keys
+//! times N STATEMENT    the statement N times, with 0, 1, ... for each `%n`
+//! quiet                of the block's transactions only the last line is printed
+//! count                the numbers of keys and leases
+//! caller NAME          entries from here on come from this caller; `local`: from the first one
+//! open [N]             opens a session, or N
+//! send S N [ack A]     sends the statements before it as request N of session S; `N..M`: as each of these
+//! sessions             the open sessions
+//! begin tN             begins an attempt at the statements before it, across shards
+//! deliver tN MESSAGE   a message of the attempt arrives; without MESSAGE: the first one
+//! repeat tN MESSAGE    a message arrives, and will arrive again
+//! lose tN MESSAGE      a message gets lost, or its answer does
+//! run tN               all messages arrive, in order
+//! crash tN             the driver of the attempt ends; its messages are still on their way
+//! retry tN as tM       another attempt at the same request
+//! conclude tN          proposes the outcome that the attempt found as the answer of its request
+//! sweep                leaders end the attempts that nobody drives
+//! locks                the locks and the decisions
+//! upload NAME TEXT     stores TEXT as a component; see `script/names.rs` for all about names
+//! schedule NAME ...    see `script/schedules.rs`
+//! found N shards ...   a placement map; see `script/placement.rs`
 //! ```
 //!
 //! In a statement `%bytes:N` stands for N bytes `x`. Form of the files as in goldenscript (E. Grinaker).
 
-use aspen::txn_print::{print_outcome, print_record, word_of};
-use aspen::txn_text::{parse, parse_ms};
-use aspen_core::apply::apply;
-use aspen_core::codec::decode;
-use aspen_core::function::NoFunctions;
-use aspen_core::ids::{Caller, LeaseId, RequestId, SessionId, ShardId, Timestamp};
-use aspen_core::key::{Key, KeyRange};
-use aspen_core::placement::ShardRouter;
-use aspen_core::protocol::{Command, Entry, Outcome};
-use aspen_core::state::{Model, State};
-use aspen_core::transaction::Transact;
-use aspen_core::view::View;
+mod words;
 
-/// First stamp of a script, in milliseconds.
-const CLOCK_START_MS: u64 = 1_000;
+mod functions;
+mod world;
+
+mod print;
+
+mod across;
+mod names;
+mod placement;
+mod schedules;
+mod sessions;
+mod transactions;
+
+use aspen::txn_text::parse_ms;
+use aspen_core::protocol::{Command, Outcome};
+
+use crate::script::across::Attempts;
+use crate::script::placement::Cluster;
+use crate::script::print::print;
+use crate::script::transactions::Transactions;
+use crate::script::words::{filled, first_word, number, repeated};
+use crate::script::world::World;
 
 const SEPARATOR: &str = "---";
 
-/// The script with the outputs that its commands have now.
+/// Returns the script with the outputs that its commands have now.
 pub fn run(script: &str) -> String {
-    let mut shard = Shard::new();
+    let mut runner = Runner::new(1);
     let mut written = String::new();
     let mut block = vec![];
     let mut lines = script.lines();
@@ -43,7 +71,7 @@ pub fn run(script: &str) -> String {
         written += &format!("{line}\n");
         match line {
             SEPARATOR => {
-                let output = shard.run_block(&std::mem::take(&mut block));
+                let output = runner.run_block(&std::mem::take(&mut block));
                 written += &output.iter().map(|line| format!("{line}\n")).collect::<String>();
                 let mut old = lines.by_ref().skip_while(|line| !line.is_empty());
                 written += if old.next().is_some() { "\n" } else { "" };
@@ -54,133 +82,181 @@ pub fn run(script: &str) -> String {
     written
 }
 
-struct Shard {
-    model: Model,
-    clock: u64,
-    sequence: u64,
-    last: Option<(RequestId, Transact)>,
+struct Runner {
+    world: World,
+    transactions: Transactions,
+    attempts: Attempts,
+    cluster: Option<Cluster>,
+    is_quiet: bool,
 }
 
-impl Shard {
-    fn new() -> Self {
-        let mut shard =
-            Self { model: Model::new(), clock: CLOCK_START_MS, sequence: 0, last: None };
-        let opened = shard.entry(None, Command::OpenSession);
-        assert_eq!(opened, Outcome::SessionOpened { session: SessionId::new(1) });
-        shard
+impl Runner {
+    fn new(shards: u16) -> Self {
+        let (transactions, attempts) = Default::default();
+        let world = World::new(shards);
+        Self { world, transactions, attempts, cluster: None, is_quiet: false }
     }
 
     fn run_block(&mut self, lines: &[&str]) -> Vec<String> {
         let (mut output, mut statements) = (vec![], String::new());
         for line in lines {
             let statement = line.trim();
-            match statement.split_once(' ').unwrap_or((statement, "")) {
+            match first_word(statement) {
                 ("", _) | ("#", _) => {}
-                ("times", rest) => statements += &repeated(rest),
-                ("clock" | "tick" | "again" | "show" | "leases", _) => {
-                    output.extend(self.transact(&std::mem::take(&mut statements)));
-                    output.extend(self.command(statement));
-                }
-                _ => statements += &format!("{}\n", filled(statement)),
+                ("times", rest) => statements += &self.world.with_keys(&repeated(rest)),
+                (word, rest) => match self.command(word, rest, &mut statements) {
+                    Some(lines) => output.extend(lines),
+                    None => {
+                        let statement = self.world.with_keys(&filled(statement));
+                        statements += &format!("{statement}\n");
+                    }
+                },
             }
         }
-        output.extend(self.transact(&statements));
+        output.extend(self.transact(&mut statements));
+        self.is_quiet = false;
+        let output: Vec<String> = output.iter().map(|line| self.world.shown(line)).collect();
         if output.is_empty() { vec!["ok".into()] } else { output }
     }
 
-    fn command(&mut self, command: &str) -> Vec<String> {
-        let (command, rest) = command.split_once(' ').unwrap_or((command, ""));
-        match command {
-            "clock" => {
-                let ms = rest.strip_prefix('+').and_then(parse_ms);
-                self.clock += ms.expect("clock has a time such as +500ms");
-                vec![]
-            }
-            "tick" => {
-                assert_eq!(self.entry(None, Command::Tick), Outcome::Ticked);
-                vec![]
-            }
-            "again" => {
-                let (request, transact) = self.last.clone().expect("there was a transaction");
-                let outcome = self.entry(Some(request), Command::Transact(transact.clone()));
-                print_outcome(&transact, &outcome)
-            }
-            "show" => self.show(rest),
-            _ => self.leases(),
+    /// Does the statements as one transaction.
+    fn transact(&mut self, statements: &mut String) -> Vec<String> {
+        let mut lines = self.transactions.run(&mut self.world, &std::mem::take(statements));
+        if self.is_quiet {
+            lines.drain(..lines.len().saturating_sub(1));
         }
-    }
-
-    fn transact(&mut self, statements: &str) -> Vec<String> {
-        if statements.is_empty() {
-            return vec![];
-        }
-        let transact = match parse(statements) {
-            Ok(transact) => transact,
-            Err(error) => return vec![format!("error: {error}")],
-        };
-        self.sequence += 1;
-        let (session, sequence) = (SessionId::new(1), self.sequence);
-        let request = RequestId { session, sequence, acknowledged: 0 };
-        self.last = Some((request, transact.clone()));
-        let outcome = self.entry(Some(request), Command::Transact(transact.clone()));
-        print_outcome(&transact, &outcome)
-    }
-
-    fn entry(&mut self, request: Option<RequestId>, command: Command) -> Outcome {
-        let (stamp, caller) = (Timestamp::new(self.clock), Caller::LOCAL);
-        let entry = Entry { stamp, seed: 1, caller, request, command };
-        let router = ShardRouter::new(1).expect("one shard is allowed");
-        let applied = apply(&mut self.model, &NoFunctions, ShardId::new(0), router, &entry);
-        self.model.check();
-        decode(&applied.expect("the model never fails").outcome).expect("apply encoded it")
-    }
-
-    fn show(&self, prefix: &str) -> Vec<String> {
-        let mut lines = vec![format!("revision {}", self.model.header().revision.get())];
-        let range = KeyRange::prefix(prefix.as_bytes().to_vec());
-        let scanned = self.model.scan(&range, false, &mut |key, record| {
-            let key = Key::new(key.to_vec()).expect("stored keys are within the limit");
-            lines.push(print_record(&key, &record));
-            true
-        });
-        scanned.expect("the model never fails");
         lines
     }
 
-    fn leases(&self) -> Vec<String> {
-        let leases = &self.model.resident().leases;
-        let ids = (1..=self.model.header().last_lease.get()).map(LeaseId::new);
-        let found = ids.filter_map(|id| leases.get(id));
-        let lines: Vec<String> = found
-            .map(|image| {
-                let keys: String =
-                    leases.keys(image.lease).map(|key| format!(" {}", word_of(key))).collect();
-                let keys = if keys.is_empty() { " none".into() } else { keys };
-                let kind = if image.is_private { " (of a ttl)" } else { "" };
-                format!(
-                    "lease {}{kind} due at {} ms, keys:{keys}",
-                    image.lease.get(),
-                    image.due.get()
-                )
-            })
-            .collect();
-        if lines.is_empty() { vec!["no leases".into()] } else { lines }
+    /// Does a command; none if the word is no command. Statements before it are a transaction of their
+    /// own, but for those commands that take the statements.
+    fn command(&mut self, word: &str, rest: &str, statements: &mut String) -> Option<Vec<String>> {
+        match word {
+            "begin" => {
+                let statements = std::mem::take(statements);
+                return Some(self.attempts.begin(&mut self.world, rest, &statements));
+            }
+            "send" => {
+                return Some(sessions::send(&mut self.world, rest, &std::mem::take(statements)));
+            }
+            _ => {}
+        }
+        if !COMMANDS.contains(&word) {
+            return None;
+        }
+        let mut lines = self.transact(statements);
+        let world = &mut self.world;
+        lines.extend(match word {
+            "quiet" => {
+                self.is_quiet = true;
+                vec![]
+            }
+            "count" => transactions::count(world),
+            "shards" => {
+                *self = Runner::new(number(rest, "shards N"));
+                vec![]
+            }
+            "clock" | "tick" => time(world, word, rest),
+            "again" => self.transactions.again(world),
+            "show" => transactions::show(world, rest),
+            "leases" => transactions::leases(world),
+            "caller" => sessions::caller(world, rest),
+            "open" => sessions::open(world, rest),
+            "sessions" => sessions::sessions(world),
+            "retry" => self.attempts.retry(world, rest),
+            "sweep" => across::sweep(world),
+            "locks" => across::locks(world),
+            "names" => names::names(world),
+            "means" => names::means(world, rest),
+            "share" => names::share(world, rest),
+            "stored" => names::stored(world, rest),
+            "upload" | "point" | "remove" | "canary" | "call" => names::change(world, word, rest),
+            "schedule" => schedules::schedule(world, rest),
+            "unschedule" => schedules::unschedule(world, rest),
+            "schedules" => schedules::schedules(world),
+            "found" => self.found(rest),
+            "map" | "arrive" | "down" | "up" | "add-node" | "remove-node" | "move"
+            | "rebalance" => self.of_cluster(word, rest),
+            _ => self.attempts.go_on(world, word, rest),
+        });
+        Some(lines)
+    }
+
+    fn found(&mut self, words: &str) -> Vec<String> {
+        match Cluster::found(&mut self.world, words) {
+            Ok(cluster) => self.cluster.insert(cluster).print(),
+            Err(lines) => lines,
+        }
+    }
+
+    fn of_cluster(&mut self, word: &str, rest: &str) -> Vec<String> {
+        let cluster = self.cluster.as_mut().expect("a cluster was founded");
+        match word {
+            "map" => cluster.print(),
+            "arrive" => cluster.arrive(rest),
+            "down" | "up" => cluster.answer(word, rest),
+            _ => cluster.change(word, rest),
+        }
     }
 }
 
-/// `N STATEMENT`, N times.
-fn repeated(text: &str) -> String {
-    let (count, statement) = text.split_once(' ').expect("times N STATEMENT");
-    let count: u64 = count.parse().expect("times N STATEMENT");
-    let one = |n: u64| format!("{}\n", filled(statement).replace("%n", &n.to_string()));
-    (0..count).map(one).collect()
-}
+/// Every command but those that take the statements before them.
+const COMMANDS: [&str; 41] = [
+    "quiet",
+    "count",
+    "shards",
+    "clock",
+    "tick",
+    "again",
+    "show",
+    "leases",
+    "caller",
+    "open",
+    "sessions",
+    "retry",
+    "sweep",
+    "locks",
+    "deliver",
+    "repeat",
+    "lose",
+    "run",
+    "crash",
+    "conclude",
+    "names",
+    "means",
+    "share",
+    "stored",
+    "upload",
+    "point",
+    "remove",
+    "canary",
+    "call",
+    "schedule",
+    "unschedule",
+    "schedules",
+    "found",
+    "map",
+    "arrive",
+    "down",
+    "up",
+    "add-node",
+    "remove-node",
+    "move",
+    "rebalance",
+];
 
-/// The statement with every `%bytes:N` replaced.
-fn filled(statement: &str) -> String {
-    let word = |word: &str| match word.strip_prefix("%bytes:").and_then(|n| n.parse().ok()) {
-        Some(count) => "x".repeat(count),
-        None => word.to_string(),
-    };
-    statement.split(' ').map(word).collect::<Vec<_>>().join(" ")
+fn time(world: &mut World, word: &str, rest: &str) -> Vec<String> {
+    if word == "clock" {
+        let ms = rest.strip_prefix('+').and_then(parse_ms);
+        world.clock += ms.expect("clock has a time such as +500ms");
+        return vec![];
+    }
+    let mut lines = vec![];
+    for shard in world.shards() {
+        let outcome = world.entry(shard, None, Command::Tick);
+        if outcome != Outcome::Ticked {
+            lines.extend(print(&outcome).iter().map(|line| world.on(shard, line)));
+        }
+    }
+    lines
 }

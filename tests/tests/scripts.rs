@@ -9,7 +9,11 @@ use std::path::{Path, PathBuf};
 
 use aspen_tests::script::run;
 
-fn scripts(folder: &str) -> Vec<PathBuf> {
+/// The folders of `tests/scripts`, each with a test of its own below.
+const AREAS: [&str; 7] =
+    ["leases", "names", "placement", "schedules", "sessions", "two_phase", "txn"];
+
+fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(folder);
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -26,11 +30,11 @@ fn difference(wanted: &str, got: &str) -> String {
     format!("line {}:\n  wanted: {}\n  got:    {}", at + 1, shown(&wanted), shown(&got))
 }
 
-#[test]
-fn scripts_of_transactions_print_what_stands_in_them() {
+/// Runs the scripts of an area, of which there are `least` or more.
+fn check(area: &str, least: usize) {
     let update = std::env::var_os("UPDATE_SCRIPTS").is_some();
-    let files = scripts("txn");
-    assert!(files.len() >= 15, "the scripts are found");
+    let files = files(area);
+    assert!(files.len() >= least, "the scripts are found");
     let mut differ = vec![];
     for file in files {
         let wanted = std::fs::read_to_string(&file).unwrap();
@@ -43,4 +47,58 @@ fn scripts_of_transactions_print_what_stands_in_them() {
         }
     }
     assert!(differ.is_empty(), "{} scripts differ:\n{}", differ.len(), differ.join("\n"));
+}
+
+#[test]
+fn scripts_of_transactions_print_what_stands_in_them() {
+    check("txn", 15);
+}
+
+#[test]
+fn scripts_of_two_phase_commit_print_what_stands_in_them() {
+    check("two_phase", 8);
+}
+
+#[test]
+fn scripts_of_sessions_print_what_stands_in_them() {
+    check("sessions", 6);
+}
+
+#[test]
+fn scripts_of_leases_print_what_stands_in_them() {
+    check("leases", 6);
+}
+
+#[test]
+fn scripts_of_names_print_what_stands_in_them() {
+    check("names", 6);
+}
+
+#[test]
+fn scripts_of_schedules_print_what_stands_in_them() {
+    check("schedules", 7);
+}
+
+#[test]
+fn scripts_of_placement_print_what_stands_in_them() {
+    check("placement", 7);
+}
+
+#[test]
+fn every_area_of_scripts_is_run() {
+    let found: Vec<String> = files("")
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(found, AREAS);
+}
+
+#[test]
+fn a_script_that_prints_something_else_is_found() {
+    let wanted = "# A claim.\nset a 1\n---\nset a: version 2\ncommitted at revision 1\n";
+    let got = run(wanted);
+    assert_eq!(
+        difference(wanted, &got),
+        "line 4:\n  wanted: set a: version 2\n  got:    set a: version 1"
+    );
 }
