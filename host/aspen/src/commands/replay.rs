@@ -49,7 +49,7 @@ fn say_replayed(replayed: &ReplayReport, shard: ShardId, index: u64) -> Result<(
         Some(Call { component, function, args, key, .. }) => {
             say(&format!("call    {component} {function}({}) at {key}", vals(args)))?;
         }
-        None => say(&format!("does    {}", kind(&entry.command)))?,
+        None => say(&format!("does    {}", entry.command))?,
     }
     if let Some((_, caller)) = &replayed.scheduled {
         say(&format!("for     a schedule of {caller}"))?;
@@ -76,31 +76,6 @@ fn made(replayed: &ReplayReport) -> Option<&Call> {
     }
 }
 
-/// Returns the text for a command.
-fn kind(command: &Command) -> &'static str {
-    match command {
-        Command::OpenSession => "open a session",
-        Command::Transact(_) => "a transaction",
-        Command::Call(_) => "a call",
-        Command::Upload(_) => "an upload",
-        Command::Tick => "let time pass",
-        Command::UploadPart(_) => "a part of an upload",
-        Command::FinishUpload { .. } => "the end of an upload in parts",
-        Command::Prepare(_) => "prepare a transaction across shards",
-        Command::Decide(_) => "decide a transaction across shards",
-        Command::Finish(_) => "finish a transaction across shards",
-        Command::Conclude(_) => "conclude a transaction across shards that did nothing",
-        Command::Forget(_) => "forget finished transactions across shards",
-        Command::Point { .. } => "point a name to a component",
-        Command::RemoveName { .. } => "remove a name",
-        Command::Canary { .. } => "set or end a canary",
-        Command::Schedule(_) => "schedule a call",
-        Command::Unschedule { .. } => "end a schedule",
-        Command::SwitchProfile(_) => "switch the profile of functions",
-        Command::Verify => "hash the state",
-    }
-}
-
 fn replayed_json(replayed: &ReplayReport, shard: ShardId, index: u64) -> Json {
     let ReplayReport { entry, outcome, call, scheduled } = replayed;
     let made = made(replayed).map(|call| (call.function.clone(), vals(&call.args)));
@@ -120,7 +95,7 @@ fn replayed_json(replayed: &ReplayReport, shard: ShardId, index: u64) -> Json {
     });
     json!({
         "shard": shard.get(), "index": index, "time_ms": entry.stamp.get(),
-        "caller": entry.caller.to_string(), "does": kind(&entry.command),
+        "caller": entry.caller.to_string(), "does": entry.command.to_string(),
         "scheduled_by": scheduled.as_ref().map(|(_, caller)| caller.to_string()),
         "function": function, "args": args, "ran": ran, "result": result, "error": error,
     })

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use aspen_core::function::GuestFault;
-use aspen_core::ids::{LeaseId, Revision, Version};
+use aspen_core::ids::{LeaseId, Revision};
 use aspen_core::key::{Key, KeyRange, Value};
 use aspen_core::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
 use aspen_core::transaction::WriteOp;
@@ -43,7 +43,7 @@ impl Overlay {
 
     /// Returns the record that a write of `value` over the stored record `before` will make.
     pub(super) fn record(&self, before: Option<&Record>, value: &Value) -> Record {
-        written(before, value, self.revision)
+        Record::written(before, value.clone(), self.revision, LeaseId::NONE)
     }
 
     /// Creates or replaces a key.
@@ -95,23 +95,13 @@ impl Overlay {
     }
 }
 
-/// The version rule, as `apply` has it: a write over a record counts the version up and keeps the
-/// create revision; a write where no record is creates version 1.
-fn written(before: Option<&Record>, value: &Value, revision: Revision) -> Record {
-    let (version, create_revision) = match before {
-        Some(record) => (record.version.next(), record.create_revision),
-        None => (Version::ABSENT.next(), revision),
-    };
-    let value = value.clone();
-    Record { value, version, create_revision, mod_revision: revision, lease: LeaseId::NONE }
-}
-
 fn size(key: &Key, value: &Option<Value>) -> usize {
     key.as_bytes().len() + value.as_ref().map_or(0, |value| value.as_bytes().len())
 }
 
 #[cfg(test)]
 mod tests {
+    use aspen_core::ids::Version;
     use aspen_core::state::{Model, State};
 
     use super::*;
