@@ -13,8 +13,8 @@ use aspen_core::{NodeId, Replicas, ShardId};
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 
-use crate::Failure;
 use crate::cluster::Cluster;
+use crate::failure::Failure;
 use crate::load;
 
 /// Keys of 16 bytes with values of 1,000: 1 GB.
