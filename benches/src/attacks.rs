@@ -17,8 +17,8 @@ use aspen_core::view::Record;
 use aspen_functions::{Level, Options, STACK_BYTES, WasmFunctions};
 use bytes::Bytes;
 
-use crate::Failure;
 use crate::attack_guests::{Attack, attacks};
+use crate::failure::Failure;
 
 /// The most that a million fuel should buy.
 const GOAL_US: f64 = 1_000.0;

@@ -12,7 +12,7 @@ use aspen_core::view::{Record, View};
 use aspen_functions::{STACK_BYTES, WasmFunctions};
 use bytes::Bytes;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 const ACCOUNTS: u64 = 10_000;
 const CALLS: u64 = 20_000;

@@ -12,7 +12,8 @@ use aspen_node::Timing;
 use tokio::runtime::{Builder, Runtime};
 use tokio_real as tokio;
 
-use crate::{Failure, cpu};
+use crate::cpu;
+use crate::failure::Failure;
 
 /// A running cluster, and which thread belongs to what.
 pub struct Cluster {

@@ -11,8 +11,8 @@ use aspen_client::{Client, Val};
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 
-use crate::Failure;
 use crate::dev::{Dev, megabytes};
+use crate::failure::Failure;
 use crate::load::{self, Done, LoadFigures};
 
 /// Functions of the component that is uploaded: with them it has about 100 KiB.

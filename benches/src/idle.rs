@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::cpu;
 use crate::dev::{Dev, megabytes};
-use crate::{Failure, cpu};
+use crate::failure::Failure;
 
 const WATCH: Duration = Duration::from_secs(30);
 

@@ -11,7 +11,8 @@ use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_functions::WasmFunctions;
 use bytes::Bytes;
 
-use crate::{Failure, call, dev};
+use crate::failure::Failure;
+use crate::{call, dev};
 
 /// Calls in a round of a large component: a call takes about a hundred times as long.
 const LARGE_CALLS: u64 = 200;

@@ -10,8 +10,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 
-use crate::Failure;
 use crate::cluster::Cluster;
+use crate::failure::Failure;
 
 /// Accounts that transfers move money between.
 const ACCOUNTS: u64 = 10_000;

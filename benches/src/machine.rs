@@ -7,7 +7,8 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Failure, cpu};
+use crate::cpu;
+use crate::failure::Failure;
 
 /// Each is timed so often; the median counts.
 const ROUNDS: usize = 2_001;

@@ -10,6 +10,7 @@ mod call;
 mod cluster;
 mod cpu;
 mod dev;
+mod failure;
 mod functions;
 mod idle;
 mod languages;
@@ -26,11 +27,10 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::failure::Failure;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Anything that stops a benchmark.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Measures Aspen on this machine.
 #[derive(Debug, Parser)]

@@ -14,8 +14,8 @@ use aspen_core::placement::Replicas;
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 
-use crate::Failure;
 use crate::cluster::Cluster;
+use crate::failure::Failure;
 use crate::load;
 
 /// Keys of 16 bytes with values of 1,000: 1 GB.

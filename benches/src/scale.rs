@@ -22,7 +22,8 @@ use openraft::storage::RaftStateMachine;
 use openraft::vote::leader_id_adv::LeaderId;
 use tokio_real as tokio;
 
-use crate::{Failure, cpu, load};
+use crate::failure::Failure;
+use crate::{cpu, load};
 
 const SIZES: [u64; 2] = [10_000, 10_000_000];
 

@@ -14,8 +14,8 @@ use aspen_core::placement::ShardRouter;
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 
-use crate::Failure;
 use crate::dev::{Dev, aspen, megabytes};
+use crate::failure::Failure;
 use crate::load::client_runtime;
 
 const KEYS: u64 = 1_000_000;

@@ -13,9 +13,9 @@ use aspen_core::placement::ShardRouter;
 use tokio::task::JoinSet;
 use tokio_real as tokio;
 
-use crate::Failure;
 use crate::cluster::Cluster;
 use crate::cpu;
+use crate::failure::Failure;
 use crate::load::{self, Done, LoadFigures, Work};
 
 /// Pairs of accounts, each pair on one shard.

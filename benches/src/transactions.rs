@@ -9,8 +9,8 @@ use aspen_client::{
     Value, WriteCommand, WriteError,
 };
 
-use crate::Failure;
 use crate::cluster::Cluster;
+use crate::failure::Failure;
 use crate::load::{self, Done, Work};
 
 /// Accounts, as in the figures of other systems.

@@ -34,23 +34,26 @@ fn check(source: &Source) -> Vec<String> {
 
 /// The first line of each doc comment among `tokens`.
 fn beginnings(tokens: TokenStream, begun: &mut Vec<DocLine>) {
-    let mut is_inside = false;
+    // Inside a comment: of an item, or with `!` of the file.
+    let (mut inside, mut is_inner) = (None, false);
     for token in tokens {
         match token {
-            TokenTree::Punct(punct) if matches!(punct.as_char(), '#' | '!') => {}
+            TokenTree::Punct(punct) if matches!(punct.as_char(), '#' | '!') => {
+                is_inner = punct.as_char() == '!';
+            }
             TokenTree::Group(group) => match doc_line(&group) {
                 Some(line) => {
-                    if !is_inside {
+                    if inside != Some(is_inner) {
                         begun.push(line);
                     }
-                    is_inside = true;
+                    inside = Some(is_inner);
                 }
                 None => {
-                    is_inside = false;
+                    inside = None;
                     beginnings(group.stream(), begun);
                 }
             },
-            _ => is_inside = false,
+            _ => inside = None,
         }
     }
 }

@@ -200,7 +200,12 @@ fn paths_of_code_are_found_wherever_they_stand() {
         "trait A: crate::x::y {}",
     ] {
         let found = read(text).paths;
-        assert!(found.iter().any(|path| path.segments == ["crate", "x", "y"]), "{text}: {found:?}");
+        assert!(
+            found
+                .iter()
+                .any(|path| path.segments.starts_with(&["crate", "x", "y"].map(String::from))),
+            "{text}: {found:?}"
+        );
     }
 }
 
@@ -215,7 +220,8 @@ fn code_of_tests_and_other_crates_is_left_out() {
         "use ::x::y;",
         "pub(in crate::x::y) struct a;",
     ] {
-        let found = read(text);
-        assert_eq!((found.bindings.len(), found.paths), (0, vec![]), "{text}");
+        let Imports { bindings, mut paths, .. } = read(text);
+        paths.retain(|path| path.segments.len() > 1);
+        assert_eq!((bindings, paths), (vec![], vec![]), "{text}");
     }
 }

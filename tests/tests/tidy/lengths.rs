@@ -94,7 +94,7 @@ fn a_long_function_is_found_wherever_it_stands() {
         ("#[test]\n/// A comment.\npub async ", ""),
         ("impl A {\npub ", "}\n"),
         ("trait A {\n", "}\n"),
-        ("mod tests {\nfn short() {\n", "}\n}\n"),
+        ("mod tests {\n", "}\n"),
     ];
     for (before, after) in places {
         assert_eq!(found(70, before, after), [""; 0], "{before}");

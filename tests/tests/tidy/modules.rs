@@ -29,6 +29,8 @@ pub struct Module {
 #[derive(Debug, Default)]
 pub struct ModuleTree {
     pub modules: BTreeMap<ModulePath, Module>,
+    /// Macros of `#[macro_export]`, whose path is that of the root, with their modules.
+    exported_macros: BTreeMap<String, ModulePath>,
 }
 
 /// An import of one file from another.
@@ -109,6 +111,14 @@ impl ModuleTree {
             items: declared.filter_map(name_of).collect(),
             imports: Imports::of(items),
         };
+        for item in items {
+            let syn::Item::Macro(syn::ItemMacro { ident: Some(name), attrs, .. }) = item else {
+                continue;
+            };
+            if attrs.iter().any(|attribute| attribute.path().is_ident("macro_export")) {
+                self.exported_macros.insert(name.to_string(), path.clone());
+            }
+        }
         self.modules.insert(path, module);
     }
 
@@ -149,32 +159,36 @@ impl ModuleTree {
     ) -> Option<Target> {
         let (first, rest) = segments.split_first()?;
         match first.as_str() {
-            "crate" => Some(self.walk(&vec![], rest, tried)),
-            "self" => Some(self.walk(from, rest, tried)),
+            "crate" => self.walk(&vec![], rest, tried),
+            "self" => self.walk(from, rest, tried),
             "super" => {
                 let (_, parent) = from.split_last()?;
                 let parent = parent.to_vec();
                 match rest.first().map(String::as_str) {
                     Some("super") => self.target_in_scope(&parent, rest, tried),
-                    _ => Some(self.walk(&parent, rest, tried)),
+                    _ => self.walk(&parent, rest, tried),
                 }
             }
             _ => match self.named(from, first, tried)? {
-                Target::Module(module) => Some(self.walk(&module, rest, tried)),
+                Target::Module(module) => self.walk(&module, rest, tried),
                 item => Some(item),
             },
         }
     }
 
-    /// Follows `segments` from a module on, as far as they lead.
-    fn walk(&self, module: &ModulePath, segments: &[String], tried: &mut Tried) -> Target {
+    /// Follows `segments` from a module on, as far as they lead; none if they lead to another crate.
+    fn walk(&self, module: &ModulePath, segments: &[String], tried: &mut Tried) -> Option<Target> {
         let Some((first, rest)) = segments.split_first() else {
-            return Target::Module(module.clone());
+            return Some(Target::Module(module.clone()));
         };
         match self.named(module, first, tried) {
             Some(Target::Module(inner)) => self.walk(&inner, rest, tried),
-            Some(item) => item,
-            None => Target::Item(module.clone()),
+            Some(item) => Some(item),
+            None => {
+                let bindings = &self.modules.get(module)?.imports.bindings;
+                let is_foreign = bindings.iter().any(|binding| binding.name == *first);
+                (!is_foreign).then(|| Target::Item(module.clone()))
+            }
         }
     }
 
@@ -187,6 +201,11 @@ impl ModuleTree {
         }
         if found.items.contains(name) {
             return Some(Target::Item(module.clone()));
+        }
+        if module.is_empty()
+            && let Some(home) = self.exported_macros.get(name)
+        {
+            return Some(Target::Item(home.clone()));
         }
         if !tried.insert((module.clone(), name.to_string())) {
             return None;
@@ -306,6 +325,7 @@ fn names_re_exported_at_the_root_are_followed() {
 #[test]
 fn other_crates_tests_and_names_that_mean_each_other_lead_nowhere() {
     let log = ("log.rs", "");
+    let lib = ("lib.rs", "mod log;\nmod apply;\npub use bytes::Bytes;\n");
     for text in [
         "use std::log::Log;",
         "use bytes::Bytes;\nfn a() { Bytes::new() }",
@@ -313,7 +333,15 @@ fn other_crates_tests_and_names_that_mean_each_other_lead_nowhere() {
         "mod tests { use crate::log::Log; }",
         "use a as b;\nuse b as a;\nfn c() { a::d() }",
         "use self::*;\nfn c() { a::d() }",
+        "use crate::Bytes;",
     ] {
-        check(&[LIB, log, ("apply.rs", text)], &[]);
+        check(&[lib, log, ("apply.rs", text)], &[]);
     }
+}
+
+#[test]
+fn exported_macros_are_those_of_their_file() {
+    let log = ("log.rs", "#[macro_export]\nmacro_rules! note { () => {} }\n");
+    let text = "fn a() { crate::note!() }";
+    check(&[LIB, log, ("apply.rs", text)], &["apply.rs:1 crate::note -> log.rs"]);
 }
