@@ -3,6 +3,12 @@
 //! A call's writes reach the state machine as one write per key, in order of keys. Here they are
 //! computed from the steps of the call, and applied as a transaction.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test fails by a panic, also in its helper functions"
+)]
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aspen_client::{Client, KeyRange, ScanOptions};
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::purchases::Purchase;
 
 /// Purchases, CDs and cents.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_real as tokio;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// Running processes. Dropping it kills them.
 pub struct Cluster {

@@ -7,6 +7,7 @@
 
 mod check;
 mod cluster;
+mod failure;
 mod purchases;
 mod replay;
 
@@ -17,8 +18,7 @@ use aspen_client::Client;
 use clap::Parser;
 use tokio_real as tokio;
 
-/// An error that stops the demonstration.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::failure::Failure;
 
 /// The main job, shown on real input.
 #[derive(Debug, Parser)]

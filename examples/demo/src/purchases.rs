@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// One purchase.
 #[derive(Clone, Debug)]

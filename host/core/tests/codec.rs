@@ -1,6 +1,13 @@
 //! Golden vectors: the bytes of entries, outcomes and messages. Stored logs and running clusters
 //! hold these; a failing one means that an older program cannot be read any more.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test fails by a panic, also in its helper functions"
+)]
+
 use aspen_core::codec::{decode, encode};
 use aspen_core::digest::Digest;
 use aspen_core::function::{Call, CallEnd, GuestFault};

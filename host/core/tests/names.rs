@@ -1,5 +1,12 @@
 //! The life of components and their names, in the state alone.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test fails by a panic, also in its helper functions"
+)]
+
 use aspen_core::apply::apply;
 use aspen_core::codec::decode;
 use aspen_core::function::{Call, NoFunctions};

@@ -1,5 +1,12 @@
 //! The reads of a function across shards, and those that must hold when it commits.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test fails by a panic, also in its helper functions"
+)]
+
 use aspen_core::across::{Need, ReadAhead};
 use aspen_core::ids::{ComponentHash, LeaseId, Revision, ShardId, Version};
 use aspen_core::key::{Key, KeyRange, Value};

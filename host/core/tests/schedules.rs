@@ -1,5 +1,12 @@
 //! Schedules in the state alone: when they run, how often, and what is left of them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test fails by a panic, also in its helper functions"
+)]
+
 mod shard;
 
 use aspen_core::function::{Call, CallEndKind, GuestFault};

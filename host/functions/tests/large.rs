@@ -1,5 +1,12 @@
 //! The large class: what a component of more than 2 MiB may have that others may not, and what not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test fails by a panic, also in its helper functions"
+)]
+
 mod guest;
 
 use aspen_core::function::{CallEnd, GuestFault};

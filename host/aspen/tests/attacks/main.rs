@@ -7,6 +7,13 @@
 //!
 //! `nodes` has the processes, `relay` the network between them; the rest is one file per attack.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test fails by a panic, also in its helper functions"
+)]
+
 mod disk;
 mod kills;
 mod namespaces;
