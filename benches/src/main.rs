@@ -1,4 +1,4 @@
-//! Every figure that the README quotes, measured: `make bench`.
+//! Every figure of `docs/performance.md`, measured: `make bench`.
 //!
 //! Each line says what was asked for, how many were in flight, on how many nodes, and whether the
 //! answer waited for the disk. All of it runs on this machine, clients included, so the figures are

@@ -82,7 +82,9 @@ pub enum Command {
     Verify,
     /// Stores a part of a component that is too large for one entry.
     UploadPart(UploadPart),
-    /// Joins the parts and points an alias to the component.
+    /// Joins the parts and points an alias to the component. Before the leader proposes this, the leader
+    /// and the replicas read the parts from their states, check and compile them. Apply joins the
+    /// parts, compares the hash, stores the component, points the name and removes the parts.
     FinishUpload {
         name: Name,
         /// The hash of the whole.
