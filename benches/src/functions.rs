@@ -133,7 +133,7 @@ async fn open_bank(client: &Client, bank: &[u8]) -> Result<(), Failure> {
 async fn be_bad(client: Client, n: usize, stop: Arc<AtomicBool>) -> (u64, u64) {
     let (mut loops, mut uploads) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
-        // What it gets is errors; it minds nothing.
+        // It gets errors, and goes on.
         if n == 0 {
             uploads += 1;
             if let Ok(component) = large(1_000 + uploads) {

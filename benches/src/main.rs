@@ -64,7 +64,7 @@ enum Part {
     Transactions,
     /// The costs of shards, and of transactions across them.
     Shards,
-    /// How soon after an upload a function can be called, a thousand of them, and a client with bad ones.
+    /// The time from an upload to the first call; a thousand functions; a client with bad ones.
     Functions,
     /// A shard of 1 GB moves while it is written to.
     Moving,

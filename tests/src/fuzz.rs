@@ -47,7 +47,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How many bytes `work` asks the allocator for on this thread, freed or not, and its result.
+/// Returns the bytes that `work` asks the allocator for on this thread, freed or not, and its result.
 pub fn allocated<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = ASKED_BYTES.get();
     let result = work();

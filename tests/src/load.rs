@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 
 use crate::history::{History, Recorder, Report, Workload, check};
 
-/// How long the clients may get nothing done before a test gives up: far above any election.
+/// The time in which the clients may get nothing done before a test gives up: far above any election.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How a client works.
+/// The temper of a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Temper {
     /// Waits for an outcome however long that takes.
@@ -116,7 +116,7 @@ impl Load {
             (clients, acknowledged) = (clients + 1, acknowledged + count.acknowledged);
         }
         println!("{clients} clients, {acknowledged} counts acknowledged");
-        // What came of unknown outcomes.
+        // Shows the result of the unknown outcomes.
         Workload::new(client.clone(), self.recorder.clone(), clients, 1).scan().await;
         client.close().await;
         self.recorder.history()

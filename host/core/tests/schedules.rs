@@ -46,7 +46,7 @@ impl Scheduling for Shard {
         self.model.resident().schedules.iter().find(|(known, _)| known.as_str() == it).map(|s| s.1)
     }
 
-    /// How often `append` ran.
+    /// Returns the number of times that `append` ran.
     fn runs(&self) -> usize {
         let log = self.model.get(&key("log")).unwrap();
         log.map_or(0, |record| record.value.as_bytes().len())

@@ -17,7 +17,7 @@ fn refused(component: &Bytes, why: &str) {
     assert!(error.contains(why), "{error}");
 }
 
-/// Grows its memory by so many pages and says what it was told.
+/// Grows its memory by `pages` pages and returns the answer.
 fn grows(pages: usize) -> Bytes {
     let body = format!(
         r#"(memory (export "memory") 1)

@@ -70,7 +70,7 @@ mod simulator {
         },
         /// Run many seeds, a process each; fails if one fails
         Sweep {
-            /// How many
+            /// The number of seeds
             #[arg(long, default_value_t = 100)]
             seeds: u64,
             /// The first
@@ -122,7 +122,7 @@ mod simulator {
     }
 
     pub fn main() -> ExitCode {
-        // What the nodes log, for a run that fails: `RUST_LOG=info cargo sim run 7`. It changes the
+        // The log of the nodes, for a run that fails: `RUST_LOG=info cargo sim run 7`. It changes the
         // order of hash maps, and so may change the run.
         if env::var_os("RUST_LOG").is_some() {
             let filter = tracing_subscriber::EnvFilter::from_default_env();

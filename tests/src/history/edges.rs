@@ -1,4 +1,4 @@
-//! Who comes before whom, and why: from each transaction's reads, and from each key's states.
+//! The order of transactions, with reasons: from each transaction's reads, and from each key's states.
 //!
 //! Every edge is certain. Where a state in between has no known writer, an edge goes on to the next
 //! known one: a reader of a state comes before the writers of all later states.

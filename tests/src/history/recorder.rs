@@ -66,7 +66,7 @@ impl Running {
         self.attempt = operations;
     }
 
-    /// The outcome is there, with everything that was read and written.
+    /// The outcome is known, with everything that was read and written.
     pub fn end(mut self, outcome: Outcome, operations: Vec<Operation>) {
         self.write(outcome, operations);
     }

@@ -32,7 +32,7 @@ pub enum Kind {
     InternalRead,
     /// A scan gave a key twice, or one outside of its range.
     BadScan,
-    /// One write is there at two revisions: it was applied twice.
+    /// One write exists at two revisions: it was applied twice.
     DuplicateWrite,
     /// Writes of one transaction to one shard are there at different revisions.
     TornTransaction,

@@ -1,4 +1,4 @@
-//! How throughput grows with the number of shards, when every replica has a core of its own.
+//! The growth of throughput with the number of shards, when every replica has a core of its own.
 //!
 //! One machine cannot show it: its cores are what more shards share. Here some simulated nodes run
 //! the product's code, and what takes simulated time is stated ([`COSTS`]): applying, one entry

@@ -173,7 +173,7 @@ async fn cluster_across_shards_is_done_once_however_often_it_is_asked_for() {
         let write_set = keys.iter().map(|key| WriteOp::set(key.clone(), value())).collect();
         WriteCommand::OptimisticTransaction { read_set: vec![], write_set }
     };
-    // How long it takes here, whatever machine this is.
+    // The time that it takes here, on any machine.
     let mut took = vec![];
     for _ in 0..15 {
         let begun = tokio::time::Instant::now();

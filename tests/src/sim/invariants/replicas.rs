@@ -36,7 +36,7 @@ impl Replicas {
         self.others.insert((status.shard, status.applied), status.digest);
     }
 
-    /// Where that replica parted from the others, as far as it was seen: the last entry at which
+    /// Returns the entries at which that replica parted from the others, as far as seen: the last at which
     /// they were equal, and the first after it at which they were not. (A snapshot that it was sent
     /// can have made it equal again.)
     pub fn parted(&self, shard: ShardId) -> (LogIndex, Option<LogIndex>) {
