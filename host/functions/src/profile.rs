@@ -18,7 +18,7 @@ pub mod prices;
 
 /// The version of the profile: it changes whenever an outcome or the instrumented code may change.
 /// `tests/golden` notices such a change. A program that changes the version must know both
-/// profiles, so that a running cluster can go over (`node/profile`).
+/// profiles, so that a running cluster can go over (`node/functions/profile`).
 pub const PROFILE_VERSION: u32 = 4;
 
 /// The id of the profile in this room.
