@@ -65,8 +65,9 @@ fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
     }
 }
 
-/// A function that ran outside of the log is the one that its caller means when it is decided: whatever becomes
-/// active before that undoes the attempt, and nothing is kept of it, so the call is run again.
+/// A function that ran outside of the log is the one that its caller means when it is decided: another
+/// component that becomes active before that undoes the attempt, and nothing of the attempt is kept, so the
+/// call is run again.
 fn hash(bytes: &str) -> ComponentHash {
     ComponentHash::of(bytes.as_bytes())
 }

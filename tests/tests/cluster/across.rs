@@ -304,7 +304,7 @@ async fn cluster_across_shards_a_range_is_read_with_its_absent_keys() {
     cluster.stop().await;
 }
 
-/// Two customers on two shards buy in turns, the second when the first is acknowledged: whoever adds up
+/// Two customers on two shards buy in turns, the second when the first is acknowledged: a function that adds up
 /// all customers sees that.
 #[tokio::test(flavor = "multi_thread")]
 async fn cluster_across_shards_a_function_reads_a_range_of_all_shards_at_one_moment() {
