@@ -14,7 +14,7 @@ use tokio_real as tokio;
 
 use crate::{Failure, cpu};
 
-/// A running cluster, and which thread belongs to what.
+/// A running cluster, and the use of each thread.
 pub struct Cluster {
     nodes: Vec<Node>,
     ticket: String,

@@ -41,7 +41,7 @@ struct Options {
     /// Numbers of shards of the idle cluster [default: 1,8,256]
     #[arg(long, value_delimiter = ',')]
     shards: Option<Vec<u16>>,
-    /// Writes per second while a shard moves. What is more than the machine can do measures only that.
+    /// Writes per second while a shard moves. A rate above the machine's measures only the machine.
     #[arg(long, default_value_t = 5_000)]
     rate: u64,
     /// Only these.

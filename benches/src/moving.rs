@@ -149,7 +149,7 @@ pub fn measure(time: Duration, rate: u64) -> Result<(), Failure> {
     std::thread::sleep(Duration::from_secs(1));
     let begun = Instant::now();
     runtime.block_on(async {
-        // The leader's own replica: what costs most.
+        // The leader's own replica: it costs most.
         let leader = cluster.leader().map(NodeId::new);
         client.move_replica(SHARD, leader, NodeId::new(4)).await?;
         let is_there = |info: &aspen_core::protocol::ClusterInfo| {

@@ -1,4 +1,4 @@
-//! Clients at work on a cluster while a test attacks it, and the judgement of what they saw.
+//! Clients at work on a cluster while a test attacks it, and the judgement of their history.
 //!
 //! Every client has a connection and sessions of its own, works on the shared keys of a
 //! [`Workload`], and counts on a key that only it writes. Some give up soon, and some are stopped in
@@ -105,7 +105,7 @@ impl Load {
         assert!(done.is_ok(), "nothing gets done any more: {:?}", *self.progress.borrow());
     }
 
-    /// Lets the clients end, checks what they counted, and gives the history. The cluster must serve.
+    /// Lets the clients end, checks their counts, and gives the history. The cluster must serve.
     pub async fn finish(mut self) -> History {
         self.stop.send_replace(true);
         let client = self.connect(Temper::Patient).await;
@@ -123,7 +123,7 @@ impl Load {
     }
 }
 
-/// One client and what it works with.
+/// One client and its tools.
 struct Worker {
     client: Client,
     workload: Workload,

@@ -28,7 +28,7 @@ pub enum Refusal {
     ComponentUnknown,
     /// The component has no such function.
     FunctionUnknown,
-    /// The arguments are not what the function takes.
+    /// The arguments do not fit the function.
     BadArguments,
     /// The encoded arguments are too long.
     ArgumentsTooLarge { bytes: u64 },

@@ -23,7 +23,7 @@
 //! - (1) The driver ends, or a vote does not come: nothing is decided. A request that meets a lock for
 //!   longer than 250 ms, and each leader that finds a lock twice within a second, asks the leader of the
 //!   coordinator's shard. That leader, unless it drives the attempt itself, proposes an abort. The outcome
-//!   of that entry says what was decided, if the decision was faster. An abort is remembered until the
+//!   of that entry tells the decision, if the decision was faster. An abort is remembered until the
 //!   attempt is too old to be prepared ([`TXN_AGE_MS_MAX`](crate::limits::TXN_AGE_MS_MAX) of entry time),
 //!   so the attempt cannot overtake its abort.
 //! - (2) The outcome of the decision is not known: the decision is an entry like any other, committed or not.

@@ -1,4 +1,4 @@
-//! Schedules in the state alone: when they run, how often, and what is left of them.
+//! Schedules in the state alone: when they run, how often, and the state that is left.
 
 mod shard;
 

@@ -1,4 +1,4 @@
-//! The execution profile: every setting that decides what a call does.
+//! The execution profile: every setting that decides the outcome of a call.
 //!
 //! Promises that replicas with the same profile compute the same outcome, writes and fuel for the
 //! same call, on any processor and operating system and under any load. [`PROFILE_VERSION`] changes

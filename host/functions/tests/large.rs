@@ -1,4 +1,4 @@
-//! The large class: what a component of more than 2 MiB may have that others may not, and what not.
+//! The large class: the rights and bounds of a component of more than 2 MiB, compared with others.
 
 mod guest;
 
@@ -54,7 +54,7 @@ fn outcome_and_fuel_are_the_same_on_every_engine() {
     let component = padded(&typed(body, "(result u32)", ""));
     let results = [Level::Speed, Level::None, Level::Portable].map(|level| {
         let mut shard = Shard::with(Options { level, ..Options::default() });
-        // Twice: what the first call wrote is gone.
+        // Twice: the writes of the first call are gone.
         let first = shard.run(&component);
         assert_eq!(shard.run(&component), first);
         first
@@ -65,7 +65,7 @@ fn outcome_and_fuel_are_the_same_on_every_engine() {
 
 #[test]
 fn recursion_ends_at_the_same_depth_on_every_engine() {
-    // Counts how deep it comes: the trap is the guest's, so the depth shows in what it may ask for.
+    // Counts how deep it comes: the trap is the guest's, so the depth shows in the largest depth that the call may ask for.
     let deep = |depth: u32| {
         let body = format!(
             r#"(func $down (param i32) (if (local.get 0)

@@ -1,6 +1,6 @@
 //! The simulator's command line: `cargo sim --help`, or `make sim` for a sweep.
 //!
-//! Leaves out what is simulated (`aspen_tests::sim`) and how a sweep runs (`aspen_tests::sweep`).
+//! Leaves out the simulated world (`aspen_tests::sim`) and how a sweep runs (`aspen_tests::sweep`).
 
 #[cfg(not(madsim))]
 fn main() -> std::process::ExitCode {
@@ -107,7 +107,7 @@ mod simulator {
         /// So many nodes
         #[arg(long, value_parser = clap::value_parser!(u8).range(3..=7))]
         nodes: Option<u8>,
-        /// No faults, registers only: what the simulator's speed is measured with
+        /// No faults, registers only: the run that measures the simulator's speed
         #[arg(long)]
         registers: bool,
         /// No faults; the clock of one node leaks into the results of its functions

@@ -1,4 +1,4 @@
-//! The history with numbers for names, and what each transaction did to each key in sum.
+//! The history with numbers for names, and the sum of each transaction's effect on each key.
 //!
 //! Keys are numbered in their order, so that a range of keys is a range of numbers. Panics on a
 //! history that cannot be checked: that is a mistake of the recorder, not of the store.

@@ -206,7 +206,7 @@ impl SimCluster {
         self.running.lock().halted.clone()
     }
 
-    /// Kills the process of a machine's node. The operating system keeps what was written.
+    /// Kills the process of a machine's node. The operating system keeps all writes.
     pub fn crash(&self, number: u8) {
         self.machines[&number].disk.detach();
         self.take_down(number);

@@ -17,7 +17,7 @@ use tokio_real as tokio;
 use crate::nodes::{NODES, Nodes, PATIENCE, own_address};
 
 const DISK_MEGABYTES: u32 = 64;
-/// Bytes of the values that fill what files have reserved; not so many that the others' logs grow big.
+/// Bytes of the values that fill the reserved room of files; few enough that the others' logs stay small.
 const VALUE_BYTES: usize = 50_000;
 /// Bytes of the component, uploaded in parts of 1 MiB, of which the first finds room.
 const COMPONENT_BYTES: usize = 4 << 20;

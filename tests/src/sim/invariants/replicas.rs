@@ -1,5 +1,5 @@
-//! Two replicas that applied the same entries have computed the same, and what is stored of it in the end
-//! is the same, row by row.
+//! Two replicas that applied the same entries have computed the same, and store the same in the end,
+//! row by row.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ impl Replicas {
         );
     }
 
-    /// Notes what a replica computed that is known to compute otherwise.
+    /// Notes the results of a replica that is known to compute otherwise.
     pub fn note(&mut self, _node: NodeId, status: &ReplicaStatus) {
         self.others.insert((status.shard, status.applied), status.digest);
     }
