@@ -99,7 +99,7 @@ pub enum Refusal {
     IntervalOutOfRange { every_ms: u64 },
     /// A scheduled call carries reads that must still hold.
     ScheduleWithReads,
-    /// As many uploads in parts are under way as a shard keeps.
+    /// The shard keeps no more uploads in parts: as many are under way as its limit allows.
     TooManyUploads,
     /// Parts of the upload are missing, or do not have its hash.
     UploadIncomplete,
