@@ -1,4 +1,4 @@
-//! Golden scripts of transactions: blocks of commands, `---`, and their output.
+//! Golden scripts of transactions: blocks of commands, `---`, and what they print.
 //!
 //! Runs on `aspen_core::apply::apply` over `aspen_core::state::Model`: one shard, one session, no disk, no network.
 //! A block's statements (`aspen::txn_text`) are one transaction; these commands stand beside them,

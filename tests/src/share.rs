@@ -2,7 +2,8 @@
 //!
 //! Promises that the shares of [`SHARES`] commits in a row are everything, each seed and defect once,
 //! and that a commit always takes the same share, so that a failed seed is run again by the same command.
-//! Leaves out the seeds and defects that are divided: `tests/tests/simulation.rs`. `make test-all` takes everything at once.
+//! Leaves out the seeds and defects that are divided: `tests/tests/simulation.rs`. `make test-all` takes
+//! everything at once.
 
 use std::fmt;
 use std::ops::Range;

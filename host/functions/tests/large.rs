@@ -65,7 +65,8 @@ fn outcome_and_fuel_are_the_same_on_every_engine() {
 
 #[test]
 fn recursion_ends_at_the_same_depth_on_every_engine() {
-    // Counts how deep it comes: the trap is the guest's, so the depth shows in the largest depth that the call may ask for.
+    // Finds the depth that a call reaches: the trap is the guest's, so the test asks for ever larger
+    // depths.
     let deep = |depth: u32| {
         let body = format!(
             r#"(func $down (param i32) (if (local.get 0)
