@@ -43,7 +43,7 @@ check:
 	@$(call timed,check: documentation,RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps)
 	@if [ -x "$$(command -v nix-instantiate)" ]; then nix-instantiate --parse flake.nix >/dev/null; fi
 
-## bench: every figure that the README quotes (built as for production, which takes long)
+## bench: every figure of docs/performance.md (built as for production, which takes long)
 bench: guest-toolchain
 	$(CARGO) build --profile dist --workspace --bin aspen --bin aspen-bench
 	target/dist/aspen-bench

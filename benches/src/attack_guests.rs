@@ -4,7 +4,7 @@ use aspen_core::limits::COMPONENT_BYTES_MAX;
 use aspen_core::val::Val;
 use bytes::Bytes;
 
-/// A guest, and what it is called with.
+/// A guest, and the arguments of its call.
 pub struct Attack {
     /// The work that the attack does.
     pub name: String,
@@ -233,7 +233,7 @@ fn host(body: &str, times: u32) -> String {
         body.repeat(times as usize)
     );
     let text = text.replace("{params}", "").replace("{body}", &run);
-    // The allocator begins again with every call, and 16 KiB are enough for what is small.
+    // The allocator begins again with every call, and 16 KiB are enough for small blocks.
     let bump = "(global.set $next (i32.add (local.get $at) (local.get 3)))";
     text.replace(bump, "")
         .replace("(memory (export \"m\") 40)", "(memory (export \"m\") 256)")

@@ -1,8 +1,8 @@
 //! The CPU time that hostile guests get for their fuel: time per million, and of a whole call.
 //!
 //! Apply runs one entry after the other, so a call that is cheap in fuel and dear in time would let
-//! one user stop all others. Each attack repeats what it does until its fuel ends, or until a limit
-//! other than fuel ends it. The state is in memory, as what a shard uses is in its caches.
+//! one user stop all others. Each attack repeats its work until its fuel ends, or until a limit
+//! other than fuel ends it. The state is in memory, as the data that a shard uses are in its caches.
 //! Attacks that end early are about a cost that comes once per call: for them the whole call counts.
 
 use std::fs;

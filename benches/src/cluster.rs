@@ -15,7 +15,7 @@ use tokio_real as tokio;
 use crate::cpu;
 use crate::failure::Failure;
 
-/// A running cluster, and which thread belongs to what.
+/// A running cluster, and the use of each thread.
 pub struct Cluster {
     nodes: Vec<Node>,
     ticket: String,

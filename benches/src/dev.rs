@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 
-/// How long a cluster may take to stop.
+/// The time that a cluster may take to stop.
 const STOP_WAIT: Duration = Duration::from_secs(60);
 
 /// A development cluster; killed however this ends.
 pub struct Dev {
     child: Child,
     folder: PathBuf,
-    /// How long it took to answer.
+    /// The time until the cluster answered.
     pub ready: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! The life of functions: how long after an upload one can be called, what a thousand of them take, and
-//! what a client with bad ones does to another client.
+//! The life of functions: the time from upload to call, the cost of a thousand functions, and
+//! the effect of a client with bad ones on another client.
 //!
 //! Three nodes in one process of their own and the clients in this one, all on this machine.
 
@@ -128,12 +128,12 @@ async fn open_bank(client: &Client, bank: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Calls endless loops, or uploads what takes long to compile, without pause. How many loops and uploads
-/// that were.
+/// Calls endless loops, or uploads slow-to-compile components, without pause. Returns the numbers of loops
+/// and uploads.
 async fn be_bad(client: Client, n: usize, stop: Arc<AtomicBool>) -> (u64, u64) {
     let (mut loops, mut uploads) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
-        // What it gets is errors; it minds nothing.
+        // It gets errors, and goes on.
         if n == 0 {
             uploads += 1;
             if let Ok(component) = large(1_000 + uploads) {

@@ -17,7 +17,7 @@ use crate::{call, dev};
 /// Calls in a round of a large component: a call takes about a hundred times as long.
 const LARGE_CALLS: u64 = 200;
 
-/// The examples in other languages, and what their toolchain has installed.
+/// The examples in other languages, and the installed parts of their toolchain.
 const EXAMPLES: [(&str, &str, &str); 3] = [
     ("C", "examples/bank-c", ".clang"),
     ("JavaScript", "examples/bank-js", "node_modules/@bytecodealliance/componentize-js"),

@@ -18,7 +18,7 @@ const ACCOUNTS: u64 = 10_000;
 
 pub type Done = std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
-/// A load: what one client does, given a number that no other request has.
+/// A load: the request of one client, given a number that no other request has.
 pub type Work = fn(Client, u64) -> Done;
 
 fn put(client: Client, n: u64) -> Done {

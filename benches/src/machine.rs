@@ -19,7 +19,7 @@ const PACKET: [u8; 100] = [7; 100];
 /// A write as a small commit makes it.
 const BLOCK: [u8; 4096] = [7; 4096];
 
-/// Prints what it is, and the times of what a durable request waits for.
+/// Prints the machine, and the times of the steps that a durable request waits for.
 pub fn measure() -> Result<(), Failure> {
     let (round_trip, sync) = (round_trip()?, sync()?);
     println!("machine   {}", cpu::machine());

@@ -1,4 +1,4 @@
-//! Every figure that the README quotes, measured: `make bench`.
+//! Every figure of `docs/performance.md`, measured: `make bench`.
 //!
 //! Each line says what was asked for, how many were in flight, on how many nodes, and whether the
 //! answer waited for the disk. All of it runs on this machine, clients included, so the figures are
@@ -41,7 +41,7 @@ struct Options {
     /// Numbers of shards of the idle cluster [default: 1,8,256]
     #[arg(long, value_delimiter = ',')]
     shards: Option<Vec<u16>>,
-    /// Writes per second while a shard moves. What is more than the machine can do measures only that.
+    /// Writes per second while a shard moves. A rate above the machine's measures only the machine.
     #[arg(long, default_value_t = 5_000)]
     rate: u64,
     /// Only these.
@@ -64,7 +64,7 @@ enum Part {
     Transactions,
     /// The costs of shards, and of transactions across them.
     Shards,
-    /// How soon after an upload a function can be called, a thousand of them, and a client with bad ones.
+    /// The time from an upload to the first call; a thousand functions; a client with bad ones.
     Functions,
     /// A shard of 1 GB moves while it is written to.
     Moving,

@@ -33,7 +33,7 @@ const HOT_VALUE: [u8; 100] = [b'h'; 100];
 /// After filling: three snapshots of the whole are being made.
 const SETTLING: Duration = Duration::from_secs(30);
 
-/// How many writes may wait for their answers at a time.
+/// Writes that may wait for their answers at a time.
 const CLIENTS: u64 = 512;
 
 const SHARD: ShardId = ShardId::new(0);
@@ -132,7 +132,7 @@ pub fn measure(time: Duration, rate: u64) -> Result<(), Failure> {
     let runtime = load::client_runtime()?;
     let client = runtime.block_on(cluster.client())?;
     runtime.block_on(fill(&client))?;
-    // What filling left to be written shall not be felt.
+    // Writes to the disk that filling left behind shall not be felt.
     std::thread::sleep(SETTLING);
     rustix::fs::sync();
     let writes = |stop: Arc<AtomicBool>| {
@@ -149,7 +149,7 @@ pub fn measure(time: Duration, rate: u64) -> Result<(), Failure> {
     std::thread::sleep(Duration::from_secs(1));
     let begun = Instant::now();
     runtime.block_on(async {
-        // The leader's own replica: what costs most.
+        // The leader's own replica: it costs most.
         let leader = cluster.leader().map(NodeId::new);
         client.move_replica(SHARD, leader, NodeId::new(4)).await?;
         let is_there = |info: &aspen_core::protocol::ClusterInfo| {

@@ -74,7 +74,7 @@ async fn scan(client: &Client, consistent: bool) -> Result<Duration, Failure> {
     }
 }
 
-/// Watches how much memory a process has at most, beyond what it had.
+/// Watches the largest memory of a process, above its memory at the start.
 struct Watch {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<f64>,
@@ -112,7 +112,7 @@ fn client_memory(folder: &Path, consistent: bool) -> Result<f64, Failure> {
     let mut child = command.stdout(Stdio::null()).spawn()?;
     let mut most = 0.0f64;
     while child.try_wait()?.is_none() {
-        // The high-water mark only grows: the last look before the end is what counts.
+        // The high-water mark only grows: only the last look before the end counts.
         most = most.max(megabytes(child.id(), "VmHWM").unwrap_or(0.0));
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -181,7 +181,7 @@ pub fn measure(bank: &[u8], time: Duration) -> Result<(), Failure> {
         ("two-key transaction, one shard", together),
         ("call of a two-key transfer", transfer),
     ];
-    // What a batch costs is shared by those that are in it: few requests in all, enough in all, and as many
+    // The requests of a batch share its cost: few requests in all, enough in all, and as many
     // for each shard.
     for clients in [[64, 64], [1024, 1024], [64, 1024]] {
         for (what, work) in works {

@@ -83,7 +83,7 @@ unsafe impl GlobalAlloc for Bump {
             return at;
         }
         // SAFETY: the caller promises that `size`, rounded up to the alignment, fits an isize, and
-        // both blocks are at least as long as what is copied.
+        // both blocks are at least as long as the copied part.
         unsafe {
             let to = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
             if !to.is_null() {

@@ -85,7 +85,7 @@ fn read_all(mut parts: Parts) -> Result<Vec<Any>, KeyError> {
     }
 }
 
-/// The tag as the store takes it (`host/core/src/route.rs`).
+/// The tag as the store takes it (`host/core/src/placement/router.rs`).
 fn store_tag(key: &[u8]) -> Option<&[u8]> {
     let inside = &key[key.iter().position(|byte| *byte == b'{')? + 1..];
     let close = inside.iter().position(|byte| *byte == b'}')?;

@@ -10,7 +10,7 @@ use aspen_core::ids::ShardId;
 use aspen_node::Timing;
 use tempfile::TempDir;
 
-/// How long anything may take before a test gives up: far above what a slow machine needs.
+/// The time that anything may take before a test gives up: far above what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cluster whose nodes can be stopped and started one by one.

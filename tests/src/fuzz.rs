@@ -1,4 +1,4 @@
-//! Bytes that nobody meant to send: mutations of good ones, and a measure of what reading them costs.
+//! Bytes that nobody meant to send: mutations of good ones, and a measure of the cost of reading them.
 //!
 //! Promises that mutations come from proptest's choices alone, so a failing input shrinks and is
 //! printed. [`allocated`] counts only if the test's binary has [`Counting`] as its allocator.
@@ -9,7 +9,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// The system's allocator, which counts what each thread asks for.
+/// The system's allocator, which counts the bytes that each thread asks for.
 pub struct Counting;
 
 thread_local! {
@@ -47,7 +47,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How many bytes `work` asks the allocator for on this thread, freed or not, and its result.
+/// Returns the bytes that `work` asks the allocator for on this thread, freed or not, and its result.
 pub fn allocated<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = ASKED_BYTES.get();
     let result = work();

@@ -1,6 +1,6 @@
 //! The example functions as components, built once per test process.
 //!
-//! Promises what `aspen build` promises, because it is the same code. Cargo's own lock makes it safe
+//! Keeps the promises of `aspen build`, because it is the same code. Cargo's own lock makes it safe
 //! to use from several test processes at once; the target folder is `target/guests`.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ static BUILT: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
 /// The component of `examples/NAME`.
 ///
 /// # Panics
-/// If it cannot be built: the message says what to install.
+/// If it cannot be built: the message names the programs to install.
 pub fn component(name: &str) -> Vec<u8> {
     let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(component) = built.get(name) {

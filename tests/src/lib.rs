@@ -4,7 +4,7 @@
 //!
 //! Rooms, bottom to top; each uses only those above it in this list:
 //! - `fuzz`, `guests`, `share`, `small_disk`, `sweep`, `typed`: inputs and tools, each by itself
-//! - `history`: recording what clients see, and checking it for strict serializability
+//! - `history`: recording the reads and writes of clients, and checking them for strict serializability
 //! - `cluster`, `load`: real clusters in this process, and clients at work on them
 //! - `script`: golden scripts on the rules of `aspen-core`
 //! - `sim`: whole clusters in the deterministic simulator

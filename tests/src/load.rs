@@ -1,4 +1,4 @@
-//! Clients at work on a cluster while a test attacks it, and the judgement of what they saw.
+//! Clients at work on a cluster while a test attacks it, and the judgement of their history.
 //!
 //! Every client has a connection and sessions of its own, works on the shared keys of a
 //! [`Workload`], and counts on a key that only it writes. Some give up soon, and some are stopped in
@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 
 use crate::history::{History, Recorder, Report, Workload, check};
 
-/// How long the clients may get nothing done before a test gives up: far above any election.
+/// The time in which the clients may get nothing done before a test gives up: far above any election.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How a client works.
+/// The temper of a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Temper {
     /// Waits for an outcome however long that takes.
@@ -105,7 +105,7 @@ impl Load {
         assert!(done.is_ok(), "nothing gets done any more: {:?}", *self.progress.borrow());
     }
 
-    /// Lets the clients end, checks what they counted, and gives the history. The cluster must serve.
+    /// Lets the clients end, checks their counts, and gives the history. The cluster must serve.
     pub async fn finish(mut self) -> History {
         self.stop.send_replace(true);
         let client = self.connect(Temper::Patient).await;
@@ -116,14 +116,14 @@ impl Load {
             (clients, acknowledged) = (clients + 1, acknowledged + count.acknowledged);
         }
         println!("{clients} clients, {acknowledged} counts acknowledged");
-        // What came of unknown outcomes.
+        // Shows the result of the unknown outcomes.
         Workload::new(client.clone(), self.recorder.clone(), clients, 1).scan().await;
         client.close().await;
         self.recorder.history()
     }
 }
 
-/// One client and what it works with.
+/// One client and its tools.
 struct Worker {
     client: Client,
     workload: Workload,

@@ -1,8 +1,9 @@
 //! The share of a run: the simulator's seeds and planted defects are divided among several runs.
 //!
 //! Promises that the shares of [`SHARES`] commits in a row are everything, each seed and defect once,
-//! and that a commit always takes the same share, so that what failed is run again by the same command.
-//! Leaves out what is divided: `tests/tests/simulation.rs`. `make test-all` takes everything at once.
+//! and that a commit always takes the same share, so that a failed seed is run again by the same command.
+//! Leaves out the seeds and defects that are divided: `tests/tests/simulation.rs`. `make test-all` takes
+//! everything at once.
 
 use std::fmt;
 use std::ops::Range;

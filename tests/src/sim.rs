@@ -1,10 +1,15 @@
 //! The simulation: a whole cluster with its clients in one thread, decided by one number.
 //!
 //! The node, storage, functions and client are the ones of production, built with `--cfg madsim`
-//! (`cargo sim`): time, chance, tasks and messages are madsim's. What is simulated here stands where
-//! the product has a seam: [`SimTransport`] for the network, [`SimDisk`] under the log, copies of
-//! the state's files as they were synced, a clock for each machine. Promises that a seed decides a
-//! run down to the bytes on the wire.
+//! (`cargo sim`): time, chance, tasks and messages are madsim's. Promises that a seed decides a run
+//! down to the bytes on the wire. The seams of the product, where the simulation stands:
+//!
+//! - `store/runtime`: the async runtime, and workers as tasks instead of threads;
+//! - the `Transport` ([`SimTransport`]);
+//! - the log's `StorageBackend` ([`SimDisk`]), and how long commits of the log take;
+//! - `store/files/sim_files`: copies of the state's files as they were synced, for power failures;
+//! - `aspen_node::Clock`, which can be wrong; compilation on the calling thread;
+//! - `core/defect`: mistakes that can be planted.
 //!
 //! ```text
 //! seed -> plan: cluster, network, workloads, faults (plan.rs)

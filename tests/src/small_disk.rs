@@ -25,7 +25,7 @@ impl SmallDisk {
         }
     }
 
-    /// Where it is mounted.
+    /// Returns the folder where the disk is mounted.
     pub fn path(&self) -> &Path {
         &self.0
     }

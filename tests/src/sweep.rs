@@ -176,7 +176,7 @@ fn wait(mut child: Child) -> Result<(bool, String, String), String> {
     let reader = |stream: Option<Box<dyn Read + Send>>| {
         thread::spawn(move || {
             let mut bytes = vec![];
-            // A pipe that breaks has given what it had.
+            // A pipe that breaks has given all its bytes.
             let _ = stream.map(|mut stream| stream.read_to_end(&mut bytes));
             String::from_utf8_lossy(&bytes).into_owned()
         })

@@ -54,7 +54,7 @@ fn client_gen_makes_the_same_of_wit_and_of_the_component() {
         assert_eq!(of_component.matches(&hash).count(), 2, "in the header and as a constant");
         let folder = dir.path().display().to_string();
         assert!(!of_component.contains(&folder), "no path of this machine");
-        // What the cluster would say of it, which is what the client checks against.
+        // The description that the cluster would give, against which the client checks.
         let manifest = aspen_functions::check(&bytes).unwrap();
         for function in manifest.functions {
             assert!(of_wit.contains(&format!("\"{function}\",")), "{function}");

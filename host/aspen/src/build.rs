@@ -36,7 +36,7 @@ pub struct BuildOptions {
 pub struct BuiltComponent {
     /// The component.
     pub component: Vec<u8>,
-    /// Its file: beside the core module, as `NAME.component.wasm`.
+    /// Its file: in the folder of the core module, as `NAME.component.wasm`.
     pub path: PathBuf,
     /// Size of the core module in bytes.
     pub core_bytes: usize,

@@ -1,7 +1,9 @@
 //! A Rust module with typed methods for the functions of a component.
 //!
 //! Reads a component, WIT, or a cluster's description of an uploaded component, and writes a module that
-//! needs `aspen-client` alone (see `aspen_client::typed`). Promises the same text for the same input
+//! needs `aspen-client` alone. `aspen_client::typed` has the parts that all modules need: conversions, and
+//! the errors of a function that has changed meanwhile. `tests/src/typed` holds modules that are checked in,
+//! compared with the text that is written now, and called. Promises the same text for the same input
 //! on every machine, formatted as rustfmt would.
 //! WIT has names and comments, a component names alone, an uploaded one no names of types: each type is
 //! then named after its place. The command is in `commands/client_gen.rs`.

@@ -1,4 +1,4 @@
-//! The commands, one file for each noun: the arguments of a subcommand stand beside its handler.
+//! The commands, one file for each noun: the arguments of a subcommand stand with its handler.
 //!
 //! Most handlers take a client, ask, and print. Leaves out the choice of the handler (`cli.rs`).
 

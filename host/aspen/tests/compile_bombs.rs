@@ -138,7 +138,7 @@ fn upload_that_nobody_waits_for_leaves_no_process() {
     let (start, most) = (Instant::now(), Cell::new(0));
     let is_given_up = || {
         most.set(most.get().max(ours()));
-        // Not before it is there.
+        // Not before it exists.
         most.get() > 0 && start.elapsed() > Duration::from_millis(300)
     };
     let error = run(apart, Level::None, &hard(24), &is_given_up).unwrap_err();

@@ -47,7 +47,7 @@
 //! a request), **consistency** (the bound on the age of an answer).
 //!
 //! **Transactions.** **Transaction**, **read set**, **write set**, **operation** (one step of a
-//! transaction), **expectation** (what a read says must still be true), **conflict** (a read that does
+//! transaction), **expectation** (the claim of a read that must still hold), **conflict** (a read that does
 //! not hold).
 //!
 //! **Transactions across shards.** **Coordinator** (the shard that decides), **participant** (another

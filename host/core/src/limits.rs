@@ -196,7 +196,7 @@ const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= TXN_BYTES_MAX);
 const _: () = assert!(SESSION_BYTES_MAX > RESULTS_BYTES_MAX + TXN_OPS_MAX * 64);
 const _: () = assert!(RESULTS_BYTES_MAX >= VALUE_BYTES_MAX);
 const _: () = assert!(READS_BYTES_MAX >= VALUE_BYTES_MAX + KEY_BYTES_MAX);
-// The largest conflict: what was expected, the keys of ranges, the present records.
+// The largest conflict: the expectations, the keys of ranges, the present records.
 const _: () = assert!(
     READS_BYTES_MAX + CONFLICTS_MAX * (KEY_BYTES_MAX + 64) + RESULTS_BYTES_MAX < SESSION_BYTES_MAX
 );

@@ -28,7 +28,7 @@ pub enum Refusal {
     ComponentUnknown,
     /// The component has no such function.
     FunctionUnknown,
-    /// The arguments are not what the function takes.
+    /// The arguments do not fit the function.
     BadArguments,
     /// The encoded arguments are too long.
     ArgumentsTooLarge { bytes: u64 },
@@ -99,7 +99,7 @@ pub enum Refusal {
     IntervalOutOfRange { every_ms: u64 },
     /// A scheduled call carries reads that must still hold.
     ScheduleWithReads,
-    /// As many uploads in parts are under way as a shard keeps.
+    /// The shard keeps no more uploads in parts: as many are under way as its limit allows.
     TooManyUploads,
     /// Parts of the upload are missing, or do not have its hash.
     UploadIncomplete,

@@ -1,4 +1,4 @@
-//! Transactions: what must still be true, and what is done then.
+//! Transactions: the reads that must still hold, and the operations that follow.
 //!
 //! Users write a [`WriteCommand`], by hand or with [`TransactionBuilder`]. Each form of it becomes one
 //! [`Transact`], which the log holds. Leaves out how a transaction is applied (`apply/transact.rs`).

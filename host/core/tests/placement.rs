@@ -30,7 +30,7 @@ fn all(placement: &Placement) -> BTreeSet<NodeId> {
     placement.nodes.keys().copied().collect()
 }
 
-/// Every shard's leader does what the target says.
+/// Every shard's leader makes the replicas agree with the target.
 fn arrive(placement: &mut Placement) {
     for shard in 0..placement.shards.len() {
         let target: BTreeSet<_> = placement.shards[shard].target.iter().copied().collect();

@@ -43,7 +43,7 @@ fn profile_that_the_program_does_not_know_is_a_fault_of_the_host() {
          install a newer version of Aspen"
     );
     assert_eq!(told(fault), wanted);
-    // A state that a newer program left: not even what calls nothing is applied.
+    // A state that a newer program left: not even an entry that calls nothing is applied.
     let header = aspen_core::state::Header { profile: unknown, ..shard.model.header() };
     shard.model.set_header(header);
     let transact = aspen_core::transaction::Transact::writes(vec![set("k", "v")]);

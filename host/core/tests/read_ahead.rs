@@ -112,7 +112,7 @@ fn read_ahead_reads_a_range_page_by_page_in_both_directions() {
     }
 }
 
-/// Two shards whose keys take turns. What is known ends where the first shard does that has more.
+/// Two shards whose keys take turns. The known part ends where the first shard ends that has more.
 #[test]
 fn read_ahead_reads_a_range_of_several_shards_as_far_as_each_has_come() {
     let other = ShardId::new(4);

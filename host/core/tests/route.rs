@@ -16,7 +16,7 @@ use proptest::prelude::*;
 /// Keys of one case.
 const KEYS: u32 = 20_000;
 
-/// How many standard deviations off is too much.
+/// The number of standard deviations that is too far off.
 const DEVIATIONS: f64 = 6.0;
 
 fn keys(prefix: &str) -> impl Iterator<Item = Vec<u8>> {

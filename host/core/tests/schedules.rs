@@ -1,4 +1,4 @@
-//! Schedules in the state alone: when they run, how often, and what is left of them.
+//! Schedules in the state alone: when they run, how often, and the state that is left.
 
 #![allow(
     clippy::unwrap_used,
@@ -53,7 +53,7 @@ impl Scheduling for Shard {
         self.model.resident().schedules.iter().find(|(known, _)| known.as_str() == it).map(|s| s.1)
     }
 
-    /// How often `append` ran.
+    /// Returns the number of times that `append` ran.
     fn runs(&self) -> usize {
         let log = self.model.get(&key("log")).unwrap();
         log.map_or(0, |record| record.value.as_bytes().len())

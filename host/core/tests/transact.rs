@@ -219,7 +219,7 @@ fn range_read_that_cannot_be_decided_is_refused() {
         shard.transact(vec![], (0..TXN_OPS_MAX).map(write).collect());
     }
     assert_eq!(refusal(shard.check(unchanged(.., shard.revision()))), Refusal::RangeTooLarge);
-    // What the tombstones have forgotten: core's own test fills them, here the state is set up.
+    // Keys that the tombstones have forgotten: core's own test fills them, here the state is set up.
     let horizon = Revision::new(5);
     shard.model.resident_mut().tombstones.restore_horizon(horizon);
     let old = refusal(shard.check(unchanged("a".."b", 4)));
@@ -270,7 +270,7 @@ fn time_to_live_ends_by_entry_time_alone() {
     shard.tick(0);
     shard.tick(1_500);
     assert_eq!((shard.numbers("a"), shard.revision()), (None, 2));
-    // What is due is gone before the command of the same entry runs.
+    // A key that is due is gone before the command of the same entry runs.
     shard.operate(vec![put("a", "x", Expiry::After(500))]);
     shard.clock = 2_000;
     assert!(commits(shard.transact(vec![read("a", Expectation::Absent)], vec![set("b", "1")])));

@@ -72,8 +72,9 @@ fn txn_conflict_that_was_told_is_the_answer_of_every_attempt() {
     }
 }
 
-/// A function that ran beside the log is the one that its caller means when it is decided: whatever becomes
-/// active before that undoes the attempt, and nothing is kept of it, so the call is run again.
+/// A function that ran outside of the log is the one that its caller means when it is decided: another
+/// component that becomes active before that undoes the attempt, and nothing of the attempt is kept, so the
+/// call is run again.
 fn hash(bytes: &str) -> ComponentHash {
     ComponentHash::of(bytes.as_bytes())
 }
@@ -173,7 +174,7 @@ fn txn_concluded_request_keeps_what_would_pass_otherwise() {
     assert_eq!(world.apply(0, request, write), told);
 }
 
-/// Whoever concludes late, for a client that has gone on or whose session is closed, changes nothing.
+/// A late conclusion, for a client that has gone on or whose session is closed, changes nothing.
 #[test]
 fn txn_conclusion_that_nobody_waits_for_is_not_kept() {
     let mut world = World::new();

@@ -1,4 +1,4 @@
-//! Uploads in parts: in order, by whoever began them, whole or not at all.
+//! Uploads in parts: in order, by the client that began them, whole or not at all.
 
 #![allow(
     clippy::unwrap_used,

@@ -103,7 +103,7 @@ impl Call<'_> {
             Class::Small => component.instance.instantiate(&mut self.store)?,
             Class::Large => {
                 self.charge(component.instance_fuel)?;
-                // It runs no code meanwhile, and what wasmtime charges for data depends on the system.
+                // It runs no code meanwhile, and wasmtime's charge for data depends on the system.
                 let fuel = self.store.get_fuel()?;
                 self.store.set_fuel(u64::MAX)?;
                 let instance = component.instance.instantiate(&mut self.store)?;

@@ -3,6 +3,9 @@
 //! Promises that a component which passes can be compiled in bounded time, fits the pool, imports
 //! nothing but `aspen:function` and interfaces that hold types alone, and exports functions with values
 //! that Aspen can carry. The answer depends on the bytes alone, so every replica gives the same one.
+//! The fuzzer found two kinds of components that an earlier check let through: an import that is exported
+//! again, which wasmtime cannot compile; and two instances of one core module, so two memories, which
+//! compiled and could not be loaded. Both are refused with the reason.
 //! Nothing is compiled here. Errors name the thing and, where one exists, the remedy.
 //! Numbers are counted in `check/counts.rs`, imports and exports are checked in `check/world.rs`.
 

@@ -14,7 +14,7 @@
 //! Start reading at `functions.rs`.
 //!
 //! Rooms, bottom to top; each uses only those above it in this list:
-//! - `profile`: the settings that decide what a call does: limits, prices, classes, engine settings
+//! - `profile`: the settings that decide the outcome of a call: limits, prices, classes, engine settings
 //! - `interface`: the names and types of the host functions
 //! - `instrument`: the counter of call depth in every core module
 //! - `check`: the upload check

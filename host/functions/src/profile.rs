@@ -1,4 +1,4 @@
-//! The execution profile: every setting that decides what a call does.
+//! The execution profile: every setting that decides the outcome of a call.
 //!
 //! Promises that replicas with the same profile compute the same outcome, writes and fuel for the
 //! same call, on any processor and operating system and under any load. [`PROFILE_VERSION`] changes
@@ -18,7 +18,7 @@ pub mod prices;
 
 /// The version of the profile: it changes whenever an outcome or the instrumented code may change.
 /// `tests/golden` notices such a change. A program that changes the version must know both
-/// profiles, so that a running cluster can go over (`node/profile`).
+/// profiles, so that a running cluster can go over (`node/functions/profile`).
 pub const PROFILE_VERSION: u32 = 4;
 
 /// The id of the profile in this room.

@@ -1,4 +1,4 @@
-//! The large class: what a component of more than 2 MiB may have that others may not, and what not.
+//! The large class: the rights and bounds of a component of more than 2 MiB, compared with others.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ fn refused(component: &Bytes, why: &str) {
     assert!(error.contains(why), "{error}");
 }
 
-/// Grows its memory by so many pages and says what it was told.
+/// Grows its memory by `pages` pages and returns the answer.
 fn grows(pages: usize) -> Bytes {
     let body = format!(
         r#"(memory (export "memory") 1)
@@ -61,7 +61,7 @@ fn outcome_and_fuel_are_the_same_on_every_engine() {
     let component = padded(&typed(body, "(result u32)", ""));
     let results = [Level::Speed, Level::None, Level::Portable].map(|level| {
         let mut shard = Shard::with(Options { level, ..Options::default() });
-        // Twice: what the first call wrote is gone.
+        // Twice: the writes of the first call are gone.
         let first = shard.run(&component);
         assert_eq!(shard.run(&component), first);
         first
@@ -72,7 +72,8 @@ fn outcome_and_fuel_are_the_same_on_every_engine() {
 
 #[test]
 fn recursion_ends_at_the_same_depth_on_every_engine() {
-    // Counts how deep it comes: the trap is the guest's, so the depth shows in what it may ask for.
+    // Finds the depth that a call reaches: the trap is the guest's, so the test asks for ever larger
+    // depths.
     let deep = |depth: u32| {
         let body = format!(
             r#"(func $down (param i32) (if (local.get 0)

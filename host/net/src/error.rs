@@ -25,7 +25,7 @@ pub enum NetError {
         addr: SocketAddr,
         source: Cause,
     },
-    /// There is no connection to the peer: it is down, elsewhere, busy, or does not serve yet.
+    /// No connection to the peer: the peer is down, elsewhere, busy, or does not serve yet.
     #[snafu(display("peer {peer} is unreachable"))]
     Unreachable { peer: PeerAddr, source: Cause },
     /// The peer answers and does not admit this process for this purpose.

@@ -1,7 +1,7 @@
 //! Frames: the form of requests and replies on a stream of bytes.
 //!
 //! ```text
-//! | length u32 | id u64 | kind u8 | body ...        |   big endian; length counts what follows it
+//! | length u32 | id u64 | kind u8 | body ...        |   big endian; length counts the bytes after it
 //! ```
 //!
 //! A dialling peer sends `Hello` (body: one purpose byte) and gets `Welcome`, or its connection is
@@ -188,7 +188,7 @@ mod tests {
         encode_frames(frames.iter().cloned()).concat()
     }
 
-    /// Feeds `bytes` in portions of `step` and returns what comes out.
+    /// Feeds `bytes` in portions of `step` and returns the frames.
     fn decode(bytes: &[u8], step: usize) -> Result<Vec<Frame>, FrameError> {
         let mut decoder = FrameDecoder::new(FRAME_BYTES_MAX);
         let mut frames = Vec::new();

@@ -4,6 +4,10 @@
 //! deadline. The error says if the peer may have executed the request. Slow, huge or broken frames of
 //! one peer harm no other peer. Every queue and buffer has a limit in [`limits`].
 //!
+//! One QUIC connection with one framed, multiplexed stream per peer and purpose (Raft, snapshots, clients)
+//! keeps bulk from delaying a heartbeat. Admission happens once per connection, by key, before any
+//! request; the refusal carries the reason.
+//!
 //! Leaves out the meaning of bodies, retries and routing (`aspen-node` and `aspen-client`).
 //!
 //! Start reading at [`Transport`] and [`Handler`]: the first asks a peer, the second answers one.

@@ -1,4 +1,4 @@
-//! Every limit of the network, with its reason and what happens at its edge.
+//! Every limit of the network, with its reason and the effect at its edge.
 //!
 //! The first part is the wire's: both ends must agree, so a change of one changes the protocol.
 //! The second part is each process's own. Times stand here too: a wait is a limit.

@@ -38,7 +38,7 @@ pub enum PeerParseError {
         /// Characters given.
         chars: usize,
     },
-    /// There is no `@` between identity and address.
+    /// No `@` stands between identity and address.
     #[snafu(display("a peer address is written id@ip:port, there is no @"))]
     Separator,
     /// The part behind `@` is no `ip:port`.

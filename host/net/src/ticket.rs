@@ -37,10 +37,10 @@ pub struct Ticket {
 /// A text that is no ticket, or content that fits in none.
 #[derive(Debug, Snafu, Clone, PartialEq, Eq)]
 pub enum TicketError {
-    /// It does not begin with `aspen1`.
+    /// The text does not begin with `aspen1`.
     #[snafu(display("a ticket begins with {PREFIX}"))]
     Prefix,
-    /// It is too long to be one.
+    /// The text is too long to be a ticket.
     #[snafu(display("ticket is {bytes} bytes, limit is {limit}"))]
     TooLong {
         /// Bytes of the text.
@@ -48,7 +48,7 @@ pub enum TicketError {
         /// [`TICKET_BYTES_MAX`].
         limit: usize,
     },
-    /// It contains something else than base32, or was cut within a character group.
+    /// The text contains something else than base32, or was cut within a character group.
     #[snafu(display("ticket is damaged or cut: no base32"))]
     Encoding {
         /// The place and the reason.
@@ -57,13 +57,13 @@ pub enum TicketError {
     /// Bytes are missing or changed.
     #[snafu(display("ticket is damaged or cut: wrong checksum"))]
     Checksum,
-    /// It was written by a version of Aspen that this one does not know.
+    /// The ticket was written by a version of Aspen that this one does not know.
     #[snafu(display("ticket has version {version}, this program reads {VERSION}"))]
     Version { version: u8 },
     /// The checksum is right and the content is not: the program that wrote it has a defect.
     #[snafu(display("ticket has no valid content"))]
     Content { source: postcard::Error },
-    /// It names no node or too many.
+    /// The ticket names no node or too many.
     #[snafu(display("ticket names {count} nodes, allowed are 1 to {TICKET_NODES_MAX}"))]
     Nodes {
         /// Nodes named.

@@ -62,8 +62,9 @@ async fn ask_until(
     None
 }
 
-/// Returns the address to ask in this turn. This replica's knowledge may be old, and there may be
-/// no replica here: then the replicas of the placement map take turns.
+/// Returns the address to ask in this turn: the leader that this node's own replica knows, or a replica
+/// of the placement map. The two alternate, for the own replica's knowledge may be old; without an
+/// own replica the replicas of the map take turns.
 fn address_to_ask(node: &NodeContext, shard: ShardId, turn: usize) -> Option<String> {
     let here = node.replica(shard);
     let leader = here.as_ref().and_then(|replica| replica.leader_address());

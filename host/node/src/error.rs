@@ -19,10 +19,10 @@ pub enum FolderError {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// There is no node in the folder.
+    /// The folder holds no node.
     #[snafu(display("{} holds no Aspen node; create one with `aspen node --data {} --init`", path.display(), path.display()))]
     Empty { path: PathBuf },
-    /// There is a node in the folder already.
+    /// The folder holds a node already.
     #[snafu(display("{} holds an Aspen node already", path.display()))]
     Occupied { path: PathBuf },
     /// The identity file is damaged.

@@ -119,7 +119,7 @@ impl Folder {
     }
 
     /// Makes this the folder of a new node. Its key must be written first: an identity without its
-    /// key would be a node that nobody knows.
+    /// key would be a node that no other node knows.
     pub fn create(&self, identity: &Identity) -> Result<(), FolderError> {
         ensure!(!self.is_occupied(), OccupiedSnafu { path: &self.path });
         self.save(identity)

@@ -35,6 +35,12 @@ use crate::requests;
 
 /// A running node: replicas of many shards, each a member of its shard's Raft group, behind one
 /// interface ([`aspen_client::KeyValueStore`]).
+///
+/// Costs that grow with the number of shards, though no client asks for anything, are paid once for
+/// all shards: one log with one writer, one clock for heartbeats, one clock for digest checks (a
+/// shard with nothing new since all voters agreed is not asked), a few threads for apply and flush, a
+/// small memory for each SQLite connection (`.cargo/config.toml`). Several shards are opened at a
+/// time, and all leads are handed over at once when the node stops.
 pub struct ShardedRaftNode {
     context: Arc<NodeContext>,
     own_client: OnceCell<Client>,

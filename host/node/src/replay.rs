@@ -58,7 +58,7 @@ pub enum ReplayError {
     /// The entry cannot be read or applied.
     #[snafu(display("cannot {what}: {source}"))]
     ReplayIo { what: &'static str, source: io::Error },
-    /// There is no engine for functions.
+    /// The engine for functions does not start.
     #[snafu(display("{source}"))]
     ReplayEngine { source: EngineError },
     /// The entry is not in the log.

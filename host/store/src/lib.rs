@@ -5,6 +5,11 @@
 //! refused with a remedy but never guessed, and that everything runs unchanged in production and in
 //! the simulation (`--cfg madsim`: no threads, simulated time).
 //!
+//! One redb file holds the log of all shards, keyed (shard, index), written by one thread with group
+//! commit. One SQLite database per shard (WAL, `synchronous=NORMAL`) holds the state; Raft can rebuild
+//! the database. Snapshots are whole SQLite files made by a reader, with SHA-256, sent in chunks on a
+//! stream of their own. The log does not wait for large files: they are synced while they are written.
+//!
 //! Leaves out consensus (openraft), the rules of commands (`aspen-core`) and how functions run.
 //! Start reading at [`ShardLog`], then [`StateMachine`].
 //!

@@ -67,7 +67,8 @@ pub const LOG_PURGE_ENTRIES_MAX: u64 = 4096;
 
 /// Transactions of the log from one that stores each shard's last committed entry to the next. A start
 /// applies up to the stored entry at once, and the rest when a leader says that it is committed.
-/// Nothing else depends on this number.
+/// Nothing else depends on this number. The entry is stored only once the log holds it, so that a start
+/// never looks for missing entries.
 pub const LOG_COMMITTED_INTERVAL: u32 = 16;
 
 // Apply.
@@ -129,7 +130,7 @@ pub const IDLE_CONNECTIONS_MAX: usize = 8;
 /// a row without a rowid in a page of 4 KiB ("Database File Format", section 1.6), with the numbers;
 /// of a longer one it keeps half as much, and the rest takes pages of its own. In a table with rowids
 /// values of 1,000 bytes take a third of that room, those of 4,000 nine tenths, and all about half of
-/// the time to read and to write (ARCHITECTURE.md has the measurement).
+/// the time to read and to write (`docs/performance.md`, "Large values").
 pub const INLINE_BYTES_MAX: usize = 900;
 
 /// Growth of the write-ahead log after which it is copied into the database: an fsync of the state

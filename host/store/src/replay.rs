@@ -2,6 +2,7 @@
 //!
 //! Promises the state that the replica had before the entry. It is made in the caller's folder, from the
 //! replica's snapshot, or from nothing if the log is complete; the replica's own files are only read.
+//! Entries are applied by the function that the apply worker uses.
 //! Leaves out the entries before the snapshot: only the snapshot is left of them.
 
 use std::io;

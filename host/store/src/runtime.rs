@@ -1,4 +1,4 @@
-//! Where code runs: openraft's runtime, and workers for everything that blocks.
+//! The places where code runs: openraft's runtime, and workers for everything that blocks.
 //!
 //! Promises that code above runs unchanged in production and in the simulation. In production a worker
 //! is a named thread, or shares the bounded threads of a pool; in the simulation a worker is a task,

@@ -1,6 +1,6 @@
 //! The simulator's command line: `cargo sim --help`, or `make sim` for a sweep.
 //!
-//! Leaves out what is simulated (`aspen_tests::sim`) and how a sweep runs (`aspen_tests::sweep`).
+//! Leaves out the simulated world (`aspen_tests::sim`) and how a sweep runs (`aspen_tests::sweep`).
 
 #[cfg(not(madsim))]
 fn main() -> std::process::ExitCode {
@@ -70,7 +70,7 @@ mod simulator {
         },
         /// Run many seeds, a process each; fails if one fails
         Sweep {
-            /// How many
+            /// The number of seeds
             #[arg(long, default_value_t = 100)]
             seeds: u64,
             /// The first
@@ -107,7 +107,7 @@ mod simulator {
         /// So many nodes
         #[arg(long, value_parser = clap::value_parser!(u8).range(3..=7))]
         nodes: Option<u8>,
-        /// No faults, registers only: what the simulator's speed is measured with
+        /// No faults, registers only: the run that measures the simulator's speed
         #[arg(long)]
         registers: bool,
         /// No faults; the clock of one node leaks into the results of its functions
@@ -122,7 +122,7 @@ mod simulator {
     }
 
     pub fn main() -> ExitCode {
-        // What the nodes log, for a run that fails: `RUST_LOG=info cargo sim run 7`. It changes the
+        // The log of the nodes, for a run that fails: `RUST_LOG=info cargo sim run 7`. It changes the
         // order of hash maps, and so may change the run.
         if env::var_os("RUST_LOG").is_some() {
             let filter = tracing_subscriber::EnvFilter::from_default_env();

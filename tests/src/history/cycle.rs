@@ -7,7 +7,7 @@ use crate::history::index::Index;
 use crate::history::timeline::Timeline;
 use crate::history::{Kind, Violation};
 
-/// Cycles reported of one history: the first few say what the rest would.
+/// Cycles reported of one history: the first few tell the same as the rest.
 const CYCLES_MAX: usize = 16;
 
 /// Longest cycle that is told without time where it could be shorter with it: about a screen full.

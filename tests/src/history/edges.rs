@@ -1,4 +1,4 @@
-//! Who comes before whom, and why: from each transaction's reads, and from each key's states.
+//! The order of transactions, with reasons: from each transaction's reads, and from each key's states.
 //!
 //! Every edge is certain. Where a state in between has no known writer, an edge goes on to the next
 //! known one: a reader of a state comes before the writers of all later states.
@@ -27,9 +27,9 @@ pub struct Edge {
 pub enum Why {
     /// `to` wrote a later state of a key than `from`.
     Replaces = 1,
-    /// `to` read what `from` wrote, or later.
+    /// `to` read the state that `from` wrote, or a later one.
     Reads = 2,
-    /// `from` read what `to` replaced, or earlier.
+    /// `from` read the state that `to` replaced, or an earlier one.
     IsReplaced = 4,
     /// `from` scanned a range without a key that `to` then created there.
     IsJoined = 8,

@@ -27,7 +27,7 @@ pub struct Evidence<'a> {
 pub struct Claim<'a> {
     pub key: u32,
     pub revision: u64,
-    /// Who wrote it, if that is known and was possible.
+    /// The transaction that wrote the state, if that is known and was possible.
     pub writer: Option<usize>,
     /// The transaction that read the state, and the record that it read.
     pub seen: Option<(usize, &'a Record)>,

@@ -17,7 +17,7 @@ const TICKS: u64 = 100;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    /// How it shall end. The revisions are filled in.
+    /// The end that the transaction shall have. The revisions are filled in.
     pub outcome: Outcome,
     /// True if the transaction takes effect although its outcome is unknown.
     pub happens: bool,

@@ -1,4 +1,4 @@
-//! The history with numbers for names, and what each transaction did to each key in sum.
+//! The history with numbers for names, and the sum of each transaction's effect on each key.
 //!
 //! Keys are numbered in their order, so that a range of keys is a range of numbers. Panics on a
 //! history that cannot be checked: that is a mistake of the recorder, not of the store.
@@ -24,7 +24,7 @@ pub struct Index<'a> {
     first_effect: Vec<usize>,
 }
 
-/// Who stored a value.
+/// The write that stored a value.
 #[derive(Clone, Copy)]
 pub struct Write {
     pub transaction: usize,
@@ -134,7 +134,7 @@ impl<'a> Index<'a> {
         first as u32..last.max(first) as u32
     }
 
-    /// Who stored this value under this key.
+    /// Returns the write that stored this value under this key.
     pub fn write(&self, key: u32, value: &'a str) -> Option<Write> {
         self.writes.get(&(key, value)).copied()
     }

@@ -3,7 +3,7 @@
 //! Promises that the recorded time of a transaction includes the real one: it is invoked before
 //! anything is sent, and completed after its outcome is there. One tick per event is enough for the
 //! order of time within one process. A transaction whose task goes away without a word is recorded
-//! with an unknown outcome and what it was about to write.
+//! with an unknown outcome and the writes that it was about to make.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,12 +61,12 @@ impl Recorder {
 }
 
 impl Running {
-    /// Notes what is about to be sent: it may happen even if nobody hears of it.
+    /// Notes a request that is about to be sent: it may happen even if nobody hears of it.
     pub fn attempt(&mut self, operations: Vec<Operation>) {
         self.attempt = operations;
     }
 
-    /// The outcome is there, with everything that was read and written.
+    /// The outcome is known, with everything that was read and written.
     pub fn end(mut self, outcome: Outcome, operations: Vec<Operation>) {
         self.write(outcome, operations);
     }

@@ -39,7 +39,7 @@ pub struct State<'a> {
     pub record: Option<&'a Record>,
 }
 
-/// Where an absent key may have been read: from the first position to the last.
+/// The positions at which an absent key may have been read: from the first to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absence {
     pub first: usize,
@@ -106,7 +106,7 @@ impl<'a> Timeline<'a> {
         state.filter(|state| state.is_exact).map(|_| at)
     }
 
-    /// Where a read of absence by `reader` may have been.
+    /// Returns the positions at which `reader` may have read that the key is absent.
     ///
     /// The reader's own write comes directly behind it, or else the history is wrong anyway. If time
     /// leaves no place, the nearest one before that, or behind it: a cycle shows it.

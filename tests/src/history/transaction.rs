@@ -26,13 +26,13 @@ pub struct Transaction {
     pub invoked: u64,
     /// Tick at which its outcome was there; without meaning if that is unknown.
     pub completed: u64,
-    /// How it ended.
+    /// The end of the transaction.
     pub outcome: Outcome,
     /// The operations, in order: a read that follows its own write of the key sees that write.
     pub operations: Vec<Operation>,
 }
 
-/// How a transaction ended.
+/// The end of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It happened: all of its reads and writes at one moment.

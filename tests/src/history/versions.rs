@@ -176,7 +176,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// If just one transaction can have done what is missing, it did.
+    /// If just one transaction can have made the missing write, it did.
     fn infer(&mut self, at: usize, missing: Missing) {
         let key = self.timeline.key;
         let effect = |writer: &usize| self.index.effect(*writer, key);

@@ -19,7 +19,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Kinds of violation: first what single reads and versions show, then what only cycles show.
+/// Kinds of violation: first those that single reads and versions show, then those that only cycles show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A value of a transaction that aborted was read (Adya's G1a).
@@ -32,7 +32,7 @@ pub enum Kind {
     InternalRead,
     /// A scan gave a key twice, or one outside of its range.
     BadScan,
-    /// One write is there at two revisions: it was applied twice.
+    /// One write exists at two revisions: it was applied twice.
     DuplicateWrite,
     /// Writes of one transaction to one shard are there at different revisions.
     TornTransaction,
@@ -56,13 +56,13 @@ pub enum Kind {
     ReadSkew,
     /// Two readers saw two writes in opposite orders.
     LongFork,
-    /// Transactions read what the other replaced (G2-item).
+    /// Each of some transactions read a state that another replaced (G2-item).
     WriteSkew,
     /// A scan did not see a key that an order of the transactions requires (G2).
     Phantom,
-    /// A read missed what was there before it began.
+    /// A read missed a write that was done before it began.
     StaleRead,
-    /// A read saw what was written only after it was over.
+    /// A read saw a write that began only after it was over.
     FutureRead,
     /// Writes took effect against the order of time.
     WriteOrder,

@@ -103,7 +103,7 @@ impl Workload {
         self.get_key(key).await;
     }
 
-    /// Reads every key: at the end, it shows what came of unknown outcomes.
+    /// Reads every key: at the end, this shows which unknown outcomes happened.
     pub async fn read_all(&self) {
         match self.is_across() {
             false => self.scan().await,
@@ -200,7 +200,7 @@ impl Workload {
         running.end(outcome, operations);
     }
 
-    /// Commits what was read and is to be written, and fills in the versions.
+    /// Commits the reads and the writes to be made, and fills in the versions.
     async fn commit(
         &self,
         read_set: Vec<Read>,

@@ -41,17 +41,17 @@ const CLUSTER: u128 = 0xa59e;
 /// The pause between two looks at the replicas: several looks between two elections.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long replicas may take to become equal once nobody writes: an election and a snapshot, of which
+/// The time that replicas may take to become equal once nobody writes: an election and a snapshot, of which
 /// several pieces' answers may get lost, each noticed after 10 s (`SNAPSHOT_CHUNK_WAIT`).
 pub const CONVERGE_WAIT: Duration = Duration::from_secs(120);
 
-/// How long a node may take to stop.
+/// The time that a node may take to stop.
 const STOP_WAIT: Duration = Duration::from_secs(20);
 
-/// How long a node may take to end while others are in trouble.
+/// The time that a node may take to end while others are in trouble.
 const END_WAIT: Duration = Duration::from_secs(3);
 
-/// How long a power failure waits for the operations of a disk that it is to interrupt.
+/// The time for which a power failure waits for the operations of a disk that it is to interrupt.
 const CUT_WAIT: Duration = Duration::from_millis(300);
 
 /// The cluster, seen from outside of it. Machines are named by number, from 1 on.
@@ -206,7 +206,7 @@ impl SimCluster {
         self.running.lock().halted.clone()
     }
 
-    /// Kills the process of a machine's node. The operating system keeps what was written.
+    /// Kills the process of a machine's node. The operating system keeps all writes.
     pub fn crash(&self, number: u8) {
         self.machines[&number].disk.detach();
         self.take_down(number);

@@ -1,4 +1,4 @@
-//! The disk under a simulated node's log. It outlives the node and loses what was not synced.
+//! The disk under a simulated node's log. It outlives the node and loses all writes that were not synced.
 //!
 //! Promises what a real disk does and no more: what a sync covered stays; of the rest, at a power
 //! failure, each sector of 512 bytes is kept or lost by chance, so writes are lost, torn and
@@ -161,7 +161,7 @@ fn write(image: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 impl Image {
-    /// Takes one operation from what is left; the machine whose power fails with it, if it does.
+    /// Takes one of the operations that are left; returns the machine whose power fails with it, if it does.
     fn take_operation(&mut self) -> Option<NodeId> {
         let cut = self.cut.as_mut()?;
         if cut.operations_left > 0 {

@@ -19,7 +19,7 @@ const FOUND_WAIT: Duration = Duration::from_secs(20);
 /// The time after the last call within which every shard that differs must be found.
 const ALL_FOUND_WAIT: Duration = Duration::from_secs(6);
 
-/// Lets the clock of machine `number` leak, and sees what comes of it. Calls go on until `calls_end`.
+/// Lets the clock of machine `number` leak, and watches the effect. Calls go on until `calls_end`.
 pub async fn diverge(
     cluster: &SimCluster,
     number: u8,

@@ -8,7 +8,7 @@
 pub enum FaultKind {
     /// A node's process is killed and started again.
     Crash,
-    /// A machine loses power in the middle of a commit: what was not synced is lost, or torn.
+    /// A machine loses power in the middle of a commit: all that was not synced is lost, or torn.
     PowerFailure,
     /// All machines lose power at once.
     Blackout,

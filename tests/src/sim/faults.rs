@@ -77,7 +77,7 @@ impl<'a> Attack<'a> {
         self.mend_all(client).await;
     }
 
-    /// Waits, and mends what is to be mended meanwhile.
+    /// Waits, and mends the faults that are due meanwhile.
     async fn mend_until(&mut self, until: Instant) {
         while let Some(entry) = self.mends.first_entry() {
             let (at, _) = *entry.key();
@@ -326,7 +326,7 @@ impl<'a> Attack<'a> {
         let evens_out = rand::random_bool(0.3);
         let what = if evens_out { "all".to_string() } else { format!("{shard} to {to}") };
         self.begin(FaultKind::Move, what);
-        // It may be refused, and there may be nobody who could do it: what counts is what follows.
+        // It may be refused, and no node may be able to do it: only the rest of the run counts.
         let asked = async {
             match evens_out {
                 true => client.rebalance().await,

@@ -5,7 +5,7 @@
 //! | `replicas` | equal index, equal digest; all that is stored is equal | every 20 ms; at the end |
 //! | `terms` | terms never go back, one leader per term | every 20 ms |
 //! | `order` | revisions follow the log, log and state agree | every 20 ms |
-//! | `acknowledged` | every acknowledged write is there, once | at the end |
+//! | `acknowledged` | every acknowledged write exists, once | at the end |
 //! | `money` | transfers make and lose none | in the middle and at the end |
 //! | `lists` | appends are in one order, each once | in the middle and at the end |
 //! | `leases` | keys go with their leases, by entry time alone | at every read of one |

@@ -25,9 +25,9 @@ pub struct Plan {
     pub loss: f64,
     /// Share of requests that arrive twice.
     pub duplicates: f64,
-    /// How long a message takes.
+    /// The time that a message takes.
     pub latency: (Duration, Duration),
-    /// How far clocks are apart at most, in milliseconds.
+    /// The largest difference between clocks, in milliseconds.
     pub skew_ms: i64,
     /// The work of the clients.
     pub workloads: Vec<Workload>,
@@ -35,13 +35,13 @@ pub struct Plan {
     pub faults: Vec<FaultKind>,
     /// Longest pause between two faults.
     pub calm: Duration,
-    /// How long things go wrong.
+    /// The time during which things go wrong.
     pub work: Duration,
     /// Longest pause of a client between two operations.
     pub pause: Duration,
     /// The mistake that is planted, if any.
     pub defect: Option<Defect>,
-    /// How fast nodes notice that a leader is gone, and how often they make snapshots.
+    /// The times after which nodes notice that a leader is gone, and make snapshots.
     pub timing: Timing,
     /// True if the clock of one node leaks into the results of its functions for a while.
     pub diverges: bool,

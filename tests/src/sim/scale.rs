@@ -1,4 +1,4 @@
-//! How throughput grows with the number of shards, when every replica has a core of its own.
+//! The growth of throughput with the number of shards, when every replica has a core of its own.
 //!
 //! One machine cannot show it: its cores are what more shards share. Here some simulated nodes run
 //! the product's code, and what takes simulated time is stated ([`COSTS`]): applying, one entry
@@ -35,7 +35,7 @@ pub struct Costs {
 
 /// The costs that were measured on two real cores, a hundred times as long, because the simulator's
 /// clock counts in milliseconds: 32 us of a leader's CPU per call of a two-key transfer, apply,
-/// consensus and network together (README); 0.31 ms per commit of the log and 2 us per entry (redb,
+/// consensus and network together (docs/performance.md); 0.31 ms per commit of the log and 2 us per entry (redb,
 /// fdatasync).
 pub const COSTS: Costs = Costs {
     apply: Duration::from_micros(3_200),

@@ -26,9 +26,9 @@ pub struct Report {
     pub messages: u64,
     /// Faults, by kind.
     pub faults: BTreeMap<FaultKind, u64>,
-    /// How long it took by the simulated clock.
+    /// The time of the run by the simulated clock.
     pub simulated: Duration,
-    /// How long it took by the real one.
+    /// The time of the run by the real clock.
     pub real: Duration,
 }
 

@@ -71,7 +71,7 @@ impl Trace {
         *self.events().faults.entry(fault).or_default() += 1;
     }
 
-    /// How often each fault happened.
+    /// Returns the number of times that each fault happened.
     pub fn faults(&self) -> BTreeMap<FaultKind, u64> {
         self.events().faults.clone()
     }

@@ -212,7 +212,7 @@ aspen_client::wit! {
     }
 }
 
-/// What somebody may do. Written as
+/// The rights of somebody. Written as
 ///
 /// ```text
 /// // a code block: to rustdoc it is Rust

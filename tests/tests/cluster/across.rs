@@ -173,7 +173,7 @@ async fn cluster_across_shards_is_done_once_however_often_it_is_asked_for() {
         let write_set = keys.iter().map(|key| WriteOp::set(key.clone(), value())).collect();
         WriteCommand::OptimisticTransaction { read_set: vec![], write_set }
     };
-    // How long it takes here, whatever machine this is.
+    // The time that it takes here, on any machine.
     let mut took = vec![];
     for _ in 0..15 {
         let begun = tokio::time::Instant::now();
@@ -304,7 +304,7 @@ async fn cluster_across_shards_a_range_is_read_with_its_absent_keys() {
     cluster.stop().await;
 }
 
-/// Two customers on two shards buy in turns, the second when the first is acknowledged: whoever adds up
+/// Two customers on two shards buy in turns, the second when the first is acknowledged: a function that adds up
 /// all customers sees that.
 #[tokio::test(flavor = "multi_thread")]
 async fn cluster_across_shards_a_function_reads_a_range_of_all_shards_at_one_moment() {

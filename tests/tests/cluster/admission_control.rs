@@ -15,7 +15,7 @@ const LOOPS: u64 = 12;
 /// Cheap calls, one after another.
 const CHEAP: u64 = 40;
 
-/// How a function is asked for.
+/// The way in which a function is asked for.
 #[derive(Clone, Copy)]
 enum How {
     Call,

@@ -26,7 +26,7 @@ const TIMING: fn() -> Timing = || Timing {
     ..Timing::default()
 };
 
-/// How long anything may take: far above what a slow machine needs.
+/// The time that anything may take: far above what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn status(cluster: &Cluster, node: usize) -> ReplicaStatus {
@@ -70,7 +70,7 @@ async fn tamper(cluster: &mut Cluster, node: usize) {
     };
     let (value, mut numbers) = state.query_row(&sql, [KEY], row).unwrap();
     numbers[0] += 5;
-    // What is wrong must look right, else the replica finds it by itself.
+    // The wrong row must look right, else the replica finds it by itself.
     let mut sum = seahash::SeaHasher::default();
     for blob in [KEY, &value] {
         sum.write_u64(blob.len() as u64);

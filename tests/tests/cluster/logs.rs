@@ -76,7 +76,7 @@ async fn cluster_logs_have_each_call_once_also_when_the_lead_goes() {
     let first = (notes[0].component, notes[0].caller);
     assert_eq!(client.logs(None, &mut position).await.unwrap(), []);
 
-    // Each replica has them, by the same entries: whoever leads next goes on, and repeats nothing.
+    // Each replica has them, by the same entries: the next leader goes on, and repeats nothing.
     for key in &keys {
         call(&client, "say", key).await.unwrap();
     }
@@ -88,7 +88,7 @@ async fn cluster_logs_have_each_call_once_also_when_the_lead_goes() {
     assert_eq!(all, [notes, after].concat());
     assert_eq!(client.logs(Some("other"), &mut LogPosition::default()).await.unwrap(), []);
 
-    // A call across shards is in the log of the shard that decides it, also for whoever leads next.
+    // A call across shards is in the log of the shard that decides it, also for the next leader.
     client.call_across("talker", "say", &keys[1], &[]).await.unwrap();
     let failed = client.call_across("talker", "fail", &keys[1], &[]).await.unwrap_err();
     assert!(matches!(failed, CallError::Faulted { fault: GuestFault::Unreachable, .. }));

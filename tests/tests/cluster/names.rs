@@ -64,7 +64,7 @@ async fn cluster_name_goes_back_and_away_also_over_a_restart() {
     );
     let gone = client.point("bank", first).await.unwrap_err();
     let WriteError::Refusal { refusal: Refusal::ComponentUnknown } = gone else { panic!("{gone}") };
-    // What is gone can be uploaded again, and replicas that had it compiled and those that had not
+    // A removed component can be uploaded again, and replicas that had it compiled and those that had not
     // agree.
     client.upload("bank", bank(1)).await.unwrap();
     touch(&client, &pinned(first)).await.unwrap();

@@ -129,7 +129,7 @@ async fn placement_replicas_move_under_load_and_nothing_fails() {
             let info = operator.cluster().await.unwrap();
             let placed = info.placement.replicas(shard).unwrap();
             let absent = (1..=5).map(id).find(|node| !placed.target.contains(node)).unwrap();
-            // Sometimes whoever leads goes.
+            // Sometimes the leader goes.
             let from = operator.leader(shard).await.unwrap().filter(|_| round % 2 == 0);
             let from = from.filter(|leader| placed.target.contains(leader));
             operator.move_replica(shard, from, absent).await.unwrap();
@@ -160,7 +160,7 @@ async fn placement_move_goes_on_after_its_leader_and_its_target_were_stopped() {
     let placed = info.placement.replicas(shard).unwrap().clone();
     let to = (1..=5).map(id).find(|node| !placed.now.contains(node)).unwrap();
     let leader = cluster.leader().await;
-    // Nobody is there to receive it; then whoever began to send it goes too.
+    // Nobody is there to receive it; then the node that began to send it goes too.
     cluster.stop_node(to.get() as usize - 1).await;
     let leads = id(leader as u64 + 1);
     client.move_replica(shard, Some(leads), to).await.unwrap();

@@ -98,7 +98,7 @@ async fn cluster_schedules_run_each_time_once_also_when_the_lead_goes() {
         assert!(client.unschedule(&again, tag).await.unwrap());
         assert!(!client.unschedule(&again, tag).await.unwrap());
         let cents = balance(&client, tag, "again").await;
-        // What was due before this has run, if it was there.
+        // A schedule that was due before this has run, if it existed.
         let last = format!("last-{number}");
         let call = transfer(tag, "last");
         client.schedule(&last, call, FirstRun::After(1_000), None).await.unwrap();

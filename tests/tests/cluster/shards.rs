@@ -8,7 +8,7 @@ use aspen_tests::cluster::{Cluster, pause};
 /// Far above what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How many shards each node leads, by its own account.
+/// Returns the number of shards that each node leads, by its own account.
 fn leads(cluster: &Cluster) -> Vec<usize> {
     let of = |server: &Option<aspen::server::Server>| {
         let node = server.as_ref().map(|server| server.node());

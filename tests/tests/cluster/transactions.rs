@@ -47,7 +47,7 @@ async fn cluster_transaction_in_a_chain_commits_or_names_what_changed() {
     );
     let present = keys[1].record.as_ref().unwrap();
     assert_eq!(present.value.as_bytes(), b"1");
-    // What came with the conflict is enough for the next attempt.
+    // The records that came with the conflict are enough for the next attempt.
     let again = client.transaction().read("b", present).write("b", "2").commit().await.unwrap();
     assert!(matches!(again, TransactionOutcome::Committed(_)));
     // The builder's command goes through `write` as well.
@@ -135,7 +135,7 @@ async fn a_change_is_noticed_at_the_next_read(client: &Client) {
 }
 
 async fn a_conflict_is_not_mixed_with_later_reads(client: &Client) {
-    // What a conflict brought is not mixed with what is read later.
+    // The records of a conflict are not mixed with those that are read later.
     let meanwhile = client.clone();
     let done = client.transact(|t| {
         let meanwhile = meanwhile.clone();
@@ -313,7 +313,7 @@ async fn cluster_scan_goes_on_by_token() {
     let all = client.read(&large, Consistency::Linearizable).await.unwrap_err().to_string();
     assert_eq!(all, "the keys hold more than 4194304 bytes, read fewer");
     assert_eq!(client.read(&large[..3], Consistency::Linearizable).await.unwrap().records.len(), 3);
-    // A bad range in a transaction's read set is refused by whoever sees it first.
+    // A bad range in a transaction's read set is refused by the first that sees it.
     let inverted = client.transact(|t| async move {
         t.scan("b".."a", 0).await?;
         t.get("k0001").await

@@ -128,7 +128,7 @@ async fn cluster_upload_is_compiled_on_every_replica_before_it_is_proposed() {
         assert!(reason.starts_with(&expected), "{reason}");
         assert!(client.history(name).await.is_err(), "nothing was proposed");
     }
-    // What it has compiled before it need not compile again.
+    // It need not compile again the component that it has compiled before.
     client.upload("after", component("bank")).await.unwrap();
     // One that is down holds up nothing.
     cluster.stop_node(other).await;

@@ -85,7 +85,7 @@ async fn cluster_verify_names_the_replica_that_changed_and_its_remedy_works() {
     assert_eq!(found.majority().unwrap().keys, 41);
     assert!(found.index > before.index);
 
-    // What the command line advises.
+    // The steps that the command line advises.
     cluster.stop_node(1).await;
     std::fs::remove_dir_all(cluster.folder(1).join("shard-0")).unwrap();
     cluster.start_node(1).await;

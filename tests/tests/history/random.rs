@@ -173,7 +173,7 @@ impl<'a> Origins<'a> {
             let mut own = BTreeSet::new();
             for operation in &transaction.operations {
                 match operation {
-                    // What a transaction that did not happen read of itself was never there.
+                    // A transaction that did not happen never stored the records that it read of itself.
                     Operation::Get { key, found: Some(record) } if !own.contains(key) => {
                         let records = origins.records.entry(key).or_default();
                         records.insert(record.mod_revision, record);
@@ -197,7 +197,7 @@ impl<'a> Origins<'a> {
         matches!(self.transaction(at).outcome, Outcome::Committed { .. })
     }
 
-    /// Who wrote a record, if that committed and nobody else did.
+    /// Returns the writer of a record, if it committed and nobody else did.
     fn writer(&self, key: &str, record: &Record) -> Option<usize> {
         let writer = self.writers.get(&(key, &record.value[..])).copied();
         writer.filter(|writer| self.is_committed(*writer))

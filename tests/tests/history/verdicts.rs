@@ -1,7 +1,7 @@
 //! The checker of histories: each anomaly by its name, and the same history without it.
 //!
 //! Histories are written by hand, as small as they can be. Ticks say who overlaps whom: `t(3, 9)` is
-//! a transaction invoked at 3 and completed at 9. Random ones are in `history_random.rs`.
+//! a transaction invoked at 3 and completed at 9. Random ones are in `random.rs`.
 
 use std::collections::BTreeMap;
 
@@ -233,7 +233,7 @@ fn history_version_gap_is_found() {
     let may = t(2, 3).set("x", "c", 0).unknown();
     let proven = passes(&[common[0].clone(), may, next(3, 3)]);
     assert_eq!(proven.proven, 1, "only it can have written in between");
-    // What was written before it began is not its work.
+    // A value that was written before it began is not its work.
     let late = |from| t(from, from + 1).set("x", "c", 0).unknown();
     finds(Kind::WriteOrder, &[&common[..], &[next(3, 3)]].concat(), &[late(5)], &[late(4)]);
 }
@@ -316,7 +316,7 @@ fn history_read_skew_is_found() {
     let twice = |kind, t: T| finds(kind, &common, &[t.get("x", ("0", 1, 1, 1))], &[]);
     twice(Kind::ReadSkew, t(1, 8).absent("x"));
     twice(Kind::Phantom, t(1, 8).scan("w", "y", &[]));
-    // What aborted need not have read at one moment.
+    // A transaction that aborted need not have read at one moment.
     passes(&[common[0].clone(), t(3, 9).set("x", "a", 2).set("y", "a", 2).at(2), bad.aborted()]);
 }
 

@@ -17,7 +17,7 @@ use tokio_real as tokio;
 use crate::nodes::{NODES, Nodes, PATIENCE, own_address};
 
 const DISK_MEGABYTES: u32 = 64;
-/// Bytes of the values that fill what files have reserved; not so many that the others' logs grow big.
+/// Bytes of the values that fill the reserved room of files; few enough that the others' logs stay small.
 const VALUE_BYTES: usize = 50_000;
 /// Bytes of the component, uploaded in parts of 1 MiB, of which the first finds room.
 const COMPONENT_BYTES: usize = 4 << 20;
@@ -52,7 +52,7 @@ async fn process_cluster_node_on_a_full_disk_halts_and_catches_up_with_room() {
     let hash = client.upload_with("bank", bank, fill_once).await.expect("the others have room");
     let reason = write_until_halted(&client).await;
     println!("the node says: {reason}");
-    // What fails first, log or state, is a matter of chance.
+    // Chance decides which fails first, log or state.
     let (log, state) = ("writing failed: I/O error: No space left", "database or disk is full");
     assert!(reason.contains(log) || reason.contains(state), "{reason}");
     let folder = disk.path().to_str().unwrap();

@@ -1,7 +1,7 @@
 //! Three `aspen node` processes: started, killed, paused and asked how they are.
 //!
 //! Promises that no process outlives the test, also when it panics, and that a node that ends by
-//! itself is noticed at the next look at it. What nodes write to stderr is in a file beside their
+//! itself is noticed at the next look at it. The stderr of each node is in a file next to their
 //! folder. Their addresses are on a loopback address of the test's own: a port that is free while
 //! its node is dead stays free, whatever other tests do.
 

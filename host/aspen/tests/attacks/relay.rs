@@ -159,7 +159,7 @@ async fn pass(
     let fate = lock(net).fate(pair);
     for delay_ms in fate {
         if delay_ms == 0 {
-            // Lost if it cannot be sent: that is what datagrams are.
+            // Lost if it cannot be sent, as any datagram may be.
             let _ = socket.send_to(datagram, to).await;
             continue;
         }

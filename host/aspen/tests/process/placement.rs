@@ -13,7 +13,7 @@ fn json(dir: &Path, args: &[&str]) -> Json {
     serde_json::from_str(&output).unwrap()
 }
 
-/// The numbers of the nodes, of what `aspen cluster status` says of a shard.
+/// The numbers of the nodes, in the output of `aspen cluster status` for a shard.
 fn nodes(replicas: &Json) -> Vec<u64> {
     replicas.as_array().unwrap().iter().map(|node| node.as_u64().unwrap()).collect()
 }

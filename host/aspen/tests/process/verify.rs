@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::server::{Server, path, run};
 
-/// Removes a key from the file of a stopped node's shard. The row has a checksum, that it is there none.
+/// Removes a key from the file of a stopped node's shard. The row has a checksum; the absence of a row has none.
 fn lose(dir: &Path, node: u32, shard: u64, key: &str) {
     let folder = dir.join(format!("node-{node}/shard-{shard}"));
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());

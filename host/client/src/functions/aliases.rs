@@ -43,7 +43,7 @@ impl Client {
         self.point_by(&Command::Canary { name: to_name(name)?, canary: share }).await
     }
 
-    /// Proposes on every shard a command that changes what a name points to.
+    /// Proposes on every shard a command that changes the component of a name.
     async fn point_by(&self, command: &Command) -> Result<(), WriteError> {
         let pointed = self.on_each_shard(|shard| async move {
             match self.must_propose(shard, command).await? {

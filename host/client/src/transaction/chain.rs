@@ -14,7 +14,7 @@ use crate::writes::Commit;
 /// The outcome of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransactionOutcome {
-    /// It committed.
+    /// The transaction committed.
     Committed(Commit),
     /// An expectation does not hold; nothing was written.
     Conflict {

@@ -124,7 +124,7 @@ impl Coordinator {
     }
 
     fn answered(&mut self, shard: ShardId, answer: Option<Bytes>) -> Vec<Action> {
-        // What comes late is not counted; if it holds locks, some leader asks what became of it.
+        // A late vote is not counted; if it holds locks, some leader asks for the decision.
         if self.phase != Phase::Preparing {
             return vec![];
         }

@@ -1,4 +1,11 @@
 //! [`Split`]: a transaction, taken apart by shard.
+//!
+//! A range that no tag keeps on one shard is a read of every shard. A range read in an entry says "unchanged
+//! since this revision", and revisions are each shard's own, so each shard has a read that names the shard.
+//! Promises that each read and operation is in the part of one shard. All shards take part in the commit,
+//! so such a range is refused where more than [`TXN_SHARDS_MAX`] shards exist. Leaves out reading the range:
+//! the reader (a client, or a function's [`ReadAhead`](super::ReadAhead)) asks all shards for a page at
+//! once, and knows the range as far as the slowest shard has come.
 
 use std::collections::BTreeMap;
 

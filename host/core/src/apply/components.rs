@@ -3,6 +3,10 @@
 //! Promises that an alias points to a stored component, and that every component has an alias that points to
 //! it or did: a component that no alias mentions any more is removed at once. Leaves out the check that a
 //! component can run: the leader makes it before it proposes the command.
+//!
+//! Upload, point and remove are entries of every shard, which the client proposes one shard after the other.
+//! A call by hash asks the state for the component, because one replica may still have the component
+//! compiled and another not.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

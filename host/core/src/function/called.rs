@@ -1,4 +1,4 @@
-//! [`CallReport`]: what a call did, besides its outcome.
+//! [`CallReport`]: the account of a call, besides its outcome.
 
 use serde::{Deserialize, Serialize};
 

@@ -51,7 +51,10 @@ impl CallNote {
     }
 }
 
-/// The notes and figures of the calls that one replica applied since it was opened.
+/// The notes and figures of the calls that one replica applied since it was opened: log lines and faults in
+/// a ring of [`CALL_NOTES_BYTES_MAX`] for each shard, counts and histograms for each function. Times are
+/// those of the node's own clock. A reader that follows the leader's notes goes on at the next leader
+/// without a gap or a repeat, as far as that process is old enough.
 #[derive(Debug, Default)]
 pub struct CallNotes {
     notes: VecDeque<CallNote>,

@@ -86,7 +86,7 @@ impl FromStr for ComponentRef {
         };
         match hash.parse() {
             Ok(hash) => Ok(ComponentRef::Hash(hash)),
-            // What is wrong with it as a name is the colon.
+            // As a name it is refused for its colon.
             Err(_) => Name::new(text).map(ComponentRef::Name),
         }
     }

@@ -221,7 +221,7 @@ impl Placement {
         ensure!(!placed.leaves, LeavesSnafu { node: to });
         let Replicas { now, target, .. } = replicas;
         if target.contains(&to) && from.is_none_or(|from| !target.contains(&from)) {
-            // The same move again, after an interruption, or it is there.
+            // The same move again, after an interruption, or the replica is on that node already.
             return Ok(());
         }
         ensure!(replicas.is_settled(), OnItsWaySnafu { shard });

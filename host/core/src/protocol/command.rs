@@ -1,4 +1,4 @@
-//! [`Command`]: what an entry of a shard's log does. [`Entry`]: the entry itself.
+//! [`Command`]: the effect of an entry of a shard's log. [`Entry`]: the entry itself.
 //!
 //! Serialized types: their field order and variant numbers are pinned by the golden vectors in
 //! `tests/codec.rs`; new variants go to the end.
@@ -41,7 +41,7 @@ pub enum Command {
     Call(Call),
     /// Stores a component and points an alias to it.
     Upload(Upload),
-    /// Does nothing besides its stamp: what is due expires, and the first schedule that is due
+    /// Does nothing besides its stamp: everything that is due expires, and the first schedule that is due
     /// runs. Proposed by the leader itself.
     Tick,
     /// Checks and locks this shard's part of a transaction across shards. Proposed by nodes.
@@ -82,7 +82,9 @@ pub enum Command {
     Verify,
     /// Stores a part of a component that is too large for one entry.
     UploadPart(UploadPart),
-    /// Joins the parts and points an alias to the component.
+    /// Joins the parts and points an alias to the component. Before the leader proposes this, the leader
+    /// and the replicas read the parts from their states, check and compile them. Apply joins the
+    /// parts, compares the hash, stores the component, points the name and removes the parts.
     FinishUpload {
         name: Name,
         /// The hash of the whole.

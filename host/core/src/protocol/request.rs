@@ -1,4 +1,4 @@
-//! [`Request`]: what a client or a node asks of a node, on `aspen/client/1`.
+//! [`Request`]: a question of a client or a node to a node, on `aspen/client/1`.
 //!
 //! Serialized like `command.rs`. Leaves out Raft's own messages (`aspen-node`).
 

@@ -1,4 +1,4 @@
-//! [`Response`]: what a node answers to a [`crate::protocol::Request`].
+//! [`Response`]: the answer of a node to a [`crate::protocol::Request`].
 //!
 //! Each node answers what it can. A node that is not the leader answers requests for the leader with
 //! [`ErrorReply::NotLeader`] and the leader's address. Serialized like `command.rs`.

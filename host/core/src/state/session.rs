@@ -9,7 +9,7 @@
 //! A client opens a session through the log and numbers its requests. The state machine keeps each outcome
 //! until the client acknowledges it. A repeat gets the kept outcome. A number at or below the floor gets a
 //! typed refusal, never a second application. The window is bounded in count and bytes, sessions in number
-//! and idle (entry) time. The log alone decides what falls out, so all replicas agree.
+//! and idle (entry) time. The log alone decides which sessions fall out, so all replicas agree.
 //!
 //! In memory; [`Sessions::take_changes`] gives the owner the changes to store with the batch.
 //! Leaves out the proof of the owner's identity: the key of the connection gives it (`aspen-net`).

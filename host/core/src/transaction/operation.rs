@@ -33,7 +33,7 @@ pub enum WriteOp {
     Set {
         key: Key,
         value: Value,
-        /// How long it stays.
+        /// The time for which the record stays.
         expiry: Expiry,
     },
     /// Removes; an absent key is no error.
@@ -42,7 +42,7 @@ pub enum WriteOp {
     /// absent. A write like any other: version and mod revision change.
     Expire {
         key: Key,
-        /// How long it stays.
+        /// The time for which the record stays.
         expiry: Expiry,
     },
 }

@@ -1,4 +1,4 @@
-//! The read set of a transaction: what must still be true when the transaction commits.
+//! The read set of a transaction: the claims that must still hold when the transaction commits.
 //!
 //! Promises that a checked read set is within its limits ([`check_read_set`]). Leaves out how the reads
 //! are compared with the present (`apply/reads.rs`).

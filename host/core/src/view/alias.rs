@@ -16,7 +16,8 @@ pub struct Alias {
     /// The last element is the present component. At least one, at most
     /// [`crate::limits::ALIAS_HISTORY_MAX`].
     pub history: Vec<AliasTarget>,
-    /// A second component that gets a share of the calls.
+    /// A second component that gets the calls whose tag hashes below its share. The hash is seeded by the
+    /// name, so replicas agree and one tag always goes the same way. Pointing the name ends the canary.
     pub canary: Option<Canary>,
 }
 

@@ -126,7 +126,7 @@ impl Attempt {
         Self { world, coordinator: Some(coordinator), request, in_flight, reply: None }
     }
 
-    /// A message reaches its shard; what the coordinator hears of it leads to more.
+    /// A message reaches its shard; the result that the coordinator hears leads to more messages.
     pub fn deliver(&mut self, action: Action) {
         let event = match action {
             Action::Prepare(shard, prepare) => {

@@ -9,7 +9,7 @@ use wasmtime::Trap;
 
 use crate::host::call_stop::CallStop;
 
-/// Where a call was when an error ended it.
+/// The progress of a call when an error ended it.
 pub(super) struct CallState {
     /// The instance existed: an error without a type is then the guest's doing.
     pub is_started: bool,

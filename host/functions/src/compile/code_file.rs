@@ -18,7 +18,7 @@ use crate::profile::{PROFILE_VERSION, WASMTIME_VERSION};
 const MAGIC: &[u8; 16] = b"aspen compiled 1";
 const CHECKSUM_BYTES: usize = 32;
 
-/// Returns the component whose code is on disk, if good code is there.
+/// Returns the component whose code is on disk, if the code is good.
 pub(super) fn load(engine: &Engine, dir: &Path, hash: &ComponentHash) -> Option<Component> {
     let path = path(engine, dir, hash);
     let bytes = fs::read(&path).ok()?;

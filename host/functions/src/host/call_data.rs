@@ -30,7 +30,7 @@ impl ErasedView {
     }
 }
 
-/// The data of one call: what wasmtime's store holds.
+/// The data of one call, as wasmtime's store holds them.
 pub(crate) struct CallData {
     view: ErasedView,
     shard: ShardId,

@@ -1,6 +1,6 @@
 //! The limits of components and calls that `aspen_core::limits` does not hold.
 //!
-//! They decide what passes the upload check and where a call ends, so they are part of the profile:
+//! They decide which components pass the upload check and where a call ends, so they are part of the profile:
 //! see [`super::PROFILE_VERSION`]. A component above 2 MiB is large; its limits begin with `LARGE_`.
 //! Leaves out fuel, which is in `prices.rs`.
 

@@ -1,4 +1,4 @@
-//! Control, memory, tables and globals: what the numeric operators leave out.
+//! Control, memory, tables and globals: the instructions besides the numeric operators.
 
 use crate::Case;
 use crate::guest::typed;

@@ -83,7 +83,7 @@ impl Case {
     }
 }
 
-/// FNV-1a in 64 bits: files hold hashes of what is long.
+/// FNV-1a in 64 bits: files hold hashes of long values.
 pub fn hash(bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)

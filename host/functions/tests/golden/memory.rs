@@ -50,7 +50,7 @@ pub fn add(cases: &mut Vec<Case>) {
         let component = plain(&format!(r#"(func (export "run")) {body}"#));
         cases.push(Case::new(format!("large {name}"), padded(&component)));
     }
-    // The last growth can not always be paid for: 255 pages, of which 224 cost, after what was spent before.
+    // The last growth can not always be paid for: 255 pages, of which 224 cost, after the earlier spending.
     let spent = r#"(memory (export "memory") 1)
         (func (export "run") (param $left i32) (result i32)
             (loop (if (local.get $left) (then (local.set $left (i32.sub (local.get $left) (i32.const 1))) (br 1))))

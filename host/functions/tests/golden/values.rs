@@ -87,7 +87,7 @@ fn deep() -> Val {
     ])
 }
 
-/// Types, what they are flattened to, and values.
+/// Types, their flattened forms, and values.
 fn samples() -> Vec<(&'static str, &'static str, Vec<Val>)> {
     let result = |val: Result<Option<Box<Val>>, Option<Box<Val>>>| Val::Result(val);
     let lines = Val::Tuple(vec![Val::U8(200), Val::U16(60_000)]);

@@ -17,7 +17,7 @@ pub enum CloseCode {
     Refused = 2,
     /// The peer's bytes are no frames; the text names the error.
     Malformed = 3,
-    /// There are too many connections, or the peer's hello took too long. Try later.
+    /// Too many connections exist, or the peer's hello took too long. Try later.
     Busy = 4,
     /// The peer took no byte of its replies for too long.
     Stalled = 5,

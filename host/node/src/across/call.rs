@@ -32,6 +32,16 @@ use crate::context::{NodeContext, led};
 use crate::limits::ACROSS_WAIT;
 
 /// Does a call that may touch keys of any shard; `shard` is that of its key.
+///
+/// The decision carries the call's answer, so a repeated request gets that answer. The decision also
+/// carries the call's log lines, so that every replica of the coordinator's shard has them once, with
+/// the figures.
+///
+/// The component of the name is read linearizably before the first run, and checked when the commit
+/// is decided. At that entry all locks are held, so the reads and the version that ran are true at
+/// one moment. If another version became active meanwhile (or the name is gone, or its canary takes
+/// this key), the attempt is undone and the call starts over. Names are not locked, so an upload
+/// waits for no transaction.
 pub async fn call(
     node: &Arc<NodeContext>,
     from: PeerId,

@@ -19,6 +19,18 @@ use super::rules::{Admission, Arrival, Executor, QueuePlace, Rules};
 use crate::limits::HEAVY_WAIT;
 
 /// Admission control of one node.
+///
+/// Apply runs one call after the other, so a client that calls endless loops without pause would have
+/// a shard to itself. A leader therefore lets calls of heavy functions wait before it proposes them.
+/// Queries and runs of functions across shards pass the same door of the node, and the door of the
+/// background threads. The run of a schedule waits likewise before the leader proposes its tick. The
+/// replica that applies a call reports the time of the call (`StateReader::watch_calls`), on every
+/// node, so a new leader knows which functions are heavy.
+///
+/// Not bounded: calls that were under way together when their function turned out to be heavy. They
+/// run, and the doors stay closed for up to [`HEAVY_REST_MAX`](crate::limits::HEAVY_REST_MAX). A
+/// client whose own heavy call waits can number `SESSION_WINDOW` further requests in that session;
+/// its other requests to that shard then wait too.
 pub struct AdmissionControl {
     inner: Mutex<Inner>,
     /// A waiting call may be able to run.

@@ -38,9 +38,9 @@ pub struct Members {
 
 #[derive(Default)]
 struct MemberLists {
-    /// As this node's copy of the map says.
+    /// The members by this node's copy of the map.
     own: Members,
-    /// As another member says.
+    /// The members that another member has told.
     told: Members,
 }
 

@@ -1,6 +1,7 @@
 //! Checking and compiling a component on this node, off the async threads.
 //!
-//! Promises that a compilation ends when nobody waits for its result. Leaves out the limits of the
+//! Promises that a compilation ends when nobody waits for its result. The process that compiles keeps
+//! the code in the node's folder, so that each node compiles once. Leaves out the limits of the
 //! compiler (`aspen-functions`).
 
 use std::sync::Arc;

@@ -25,7 +25,8 @@ use tokio::time::timeout;
 use crate::context::NodeContext;
 use crate::replica::Replica;
 
-/// Sends heartbeats every `every`, until the node is gone.
+/// Sends heartbeats every `every`, until the node is gone. No heartbeat is held back to share a message:
+/// a linearizable read asks for a heartbeat too, and waits for the answer.
 pub async fn send_heartbeats(node: Weak<NodeContext>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;

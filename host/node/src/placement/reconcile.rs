@@ -51,6 +51,34 @@ enum Step {
 }
 
 /// Does the due steps until the node is gone.
+///
+/// A move, from the request to the end:
+///
+/// ```text
+/// aspen cluster move 3 --to 4 --> leader of the system group: allowed?
+///                                 map: s3 n1 n2 n3 -> n1 n2 n4, copied to every node
+/// leader of s3   asks n4, with that epoch: room for s3?  --> n4 opens an empty replica
+///                adds n4 as learner; log or snapshot     --> n4 catches up
+///                joint change to n1 n2 n4; a leader that leaves hands the lead over first
+///                map: s3 is at n1 n2 n4
+/// n3             map: no replica of s3 here; asks the leader of s3, which asks its majority:
+///                is n3 a member? No: n3 stops the replica, deletes its log but not its promises,
+///                then its state
+/// ```
+///
+/// Members change by Raft's joint consensus alone, after the new members have caught up and while a
+/// majority of the members-to-be is up to date. A node that shall be added does not act on an older
+/// map after it was asked. Only the first live node of a shard's founding replicas creates the Raft
+/// group, and only while these are still the founding replicas.
+///
+/// A node is removed by moving its replicas to the emptiest other nodes that answer. If no other node
+/// is left, the replicas are dropped. Without replicas the node leaves the map and then the system
+/// group; a node that answers hears of it before it leaves. A node that was away or cut off at that
+/// moment keeps an old map for ever, so a client that waits for a change (`Client::settle`) asks the
+/// nodes in turn.
+///
+/// `Defect::DeleteUnasked` attacks the rule that no node deletes because of the map alone,
+/// `Defect::ForgetPromise` the promises that are kept.
 pub async fn carry_out(node: Weak<NodeContext>) {
     let mut jobs = ShardJobs::default();
     let Some(mut maps) = node.upgrade().map(|node| node.map_changes()) else { return };

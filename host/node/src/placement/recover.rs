@@ -7,7 +7,9 @@
 //!
 //! Promises that the replica keeps its log and its vote, so it breaks no promise that it gave;
 //! until it runs it votes for nobody and serves nothing, as if the node was down for this shard
-//! alone.
+//! alone. The snapshot is at or after the end of the deleted part of the log, so nothing is missing
+//! between the two; a log that contradicts the snapshot is cut as Raft itself would cut it
+//! (`ShardLog::fit`).
 
 use std::sync::{Arc, Weak};
 

@@ -28,6 +28,10 @@ use crate::replica::digest_verdict::{Verdict, judge};
 use crate::replica::parts::Replica;
 
 /// The results of one replica's comparisons so far.
+///
+/// After a restart no earlier digests exist: a difference is found, but not its first entry, and then no
+/// local snapshot is trusted. The other shards of the node go on. Not covered: a leader that differs can,
+/// before it is found, send its snapshot to a follower that lags, which then differs too.
 #[derive(Default)]
 pub struct DigestCheck {
     /// The last entry at which a majority, this replica included, had one digest.

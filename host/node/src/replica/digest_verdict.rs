@@ -12,7 +12,7 @@ pub enum Verdict {
     Equal,
     /// This voter differs. True if a majority has our digest.
     Split { other: (NodeId, Digest), is_majority: bool },
-    /// So many others have `theirs`, a majority.
+    /// `others` other voters have `theirs`; they are a majority.
     Outvoted { theirs: Digest, others: usize },
 }
 

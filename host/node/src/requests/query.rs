@@ -2,7 +2,8 @@
 //!
 //! Promises a view of one moment, as fresh as asked, that shows each transaction across shards
 //! whole or not at all: if one is under way on the keys that the function reads, the query waits. A
-//! replica that is no leader answers queries that may be stale. Leaves out ranges and keys of other
+//! replica that is no leader answers queries that may be stale. Queries run on threads of their own, so
+//! that a slow query delays neither apply nor async tasks. Leaves out ranges and keys of other
 //! shards.
 
 use std::sync::Arc;
@@ -88,7 +89,9 @@ impl QueryRun {
     }
 
     /// Runs the function on a pinned view. The locks are in memory and not in the view, so they are
-    /// taken at one moment with the view. `None` if there was no such moment.
+    /// taken at one moment with the view, between two batches. A function that reads a locked key
+    /// then waits and runs again, so a write that was acknowledged on another shard is never
+    /// missing. `None` if there was no such moment.
     async fn with_locks(
         &self,
         node: &NodeContext,

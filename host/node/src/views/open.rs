@@ -48,6 +48,9 @@ use crate::replica::Replica;
 use crate::views::steps::pin;
 
 /// Opens a view for reading `range`; `shard` is the one on which the range lies, or shard 0.
+///
+/// The other choice was locks of a two-phase read. They would put every scan into every log, twice,
+/// and need the check of the range in apply, which is bounded to 10,000 keys.
 pub async fn open(
     node: &NodeContext,
     shard: ShardId,

@@ -8,7 +8,8 @@
 //!
 //! Promises that after a crash at any point no state that was computed at or after the first
 //! difference is used again. The log and the vote are not touched: the entries are not in doubt, only
-//! the state that this replica computed from them.
+//! the state that this replica computed from them. The kept snapshot is used only if it is of before the
+//! difference; if the log is deleted too, another replica sends a snapshot on request.
 
 use std::fmt;
 use std::fs;

@@ -1,5 +1,10 @@
 //! The threads of each pool.
 //!
+//! For all shards of the process, workers that apply share [`POOL_THREADS_PER_CORE`] threads per core,
+//! workers that flush as many others, and functions in the background as many again. A worker has at most
+//! one batch of a shard at a time and then gives its thread back. Only apply may wait for a flush, so
+//! workers cannot wait for each other in a circle.
+//!
 //! Promises that a pool starts its threads once, when they are first needed; they stay until the process
 //! ends. Leaves out how a thread runs many workers (`threads.rs`) and how a worker ends (`worker.rs`).
 

@@ -1,4 +1,4 @@
-//! Claims about the hash of a whole state: what changed on the disk behind its back is seen, damage
+//! Claims about the hash of a whole state: a change on the disk behind its back is seen, damage
 //! stops the replica, and a result says which entry it is of. That the hash is that of the model,
 //! whatever was flushed, reopened or moved, is in `equality.rs`.
 

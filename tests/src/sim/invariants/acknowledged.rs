@@ -1,4 +1,4 @@
-//! Every acknowledged write is there, and happened once.
+//! Every acknowledged write exists, and happened once.
 //!
 //! A key that one client alone increments: its number is at least the increments acknowledged, and at
 //! most those and the ones of unknown outcome. Its version counts its writes, so it must say the

@@ -39,7 +39,7 @@ impl ListTally {
         }
     }
 
-    /// As [`Self::check`], once nothing is under way: everything acknowledged is there.
+    /// As [`Self::check`], once nothing is under way: everything acknowledged exists.
     pub fn check_end(&self, list: &[String]) {
         self.check(list);
         let found: BTreeSet<String> = list.iter().cloned().collect();

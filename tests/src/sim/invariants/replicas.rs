@@ -1,5 +1,5 @@
-//! Two replicas that applied the same entries have computed the same, and what is stored of it in the end
-//! is the same, row by row.
+//! Two replicas that applied the same entries have computed the same, and store the same in the end,
+//! row by row.
 
 use std::collections::BTreeMap;
 
@@ -31,12 +31,12 @@ impl Replicas {
         );
     }
 
-    /// Notes what a replica computed that is known to compute otherwise.
+    /// Notes the results of a replica that is known to compute otherwise.
     pub fn note(&mut self, _node: NodeId, status: &ReplicaStatus) {
         self.others.insert((status.shard, status.applied), status.digest);
     }
 
-    /// Where that replica parted from the others, as far as it was seen: the last entry at which
+    /// Returns the entries at which that replica parted from the others, as far as seen: the last at which
     /// they were equal, and the first after it at which they were not. (A snapshot that it was sent
     /// can have made it equal again.)
     pub fn parted(&self, shard: ShardId) -> (LogIndex, Option<LogIndex>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use madsim::time::Instant;
 
-/// When one client's writes of rising numbers were acknowledged.
+/// The moments at which one client's writes of rising numbers were acknowledged.
 #[derive(Debug, Default)]
 pub struct Acknowledged {
     writes: VecDeque<(Instant, u64)>,

@@ -27,7 +27,7 @@ impl Terms {
         Terms { trace, seen: BTreeMap::new(), led: BTreeMap::new() }
     }
 
-    /// Compares a replica with what was seen of it.
+    /// Compares a replica with its earlier observations.
     pub fn look(&mut self, node: NodeId, status: &ReplicaStatus) {
         let ReplicaStatus { shard, term, leader, .. } = *status;
         let before = self.seen.insert((node, shard), (term, leader));

@@ -149,7 +149,7 @@ async fn notes(worker: &Worker, acknowledged: &Mutex<Vec<String>>) {
             let pair: u64 = rand::random();
             for half in 1..=2 {
                 let key = format!("note/{pair:016x}/{half}");
-                // Whether it is there nobody knows, so nothing may follow from it.
+                // Nobody knows if the key exists, so nothing may follow from it.
                 if worker.client.put(&key, "").await.is_err() {
                     return;
                 }

@@ -6,7 +6,7 @@ use crate::sim::site::{Site, WorkUnderWay};
 /// Numbers that clients are told apart by in a history begin here, by kind.
 const CHECKER: u64 = 99;
 
-/// How the clients work.
+/// The kind of the clients' work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Registers,

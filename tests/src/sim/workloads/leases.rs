@@ -25,7 +25,7 @@ fn millis(ms: u64) -> Duration {
 }
 
 async fn work(worker: Worker) {
-    // A key of its own for each turn: what came of an earlier one is not always known.
+    // A key of its own for each turn: the fate of an earlier key is not always known.
     for turn in 0.. {
         if !worker.goes_on().await {
             return;

@@ -19,7 +19,7 @@ const NAME: &str = "teller";
 const LARGE_EVERY: usize = 3;
 const LARGE_SHARDS_MAX: u16 = 2;
 
-/// How long the client waits for that one, then it has given up in the middle.
+/// The time for which the client waits for that one, then it has given up in the middle.
 const LARGE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn prepare(client: &Client, site: &Site<'_>) {

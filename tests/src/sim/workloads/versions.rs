@@ -54,7 +54,7 @@ pub fn start(site: &Site<'_>) -> WorkUnderWay {
     let hash = |name: &str| ComponentHash::of(&site.components[name]);
     let (bank, purchases) = (hash("bank"), hash("purchases"));
     let changes = site.client(move |worker| async move {
-        // What nobody can tell may still come, and then nothing follows from what comes after.
+        // A change of unknown outcome may still come; then nothing follows from later calls.
         if let Err(error) = change(&worker, bank, purchases).await {
             worker.note(format_args!("change: {error}"));
         }
