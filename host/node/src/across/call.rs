@@ -26,7 +26,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::across::attempt::Requester;
-use crate::across::function_run::{CallFailure, FunctionRun, run};
+use crate::across::function_run::{CallFailure, CompleteRun, run};
 use crate::across::transact::{commit, conclude};
 use crate::context::{NodeContext, led};
 use crate::limits::ACROSS_WAIT;
@@ -92,8 +92,8 @@ async fn try_call(
 }
 
 /// Returns the answer for the caller, and the transaction that makes the answer true.
-fn commitment(call: &Call, ran: FunctionRun) -> Result<(CommitReply, Transact), CallFailure> {
-    let FunctionRun { component, result, took, mut reads } = ran;
+fn commitment(call: &Call, ran: CompleteRun) -> Result<(CommitReply, Transact), CallFailure> {
+    let CompleteRun { component, result, took, mut reads } = ran;
     reads.extend(call.reads.iter().cloned());
     let CallResult { end, fuel, writes, log } = result;
     if let CallEnd::Refused(refusal) = end {

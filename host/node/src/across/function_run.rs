@@ -49,7 +49,7 @@ impl From<ErrorReply> for CallFailure {
 }
 
 /// A run that missed nothing.
-pub struct FunctionRun {
+pub struct CompleteRun {
     pub component: ComponentHash,
     pub result: CallResult,
     pub took: Duration,
@@ -63,7 +63,7 @@ pub async fn run(
     home: &Replica,
     caller: Caller,
     call: &Call,
-) -> Result<FunctionRun, CallFailure> {
+) -> Result<CompleteRun, CallFailure> {
     let (component, code, header) = resolved(home, call).await?;
     let mut known = ReadAhead::new(component, code);
     let seed = rand::random();
@@ -94,7 +94,7 @@ pub async fn run(
         match known.need() {
             None => {
                 let (result, reads) = (result.map_err(failed)?, known.reads());
-                return Ok(FunctionRun { component, result, took, reads });
+                return Ok(CompleteRun { component, result, took, reads });
             }
             Some(need) => read(node, &mut known, need).await?,
         }
