@@ -5,6 +5,8 @@
 //! message announces costs no memory. Leaves out well-formed messages of a member that lies:
 //! members are trusted.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic, also in its helper functions")]
+
 use aspen_core::codec::{decode, encode};
 use aspen_core::digest::Digest;
 use aspen_core::ids::{NodeId, ShardId, Timestamp, TxnId, ViewId};

@@ -286,7 +286,7 @@ proptest! {
                 for (request, command) in [first, &verify, rest].concat() {
                     let is_verify = command == Command::Verify;
                     let entry = proposal(log.len() as u64 + 1, request, command);
-                    let EntryPayload::Normal(proposal) = &entry.payload else { unreachable!() };
+                    let EntryPayload::Normal(proposal) = &entry.payload else { panic!("only commands") };
                     let decoded: Entry = decode(&proposal.0).unwrap();
                     let router = ShardRouter::new(1).unwrap();
                     aspen_core::apply::apply(&mut model, &NoFunctions, SHARD, router, &decoded).unwrap();
