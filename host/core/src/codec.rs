@@ -14,6 +14,9 @@ use snafu::{OptionExt, ResultExt, Snafu, ensure};
 /// 3: the decision on a function across shards names the caller's key.
 const FORM: u8 = 3;
 
+/// What to do about stored bytes of a form that this program does not read.
+pub const FORM_REMEDY: &str = "CHANGELOG.md names the version to go through";
+
 /// Why bytes could not be decoded.
 #[derive(Debug, Snafu)]
 pub enum CodecError {

@@ -61,7 +61,7 @@ mod write_command;
 
 pub use apply::{Applied, Context, apply, check_reads, resolve};
 pub use builder::{BuildError, TransactionBuilder};
-pub use codec::{CodecError, decode, encode};
+pub use codec::{CodecError, FORM_REMEDY, decode, encode};
 pub use command::{Call, Command, ComponentRef, Entry, RequestId, Upload, UploadPart};
 pub use coordinator::{Action, Coordinator, Event, Reply, Split};
 pub use digest::{Digest, DigestBuilder};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use aspen_core::FORM_REMEDY;
 use aspen_store::StoreError;
 use snafu::Snafu;
 
@@ -45,8 +46,11 @@ pub enum FolderError {
         /// The file.
         path: PathBuf,
     },
-    /// Written by a newer program.
-    #[snafu(display("{} has form {form}, this program reads {expected}", path.display()))]
+    /// Written by another version of the program.
+    #[snafu(display(
+        "{} has form {form}, this program reads form {expected}: {FORM_REMEDY}",
+        path.display()
+    ))]
     Form {
         /// The file.
         path: PathBuf,

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-use aspen_core::{NodeId, ShardId};
+use aspen_core::{FORM_REMEDY, NodeId, ShardId};
 use serde::{Deserialize, Serialize};
 use snafu::Snafu;
 
@@ -74,6 +74,17 @@ pub enum StoreError {
         /// The log's file.
         path: PathBuf,
         /// What is wrong.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The log is of another version of the program.
+    #[snafu(display(
+        "raft log {} cannot be read by this program ({source}): {FORM_REMEDY}",
+        path.display()
+    ))]
+    LogForm {
+        /// The log's file.
+        path: PathBuf,
+        /// The form found, and the form that this program reads.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The log could not be read or written: a full or failing disk, or another process has it.

@@ -16,16 +16,15 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use aspen_core::ShardId;
+use aspen_core::{CodecError, ShardId};
 use bytes::Bytes;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition,
 };
-use snafu::ResultExt;
 
-use crate::entry_codec::{decode_entry, encode_entry};
-use crate::error::{ForeignLogSnafu, Identity, LogDamagedSnafu, StoreError};
+use crate::entry_codec::{EntryError, decode_entry, encode_entry};
+use crate::error::{ForeignLogSnafu, Identity, StoreError};
 use crate::log::ShardTail;
 use crate::log_tail::Tail;
 use crate::types::{Entry, LogId};
@@ -55,10 +54,13 @@ pub fn open_error(path: &Path, error: DatabaseError) -> StoreError {
             matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         }
         DatabaseError::Storage(redb::StorageError::Corrupted(_)) => true,
-        DatabaseError::RepairAborted | DatabaseError::UpgradeRequired(_) => true,
+        DatabaseError::RepairAborted => true,
         _ => false,
     };
     let path = path.to_path_buf();
+    if matches!(error, DatabaseError::UpgradeRequired(_)) {
+        return StoreError::LogForm { path, source: error.into() };
+    }
     match damaged {
         true => StoreError::LogDamaged { path, source: error.into() },
         false => StoreError::LogStorage { what: "opening", path, source: Box::new(error.into()) },
@@ -77,9 +79,8 @@ pub fn load(
         source: Box::new(source),
     };
     let found = prepare(db, identity).map_err(storage)?;
-    let damaged = || LogDamagedSnafu { path };
     let found: Identity =
-        aspen_core::decode(&found).map_err(|error| error.into()).context(damaged())?;
+        aspen_core::decode(&found).map_err(|error| unreadable(path, error.into()))?;
     snafu::ensure!(found == identity, ForeignLogSnafu { path, expected: identity, found });
     while !finish_purges(db).map_err(storage)? {}
     let read = || -> Result<BTreeMap<ShardId, ShardTail>, Box<dyn Error + Send + Sync>> {
@@ -114,7 +115,20 @@ pub fn load(
             false => Err("entries are missing in between".into()),
         }
     };
-    read().context(damaged())
+    read().map_err(|error| unreadable(path, error))
+}
+
+/// Says of content that cannot be read whether it is of another form or damaged.
+fn unreadable(path: &Path, source: Box<dyn Error + Send + Sync>) -> StoreError {
+    let entry = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let entry = entry.and_then(|error| error.downcast_ref());
+    let is_form = matches!(source.downcast_ref(), Some(CodecError::Form { .. }))
+        || matches!(entry, Some(EntryError::Form { .. }));
+    let path = path.to_path_buf();
+    match is_form {
+        true => StoreError::LogForm { path, source },
+        false => StoreError::LogDamaged { path, source },
+    }
 }
 
 /// Creates the tables and the identity of a new log; returns the identity that is there.
@@ -194,7 +208,11 @@ pub fn unframe(shard: u16, index: u64, frame: &[u8]) -> io::Result<Entry> {
         return Err(damaged("wrong checksum"));
     }
     let entry = decode_entry(&Bytes::copy_from_slice(bytes));
-    let entry = entry.map_err(|error| damaged(&error.to_string()))?;
+    let entry = entry.map_err(|error| match error {
+        // The checksum is right: another version wrote it.
+        EntryError::Form { .. } => io::Error::other(error),
+        error => damaged(&error.to_string()),
+    })?;
     match entry.log_id.index == index {
         true => Ok(entry),
         false => Err(damaged("at another's place")),

@@ -15,7 +15,7 @@ use std::hash::Hasher;
 use std::path::Path;
 use std::time::Duration;
 
-use aspen_core::{Fault, Header, KeyRange, Revision, ShardId, View};
+use aspen_core::{CodecError, FORM_REMEDY, Fault, Header, KeyRange, Revision, ShardId, View};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 use seahash::SeaHasher;
 use serde::de::DeserializeOwned;
@@ -109,8 +109,11 @@ pub enum Unusable {
     #[snafu(display("{report}"))]
     Check { report: String },
     /// Written by another version of the program.
-    #[snafu(display("it has form {form}, this program reads form {FORM}"))]
+    #[snafu(display("it has form {form}, this program reads form {FORM}: {FORM_REMEDY}"))]
     Form { form: i32 },
+    /// A row was written by another version of the program.
+    #[snafu(display("{source}: {FORM_REMEDY}"))]
+    RowForm { source: CodecError },
 }
 
 impl From<rusqlite::Error> for Unusable {
@@ -124,7 +127,7 @@ impl Unusable {
     pub fn is_damage(&self) -> bool {
         match self {
             Unusable::Content { .. } | Unusable::Check { .. } => true,
-            Unusable::Form { .. } => false,
+            Unusable::Form { .. } | Unusable::RowForm { .. } => false,
             Unusable::Sqlite { source } => {
                 let code = source.sqlite_error_code();
                 let damage = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
@@ -242,7 +245,11 @@ pub fn get<T: DeserializeOwned>(db: &Connection, name: &'static str) -> Result<T
     };
     let value = statement.query_row([name], row).optional()?;
     let value = value.ok_or(Unusable::Content { what: name })?;
-    aspen_core::decode(&value).ok().ok_or(Unusable::Content { what: name })
+    aspen_core::decode(&value).map_err(|source| match source {
+        // The checksum is right: it is what was written.
+        CodecError::Form { .. } => Unusable::RowForm { source },
+        _ => Unusable::Content { what: name },
+    })
 }
 
 /// Writes a row of `meta`.
