@@ -15,6 +15,9 @@ use snafu::{OptionExt, ResultExt, Snafu, ensure};
 /// 3: the decision on a function across shards names the caller's key.
 const FORM: u8 = 3;
 
+/// The remedy for stored bytes of a form that this program does not read.
+pub const FORM_REMEDY: &str = "CHANGELOG.md names the version to go through";
+
 /// The reasons for which bytes cannot be decoded.
 #[derive(Debug, Snafu)]
 pub enum CodecError {

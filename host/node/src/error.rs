@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use aspen_core::codec::FORM_REMEDY;
 use aspen_store::StoreError;
 use snafu::Snafu;
 
@@ -31,8 +32,11 @@ pub enum FolderError {
     /// The key file is damaged.
     #[snafu(display("{} does not hold 64 hex digits", path.display()))]
     BadKey { path: PathBuf },
-    /// A newer program wrote the file.
-    #[snafu(display("{} has form {form}, this program reads {expected}", path.display()))]
+    /// Another version of the program wrote the file.
+    #[snafu(display(
+        "{} has form {form}, this program reads form {expected}: {FORM_REMEDY}",
+        path.display()
+    ))]
     Form { path: PathBuf, form: u32, expected: u32 },
     /// The Raft log is gone.
     #[snafu(display("{} is missing: remove the node from the cluster and join anew with an empty folder", path.display()))]

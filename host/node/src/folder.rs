@@ -53,6 +53,12 @@ pub struct Identity {
     pub clients: Vec<PeerId>,
 }
 
+/// The one field of the file that every version of the program reads.
+#[derive(Deserialize)]
+struct Form {
+    form: u32,
+}
+
 mod hex_cluster {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -136,11 +142,10 @@ impl Folder {
         let path = self.path.join("node.json");
         ensure!(path.exists(), EmptySnafu { path: &self.path });
         let text = std::fs::read(&path).context(IoSnafu { what: "read", path: &path })?;
-        let identity: Identity =
-            serde_json::from_slice(&text).context(DamagedSnafu { path: &path })?;
-        let form = identity.form;
+        // Alone first: a file of another form may have other fields.
+        let Form { form } = serde_json::from_slice(&text).context(DamagedSnafu { path: &path })?;
         ensure!(form == FORM, FormSnafu { path, form, expected: FORM });
-        Ok(identity)
+        serde_json::from_slice(&text).context(DamagedSnafu { path })
     }
 
     /// Returns the file of the Raft log. A folder with states but without their log is damaged: a

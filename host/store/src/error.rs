@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
+use aspen_core::codec::FORM_REMEDY;
 use aspen_core::ids::{NodeId, ShardId};
 use serde::{Deserialize, Serialize};
 use snafu::Snafu;
@@ -74,6 +75,17 @@ pub enum StoreError {
         /// The log's file.
         path: PathBuf,
         /// The reason.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The log is of another version of the program.
+    #[snafu(display(
+        "raft log {} cannot be read by this program ({source}): {FORM_REMEDY}",
+        path.display()
+    ))]
+    LogForm {
+        /// The log's file.
+        path: PathBuf,
+        /// The form found, and the form that this program reads.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The log could not be read or written: a full or failing disk, or another process has it.

@@ -8,7 +8,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::entry_codec::{decode_entry, encode_entry};
+use super::entry_codec::{EntryError, decode_entry, encode_entry};
 use crate::types::RaftEntry;
 
 /// Writes the stored form of `entry` to `out`, in place of its content.
@@ -33,7 +33,11 @@ pub fn unframe(shard: u16, index: u64, frame: &[u8]) -> io::Result<RaftEntry> {
         return Err(damaged("wrong checksum"));
     }
     let entry = decode_entry(&Bytes::copy_from_slice(bytes));
-    let entry = entry.map_err(|error| damaged(&error.to_string()))?;
+    let entry = entry.map_err(|error| match error {
+        // The checksum is right: another version wrote it.
+        EntryError::Form { .. } => io::Error::other(error),
+        error => damaged(&error.to_string()),
+    })?;
     match entry.log_id.index == index {
         true => Ok(entry),
         false => Err(damaged("at another's place")),

@@ -9,14 +9,15 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use aspen_core::codec::CodecError;
 use aspen_core::ids::ShardId;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
-use snafu::ResultExt;
 
+use super::entry_codec::EntryError;
 use super::frame::unframe;
 use super::tables::{BOUNDS, COMMITTED, ENTRIES, IDENTITY, META, PROMISED, PURGED, VOTE, purge};
 use super::tail::{ShardTail, Tail};
-use crate::error::{ForeignLogSnafu, Identity, LogDamagedSnafu, StoreError};
+use crate::error::{ForeignLogSnafu, Identity, StoreError};
 use crate::types::LogId;
 
 type ReadError = Box<dyn Error + Send + Sync>;
@@ -28,10 +29,13 @@ pub fn open_error(path: &Path, error: DatabaseError) -> StoreError {
             matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         }
         DatabaseError::Storage(redb::StorageError::Corrupted(_)) => true,
-        DatabaseError::RepairAborted | DatabaseError::UpgradeRequired(_) => true,
+        DatabaseError::RepairAborted => true,
         _ => false,
     };
     let path = path.to_path_buf();
+    if matches!(error, DatabaseError::UpgradeRequired(_)) {
+        return StoreError::LogForm { path, source: error.into() };
+    }
     match damaged {
         true => StoreError::LogDamaged { path, source: error.into() },
         false => StoreError::LogStorage { what: "opening", path, source: Box::new(error.into()) },
@@ -50,12 +54,24 @@ pub fn load(
         source: Box::new(source),
     };
     let found = prepare(db, identity).map_err(storage)?;
-    let damaged = || LogDamagedSnafu { path };
     let found: Identity =
-        aspen_core::codec::decode(&found).map_err(|error| error.into()).context(damaged())?;
+        aspen_core::codec::decode(&found).map_err(|error| unreadable(path, error.into()))?;
     snafu::ensure!(found == identity, ForeignLogSnafu { path, expected: identity, found });
     while !finish_purges(db).map_err(storage)? {}
-    read_shards(db).context(damaged())
+    read_shards(db).map_err(|error| unreadable(path, error))
+}
+
+/// Tells content of another form from damage.
+fn unreadable(path: &Path, source: ReadError) -> StoreError {
+    let entry = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let entry = entry.and_then(|error| error.downcast_ref());
+    let is_form = matches!(source.downcast_ref(), Some(CodecError::Form { .. }))
+        || matches!(entry, Some(EntryError::Form { .. }));
+    let path = path.to_path_buf();
+    match is_form {
+        true => StoreError::LogForm { path, source },
+        false => StoreError::LogDamaged { path, source },
+    }
 }
 
 /// Reads the bounds of every shard, and compares the number of entries with them.

@@ -3,6 +3,7 @@
 //! Promises to tell damage, after which the state is rebuilt, from a machine that cannot read the file
 //! and from a file that this program must not touch.
 
+use aspen_core::codec::{CodecError, FORM_REMEDY};
 use aspen_core::view::HostError;
 use rusqlite::ErrorCode;
 use snafu::Snafu;
@@ -21,8 +22,11 @@ pub enum StateFileError {
     #[snafu(display("{report}"))]
     Check { report: String },
     /// Another version of the program wrote the file.
-    #[snafu(display("it has form {form}, this program reads form {expected}"))]
+    #[snafu(display("it has form {form}, this program reads form {expected}: {FORM_REMEDY}"))]
     Form { form: i32, expected: i32 },
+    /// Another version of the program wrote a row.
+    #[snafu(display("{source}: {FORM_REMEDY}"))]
+    RowForm { source: CodecError },
 }
 
 impl From<rusqlite::Error> for StateFileError {
@@ -42,7 +46,7 @@ impl StateFileError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Content { .. } | Self::Check { .. } => true,
-            Self::Form { .. } => false,
+            Self::Form { .. } | Self::RowForm { .. } => false,
             Self::Sqlite { source } => {
                 let code = source.sqlite_error_code();
                 let damage = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];

@@ -1,5 +1,6 @@
 //! The single values of a state: the rows of the table `meta`, which every state has.
 
+use aspen_core::codec::CodecError;
 use aspen_core::ids::ShardId;
 use aspen_core::state::Header;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -45,7 +46,11 @@ pub fn get<T: DeserializeOwned>(db: &Connection, name: &'static str) -> Result<T
     };
     let value = statement.query_row([name], row).optional()?;
     let value = value.ok_or(StateFileError::Content { what: name })?;
-    aspen_core::codec::decode(&value).ok().ok_or(StateFileError::Content { what: name })
+    aspen_core::codec::decode(&value).map_err(|source| match source {
+        // The checksum is right: the row is as it was written.
+        CodecError::Form { .. } => StateFileError::RowForm { source },
+        _ => StateFileError::Content { what: name },
+    })
 }
 
 /// Writes a row.

@@ -7,9 +7,10 @@ use aspen_core::ids::{NodeId, ShardId};
 use futures::StreamExt;
 use openraft::impls::Vote;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
+use redb::ReadableTable;
 
 use super::{ME, SHARD, append, entry, log_id, open_log, run};
-use crate::log::Tail;
+use crate::log::{ENTRIES, META, Tail};
 use crate::types::RaftEntry;
 use crate::{Identity, Log, ShardLog, StoreError};
 
@@ -194,6 +195,45 @@ fn storage_log_damage_is_reported_never_answered() {
         fs::write(&path, content).unwrap();
         let error = run(async { open_log(dir.path()).err().unwrap() });
         assert!(matches!(error, StoreError::LogDamaged { .. }), "{error}");
+    }
+}
+
+/// A form of tomorrow is no damage: nobody is told to delete the folder.
+#[test]
+fn storage_log_of_another_form_is_refused_with_the_remedy() {
+    let refused = |change: &dyn Fn(&redb::WriteTransaction)| {
+        let dir = tempfile::tempdir().unwrap();
+        run(async {
+            let log = open_log(dir.path()).unwrap();
+            append(&mut log.shard(SHARD), vec![entry(1, 1, 10)]).await.await.unwrap().unwrap();
+            log.close().await.unwrap();
+        });
+        let db = redb::Database::open(dir.path().join("log.redb")).unwrap();
+        let transaction = db.begin_write().unwrap();
+        change(&transaction);
+        transaction.commit().unwrap();
+        drop(db);
+        let error = run(async { open_log(dir.path()).err().unwrap() });
+        assert!(matches!(error, StoreError::LogForm { .. }), "{error}");
+        error.to_string()
+    };
+    let identity = refused(&|transaction| {
+        let mut meta = transaction.open_table(META).unwrap();
+        let stored = meta.get("identity").unwrap().unwrap().value().to_vec();
+        meta.insert("identity", &[&[77], &stored[1..]].concat()[..]).unwrap();
+    });
+    let entry = refused(&|transaction| {
+        let mut entries = transaction.open_table(ENTRIES).unwrap();
+        let place = (SHARD.get(), 1);
+        let stored = entries.get(place).unwrap().unwrap().value()[8..].to_vec();
+        let bytes = [&[77], &stored[1..]].concat();
+        let checksum = seahash::hash(&bytes).to_le_bytes();
+        entries.insert(place, &[&checksum, &bytes[..]].concat()[..]).unwrap();
+    });
+    for text in [identity, entry] {
+        assert!(text.contains("log.redb cannot be read by this program"), "{text}");
+        assert!(text.contains("has form 77") && text.contains("this program reads"), "{text}");
+        assert!(text.ends_with(aspen_core::codec::FORM_REMEDY), "{text}");
     }
 }
 
