@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use snafu::{OptionExt, ResultExt, Snafu, ensure};
 
-/// 3: the decision on a function across shards names the caller's key.
-const FORM: u8 = 3;
+/// The form of all messages.
+const FORM: u8 = 1;
 
 /// The remedy for stored bytes of a form that this program does not read.
 pub const FORM_REMEDY: &str = "CHANGELOG.md names the version to go through";

@@ -24,35 +24,22 @@ pub enum Refusal {
     SessionUnknown,
     /// The request is so old that its outcome is forgotten. It is not applied again.
     SequenceForgotten,
-    /// No component has this name or hash.
-    ComponentUnknown,
-    /// The component has no such function.
-    FunctionUnknown,
-    /// The arguments do not fit the function.
-    BadArguments,
-    /// The encoded arguments are too long.
-    ArgumentsTooLarge { bytes: u64 },
-    /// Too many reads and writes.
-    TooManyOperations { operations: u64 },
-    /// Too many bytes of keys and values.
-    TransactionTooLarge { bytes: u64 },
-    /// Too large a component.
-    ComponentTooLarge { bytes: u64 },
-    /// The shard keeps as many components as it can.
-    TooManyComponents,
     /// A key of another shard.
     WrongShard {
         /// The shard of that key.
         shard: ShardId,
     },
-    /// The lease does not exist, or is over.
-    LeaseUnknown { lease: LeaseId },
-    /// The shard has as many leases as it can.
-    TooManyLeases,
-    /// The lease has as many keys as it can.
-    LeaseFull { lease: LeaseId },
-    /// A time to live of zero, or too long.
-    TtlOutOfRange { ttl_ms: u64 },
+    /// Too many reads and writes.
+    TooManyOperations { operations: u64 },
+    /// Too many bytes of keys and values.
+    TransactionTooLarge { bytes: u64 },
+    /// The keys and operands of the read set are too large.
+    ReadsTooLarge { bytes: u64 },
+    /// The records that the transaction gets are too large.
+    ResultsTooLarge {
+        /// Bytes of keys and values.
+        bytes: u64,
+    },
     /// A range that starts at or after its end.
     RangeInverted,
     /// The ranges read hold too many keys.
@@ -68,29 +55,30 @@ pub enum Refusal {
         /// The oldest revision that can be checked.
         oldest: Revision,
     },
-    /// The keys and operands of the read set are too large.
-    ReadsTooLarge { bytes: u64 },
-    /// The records that the transaction gets are too large.
-    ResultsTooLarge {
-        /// Bytes of keys and values.
-        bytes: u64,
-    },
-    /// A transaction across shards holds a key of the command. Nothing was done; the node tries
-    /// again as soon as that transaction is over.
-    Locked { by: TxnId },
-    /// The attempt at a transaction across shards is over, and did nothing.
-    AttemptOver,
-    /// The shard has as many transactions across shards under way as it can.
-    TooManyPrepared,
-    /// A transaction touches too many shards.
-    TooManyShards { shards: u64 },
-    /// A transaction across shards has an operation on a lease, which lives on one shard. A time to
-    /// live is allowed.
-    LeaseAcrossShards,
-    /// A transaction across shards gets a key after it wrote it.
-    GetAfterWrite { key: Key },
-    /// A range read lies on several shards and does not name one.
-    RangeAcrossShards,
+    /// The lease does not exist, or is over.
+    LeaseUnknown { lease: LeaseId },
+    /// The lease has as many keys as it can.
+    LeaseFull { lease: LeaseId },
+    /// The shard has as many leases as it can.
+    TooManyLeases,
+    /// A time to live of zero, or too long.
+    TtlOutOfRange { ttl_ms: u64 },
+    /// No component has this name or hash.
+    ComponentUnknown,
+    /// The component has no such function.
+    FunctionUnknown,
+    /// The arguments do not fit the function.
+    BadArguments,
+    /// The encoded arguments are too long.
+    ArgumentsTooLarge { bytes: u64 },
+    /// Too large a component.
+    ComponentTooLarge { bytes: u64 },
+    /// The shard keeps as many components as it can.
+    TooManyComponents,
+    /// The shard keeps no more uploads in parts: as many are under way as its limit allows.
+    TooManyUploads,
+    /// Parts of the upload are missing, or do not have its hash.
+    UploadIncomplete,
     /// The shard has as many aliases as it can.
     TooManyNames,
     /// The shard has as many schedules as it can.
@@ -99,13 +87,25 @@ pub enum Refusal {
     IntervalOutOfRange { every_ms: u64 },
     /// A scheduled call carries reads that must still hold.
     ScheduleWithReads,
-    /// The shard keeps no more uploads in parts: as many are under way as its limit allows.
-    TooManyUploads,
-    /// Parts of the upload are missing, or do not have its hash.
-    UploadIncomplete,
+    /// A transaction across shards holds a key of the command. Nothing was done; the node tries
+    /// again as soon as that transaction is over.
+    Locked { by: TxnId },
+    /// The attempt at a transaction across shards is over, and did nothing.
+    AttemptOver,
     /// A function across shards ran in a component that its name does not mean any more. The node
     /// runs it again.
     ComponentChanged,
+    /// The shard has as many transactions across shards under way as it can.
+    TooManyPrepared,
+    /// A transaction touches too many shards.
+    TooManyShards { shards: u64 },
+    /// A transaction across shards has an operation on a lease, which lives on one shard. A time to
+    /// live is allowed.
+    LeaseAcrossShards,
+    /// A range read lies on several shards and does not name one.
+    RangeAcrossShards,
+    /// A transaction across shards gets a key after it wrote it.
+    GetAfterWrite { key: Key },
 }
 
 impl Refusal {

@@ -165,29 +165,29 @@ fn commit() -> Decision {
 
 #[test]
 fn entries_are_pinned() {
-    // form 3, stamp 300, seed 5, caller, session 1, sequence 2, acknowledged 1, then the command
-    let start = format!("03ac0205{}01010201", "00".repeat(32));
+    // form 1, stamp 300, seed 5, caller, session 1, sequence 2, acknowledged 1, then the command
+    let start = format!("01ac0205{}01010201", "00".repeat(32));
     let tails = [
         "00",
         "010b00016b0000016b010100016b020200016b030200016b040000017600016b0401010100016b0402020200016b0403030200016b0404000301016101016202000101610101620201030a0100016101760001000161017601010001610176020301000161017603ac0201010162010201620000016702ac0203030403010001",
         "020163000462616e6b016602010000",
         "03016e0177",
-        "04",
-        "05ac02020900000000",
-        "06ac02020900000103040000",
-        "07ac02020901040101",
-        "0801ac020209",
-        "09016e0707070707070707070707070707070707070707070707070707070707070707",
+        "10",
+        "0bac02020900000000",
+        "0cac02020900000103040000",
+        "0dac02020901040101",
+        "0f01ac020209",
+        "06016e0707070707070707070707070707070707070707070707070707070707070707",
+        "08016e",
+        "07016e01070707070707070707070707070707070707070707070707070707070707070705",
+        "09016e0163000462616e6b01660201000000ac0201ac02",
         "0a016e",
-        "0b016e01070707070707070707070707070707070707070707070707070707070707070705",
-        "0c016e0163000462616e6b01660201000000ac0201ac02",
-        "0d016e",
-        "0eac02",
-        "0f",
-        "100707070707070707070707070707070707070707070707070707070707070707ac02050177",
-        "11016e0707070707070707070707070707070707070707070707070707070707070707",
-        "06ac020209000001030401000462616e6b016b07070707070707070707070707070707070707070707070707070707070707070166000201000902010268690c",
-        "120716",
+        "11ac02",
+        "12",
+        "040707070707070707070707070707070707070707070707070707070707070707ac02050177",
+        "05016e0707070707070707070707070707070707070707070707070707070707070707",
+        "0cac020209000001030401000462616e6b016b07070707070707070707070707070707070707070707070707070707070707070166000201000902010268690c",
+        "0e001c",
     ];
     for (command, tail) in commands().into_iter().zip(tails) {
         let entry = entry(command);
@@ -205,7 +205,7 @@ fn outcomes_are_pinned() {
         assert_eq!(decode::<Outcome>(&bytes).unwrap(), outcome);
     };
     let (revision, fuel, none) = (Revision::new(7), Fuel::new(9), Bytes::from_static(&[1, 0]));
-    check(Outcome::SessionOpened { session: SessionId::new(3) }, "030003");
+    check(Outcome::SessionOpened { session: SessionId::new(3) }, "010103");
     let (time, version, lease) = (Timestamp::new(4), Version::new(1), LeaseId::new(3));
     let record = Record {
         value: Value::try_from("v").unwrap(),
@@ -225,7 +225,7 @@ fn outcomes_are_pinned() {
     ];
     check(
         Outcome::Committed { revision, time, succeeded: true, results },
-        "0301070401070000000101760105060301010201030304040502",
+        "0102070401070000000101760105060301010201030304040502",
     );
     let conflict = ConflictError {
         key: key("k"),
@@ -235,35 +235,35 @@ fn outcomes_are_pinned() {
     };
     check(
         Outcome::Conflict { revision, conflicts: vec![conflict] },
-        "03020701016b00010601017601050603",
+        "01030701016b00010601017601050603",
     );
     check(
         Outcome::Returned { revision, values: none.clone(), fuel, writes: 2 },
-        "0303070201000902",
+        "0104070201000902",
     );
-    check(Outcome::Aborted { error: none, fuel }, "030402010009");
-    check(Outcome::Faulted { fault: GuestFault::Trap, fuel }, "03050b09");
+    check(Outcome::Aborted { error: none, fuel }, "010502010009");
+    check(Outcome::Faulted { fault: GuestFault::Trap, fuel }, "01060b09");
     let component = ComponentHash::new([0; 32]);
-    check(Outcome::Uploaded { component }, &format!("0306{}", "00".repeat(32)));
-    check(Outcome::Refused(Refusal::WrongShard { shard: ShardId::new(2) }), "03070a02");
-    check(Outcome::Ticked, "0308");
+    check(Outcome::Uploaded { component }, &format!("0107{}", "00".repeat(32)));
+    check(Outcome::Refused(Refusal::WrongShard { shard: ShardId::new(2) }), "01000202");
+    check(Outcome::Ticked, "0110");
     let vote = Vote { prepare_id: 4, reads_hold: true, then: vec![], otherwise: vec![] };
-    check(Outcome::Prepared(vote), "030904010000");
-    check(Outcome::Decided(commit()), "030a0000010304");
-    check(Outcome::Decided(Decision::Abort), "030a01");
-    check(Outcome::Finished, "030b");
-    check(Outcome::Scheduled { due: time }, "030e04");
-    check(Outcome::Unscheduled { existed: true }, "030f01");
-    check(Outcome::ProfileSwitched { profile: ProfileId::new(300) }, "0310ac02");
+    check(Outcome::Prepared(vote), "010d04010000");
+    check(Outcome::Decided(commit()), "010e0000010304");
+    check(Outcome::Decided(Decision::Abort), "010e01");
+    check(Outcome::Finished, "010f");
+    check(Outcome::Scheduled { due: time }, "010b04");
+    check(Outcome::Unscheduled { existed: true }, "010c01");
+    check(Outcome::ProfileSwitched { profile: ProfileId::new(300) }, "0111ac02");
     let refused = encode(&Outcome::Refused(Refusal::Locked { by: txn() }));
     assert!(Outcome::is_refusal(&refused) && !Outcome::is_refusal(&encode(&Outcome::Ticked)));
-    check(Outcome::Refused(Refusal::Locked { by: txn() }), "030715ac020209");
-    check(Outcome::Refused(Refusal::RangeAcrossShards), "03071b");
-    check(Outcome::Refused(Refusal::ScheduleWithReads), "03071f");
-    check(Outcome::Refused(Refusal::TooManyUploads), "030720");
-    check(Outcome::Refused(Refusal::UploadIncomplete), "030721");
-    check(Outcome::Refused(Refusal::ComponentChanged), "030722");
-    check(Outcome::PartStored { bytes: 300 }, "0311ac02");
+    check(Outcome::Refused(Refusal::Locked { by: txn() }), "01001bac020209");
+    check(Outcome::Refused(Refusal::RangeAcrossShards), "010021");
+    check(Outcome::Refused(Refusal::ScheduleWithReads), "01001a");
+    check(Outcome::Refused(Refusal::TooManyUploads), "010015");
+    check(Outcome::Refused(Refusal::UploadIncomplete), "010016");
+    check(Outcome::Refused(Refusal::ComponentChanged), "01001d");
+    check(Outcome::PartStored { bytes: 300 }, "0108ac02");
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn status_is_pinned() {
     let (node, profiles) = (NodeId::new(1), vec![ProfileId::new(2)]);
     let status = Response::Status(NodeStatus { node, shards: vec![shard], profiles });
     let bytes = encode(&status);
-    assert_eq!(hex(&bytes), "030701010203010101050403020607000101770201010200ac0209010102ac020102");
+    assert_eq!(hex(&bytes), "010201010203010101050403020607000101770201010200ac0209010102ac020102");
     assert_eq!(decode::<Response>(&bytes).unwrap(), status);
 }
 
@@ -300,7 +300,7 @@ fn map_is_pinned() {
     let mut placement = Placement::initial(nodes, 1, 1).unwrap();
     placement.shards[0].target = vec![NodeId::new(2)];
     let bytes = encode(&placement);
-    assert_eq!(hex(&bytes), "030102020101610002016200010101010200");
+    assert_eq!(hex(&bytes), "010102020101610002016200010101010200");
     assert_eq!(decode::<Placement>(&bytes).unwrap(), placement);
 }
 
@@ -327,13 +327,13 @@ fn scans_and_views_are_pinned() {
         consistency: Consistency::Linearizable,
         view: Some(view),
     };
-    check(Request::Scan(scan), "0303020161010162010007ac02000001ac02");
-    check(Request::OpenView { shard, range }, "030b020161010162");
-    check(Request::CloseView { view }, "030cac02");
+    check(Request::Scan(scan), "0105020161010162010007ac02000001ac02");
+    check(Request::OpenView { shard, range }, "0106020161010162");
+    check(Request::CloseView { view }, "0107ac02");
     let info = ViewInfo { view, parts: vec![(shard, "n".into())] };
-    check(Response::View(info), "030aac020102016e");
-    check(Response::ViewClosed, "030b");
-    check(Response::Error(ErrorReply::ViewLost), "030909");
+    check(Response::View(info), "0107ac020102016e");
+    check(Response::ViewClosed, "0108");
+    check(Response::Error(ErrorReply::ViewLost), "01000a");
     let call = Call {
         key: key("k"),
         component: ComponentRef::Hash(ComponentHash::new([7; 32])),
@@ -345,7 +345,7 @@ fn scans_and_views_are_pinned() {
     let hash = "07".repeat(32);
     check(
         Request::Query(Query { shard, call, consistency, dry_run: true }),
-        &format!("030d02016b01{hash}016601610001ac0201"),
+        &format!("010a02016b01{hash}016601610001ac0201"),
     );
     let did = DryRun {
         reads: vec![(key("a"), Version::new(300))],
@@ -354,8 +354,8 @@ fn scans_and_views_are_pinned() {
         log: vec!["x".into()],
     };
     let queried = QueryReply { outcome: Outcome::Ticked, dry_run: Some(did) };
-    check(Response::Query(queried), "030c0801010161ac020701010162010178");
-    check(Response::Error(ErrorReply::QueryWrites { key: key("a") }), "03090a0161");
+    check(Response::Query(queried), "01091001010161ac020701010162010178");
+    check(Response::Error(ErrorReply::QueryWrites { key: key("a") }), "0100090161");
 }
 
 #[test]
@@ -369,16 +369,16 @@ fn verification_is_pinned() {
         assert_eq!(decode::<T>(&bytes).unwrap(), message);
     }
     let (shard, index) = (ShardId::new(2), LogIndex::new(300));
-    check(Request::Verify { shard }, "031302");
-    check(Request::Verified { shard, index }, "031402ac02");
-    check(Response::Verifying { index }, "0312ac02");
+    check(Request::Verify { shard }, "011302");
+    check(Request::Verified { shard, index }, "011402ac02");
+    check(Response::Verifying { index }, "0112ac02");
     let verified = |verification| Response::Verified(verification);
-    check(verified(Verification::Running { keys: 3, of: 300 }), "03130003ac02");
+    check(verified(Verification::Running { keys: 3, of: 300 }), "01130003ac02");
     let hash = StateHash { hash: [7; 32], keys: 3, bytes: 300 };
-    check(verified(Verification::Done(hash)), &format!("031301{}03ac02", "07".repeat(32)));
-    check(verified(Verification::Behind { applied: index }), "031302ac02");
-    check(verified(Verification::Unknown), "031303");
-    check(verified(Verification::Failed { reason: "w".into() }), "0313040177");
+    check(verified(Verification::Done(hash)), &format!("011301{}03ac02", "07".repeat(32)));
+    check(verified(Verification::Behind { applied: index }), "011302ac02");
+    check(verified(Verification::Unknown), "011303");
+    check(verified(Verification::Failed { reason: "w".into() }), "0113040177");
 }
 
 #[test]
@@ -389,10 +389,10 @@ fn broken_messages_are_errors() {
     }
     let longer = [&whole[..], &[0]].concat();
     assert_eq!(decode::<Entry>(&longer).unwrap_err().to_string(), "1 bytes follow the message");
-    let older = [&[1], &whole[1..]].concat();
+    let newer = [&[2], &whole[1..]].concat();
     assert_eq!(
-        decode::<Entry>(&older).unwrap_err().to_string(),
-        "message has form 1, this program reads 3"
+        decode::<Entry>(&newer).unwrap_err().to_string(),
+        "message has form 2, this program reads 1"
     );
 }
 

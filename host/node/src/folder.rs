@@ -28,7 +28,7 @@ use crate::error::{
     LogLostSnafu, OccupiedSnafu,
 };
 
-const FORM: u32 = 4;
+const FORM: u32 = 1;
 
 /// The identity of a node. Written once; the members of the cluster are replicated data and not in
 /// here.

@@ -75,7 +75,7 @@ pub struct ProfileId(u32);
 impl ProfileId {
     /// The profile of a new shard. A log is applied from its beginning, so a data folder that began
     /// with another profile is refused. This number changes only while there is no release.
-    pub const FIRST: ProfileId = ProfileId(4);
+    pub const FIRST: ProfileId = ProfileId(1);
 
     /// Wraps the number.
     pub const fn new(number: u32) -> Self {

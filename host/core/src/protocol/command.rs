@@ -41,45 +41,6 @@ pub enum Command {
     Call(Call),
     /// Stores a component and points an alias to it.
     Upload(Upload),
-    /// Does nothing besides its stamp: everything that is due expires, and the first schedule that is due
-    /// runs. Proposed by the leader itself.
-    Tick,
-    /// Checks and locks this shard's part of a transaction across shards. Proposed by nodes.
-    Prepare(Prepare),
-    /// Decides a transaction across shards that this shard coordinates. Proposed by nodes.
-    Decide(Decide),
-    /// Applies a decision on this shard. Proposed by nodes.
-    Finish(Finish),
-    /// Forgets decisions that every shard has applied. Proposed by nodes.
-    Forget(Vec<TxnId>),
-    /// Points an alias to a stored component.
-    Point {
-        /// The alias, old or new.
-        name: Name,
-        component: ComponentHash,
-    },
-    /// Removes an alias, and the components that no other alias mentions.
-    RemoveName { name: Name },
-    /// Sends a share of an alias's calls to another stored component.
-    Canary {
-        /// The alias; it exists.
-        name: Name,
-        /// The component, and the share of a hundred tags of keys; `None` ends the canary.
-        canary: Option<(ComponentHash, u8)>,
-    },
-    /// Makes a call later, once or repeatedly.
-    Schedule(NewSchedule),
-    /// Ends a schedule.
-    Unschedule {
-        /// The name on this shard.
-        name: Name,
-    },
-    /// Changes the profile of the shard's functions. Proposed by the leader, once every replica
-    /// said that it knows the profile.
-    SwitchProfile(ProfileId),
-    /// Does nothing besides its stamp: each replica hashes its state as of this entry, for
-    /// comparison. Proposed by the leader when a client asks for it.
-    Verify,
     /// Stores a part of a component that is too large for one entry.
     UploadPart(UploadPart),
     /// Joins the parts and points an alias to the component. Before the leader proposes this, the leader
@@ -90,9 +51,48 @@ pub enum Command {
         /// The hash of the whole.
         component: ComponentHash,
     },
+    /// Points an alias to a stored component.
+    Point {
+        /// The alias, old or new.
+        name: Name,
+        component: ComponentHash,
+    },
+    /// Sends a share of an alias's calls to another stored component.
+    Canary {
+        /// The alias; it exists.
+        name: Name,
+        /// The component, and the share of a hundred tags of keys; `None` ends the canary.
+        canary: Option<(ComponentHash, u8)>,
+    },
+    /// Removes an alias, and the components that no other alias mentions.
+    RemoveName { name: Name },
+    /// Makes a call later, once or repeatedly.
+    Schedule(NewSchedule),
+    /// Ends a schedule.
+    Unschedule {
+        /// The name on this shard.
+        name: Name,
+    },
+    /// Checks and locks this shard's part of a transaction across shards. Proposed by nodes.
+    Prepare(Prepare),
+    /// Decides a transaction across shards that this shard coordinates. Proposed by nodes.
+    Decide(Decide),
+    /// Applies a decision on this shard. Proposed by nodes.
+    Finish(Finish),
     /// Ends a request for a transaction across shards that did nothing, with this answer: no other
     /// attempt at the request commits from here on. On the coordinator's shard; proposed by nodes.
     Conclude(Box<Outcome>),
+    /// Forgets decisions that every shard has applied. Proposed by nodes.
+    Forget(Vec<TxnId>),
+    /// Does nothing besides its stamp: everything that is due expires, and the first schedule that is due
+    /// runs. Proposed by the leader itself.
+    Tick,
+    /// Changes the profile of the shard's functions. Proposed by the leader, once every replica
+    /// said that it knows the profile.
+    SwitchProfile(ProfileId),
+    /// Does nothing besides its stamp: each replica hashes its state as of this entry, for
+    /// comparison. Proposed by the leader when a client asks for it.
+    Verify,
 }
 
 impl Command {

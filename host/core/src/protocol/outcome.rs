@@ -15,6 +15,8 @@ use crate::two_phase::{Decision, Vote};
 /// The result of one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
+    /// The command was not tried; nothing was written.
+    Refused(Refusal),
     /// A session is open.
     SessionOpened { session: SessionId },
     /// The transaction committed.
@@ -64,17 +66,11 @@ pub enum Outcome {
     },
     /// The component is stored, and its alias points to it.
     Uploaded { component: ComponentHash },
-    /// The command was not tried; nothing was written.
-    Refused(Refusal),
-    /// The leases that were due have ended, and no schedule was due. Or the entry was no tick and
-    /// had nothing else to do.
-    Ticked,
-    /// The shard votes on its part of a transaction across shards, and has locked it.
-    Prepared(Vote),
-    /// The decision on a transaction across shards.
-    Decided(Decision),
-    /// The decision is applied, now or before.
-    Finished,
+    /// The part is stored, or was not the next one.
+    PartStored {
+        /// The bytes stored so far: the offset of the next part.
+        bytes: u64,
+    },
     /// The alias points to the component.
     Pointed,
     /// The alias is gone, or did not exist.
@@ -94,13 +90,17 @@ pub enum Outcome {
         /// True if the schedule existed.
         existed: bool,
     },
+    /// The shard votes on its part of a transaction across shards, and has locked it.
+    Prepared(Vote),
+    /// The decision on a transaction across shards.
+    Decided(Decision),
+    /// The decision is applied, now or before.
+    Finished,
+    /// The leases that were due have ended, and no schedule was due. Or the entry was no tick and
+    /// had nothing else to do.
+    Ticked,
     /// The shard's functions run with this profile from here on.
     ProfileSwitched { profile: ProfileId },
-    /// The part is stored, or was not the next one.
-    PartStored {
-        /// The bytes stored so far: the offset of the next part.
-        bytes: u64,
-    },
 }
 
 impl Outcome {
@@ -118,7 +118,7 @@ impl Outcome {
     /// True if encoded bytes are a refusal. Does not decode the rest.
     pub fn is_refusal(bytes: &[u8]) -> bool {
         // The form, then the number of the variant `Refused`; a golden vector pins both.
-        bytes.get(1) == Some(&7)
+        bytes.get(1) == Some(&0)
     }
 
     /// Returns the fuel charged, if a function ran.

@@ -16,6 +16,10 @@ use crate::transaction::{Read, Transact};
 pub enum Request {
     /// Get the nodes of the cluster and the leaders.
     Cluster,
+    /// Get the present state of this node and its replicas.
+    Status,
+    /// Change the placement map. Leader of the system group only.
+    Place(PlacementChange),
     /// Propose a command. Leader only.
     Write {
         shard: ShardId,
@@ -36,16 +40,17 @@ pub enum Request {
     },
     /// Read one page of a range.
     Scan(ScanRequest),
-    /// Get the present state of a lease. Leader only.
-    Lease { shard: ShardId, lease: LeaseId },
-    /// List the aliases and their components. Leader only.
-    Components,
-    /// List the functions of a component. Leader only.
-    Describe { component: ComponentRef },
-    /// Get the present state of this node and its replicas.
-    Status,
-    /// Change the placement map. Leader of the system group only.
-    Place(PlacementChange),
+    /// Open a view of all shards that the range may have keys on, at one moment. Leader of `shard`
+    /// only. The view ends when a client closes it, when nobody used it for a while, and with its
+    /// node.
+    OpenView {
+        /// The one shard that the range lies on; else shard 0.
+        shard: ShardId,
+        /// The range to be read.
+        range: KeyRange,
+    },
+    /// Close this node's part of a view.
+    CloseView { view: ViewId },
     /// Do a transaction across shards. Leader of `shard` only.
     Across {
         /// The coordinator's shard: one of the shards that the transaction touches.
@@ -62,19 +67,12 @@ pub enum Request {
         request: RequestId,
         call: Call,
     },
-    /// Open a view of all shards that the range may have keys on, at one moment. Leader of `shard`
-    /// only. The view ends when a client closes it, when nobody used it for a while, and with its
-    /// node.
-    OpenView {
-        /// The one shard that the range lies on; else shard 0.
-        shard: ShardId,
-        /// The range to be read.
-        range: KeyRange,
-    },
-    /// Close this node's part of a view.
-    CloseView { view: ViewId },
     /// Run a function and change nothing.
     Query(Query),
+    /// List the aliases and their components. Leader only.
+    Components,
+    /// List the functions of a component. Leader only.
+    Describe { component: ComponentRef },
     /// List the components that an alias points to and pointed to. Leader only.
     History {
         /// The alias.
@@ -90,11 +88,13 @@ pub enum Request {
     },
     /// List the figures of each function. Leader of `shard` only.
     Statistics { shard: ShardId },
-    /// List the schedules of a shard. Leader of `shard` only.
-    Schedules { shard: ShardId },
     /// Change the profile of a shard's functions. All its replicas must know the new one. Leader of
     /// `shard` only.
     SwitchProfile { shard: ShardId, profile: ProfileId },
+    /// Get the present state of a lease. Leader only.
+    Lease { shard: ShardId, lease: LeaseId },
+    /// List the schedules of a shard. Leader of `shard` only.
+    Schedules { shard: ShardId },
     /// Let every replica hash its state as of one entry. Leader of `shard` only.
     Verify { shard: ShardId },
     /// Get the hash of this node's replica, or the progress of the hash.

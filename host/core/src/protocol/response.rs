@@ -22,8 +22,19 @@ use crate::view::{Alias, Record};
 /// The answer of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
+    /// The request was not done.
+    Error(ErrorReply),
     /// To `Cluster`.
     Cluster(ClusterInfo),
+    /// To `Status`.
+    Status(NodeStatus),
+    /// To `Place`: the map has the change; the replicas follow in the background.
+    Placed {
+        /// The epoch of the map.
+        epoch: u64,
+        /// To `AddNode`: the id of the new node.
+        node: Option<NodeId>,
+    },
     /// To `Write`: the encoded [`crate::protocol::Outcome`]. To `Get` and `Scan` when their reads do not hold.
     Outcome(Bytes),
     /// To `Get`: one per key, in order.
@@ -35,39 +46,28 @@ pub enum Response {
     },
     /// To `Scan`.
     Page(Page),
-    /// To `Lease`; `None` if there is none.
-    Lease(Option<LeaseInfo>),
-    /// To `Components`.
-    Components(Vec<ComponentInfo>),
-    /// To `Describe`.
-    Manifest(Manifest),
-    /// To `Status`.
-    Status(NodeStatus),
-    /// To `Place`: the map has the change; the replicas follow in the background.
-    Placed {
-        /// The epoch of the map.
-        epoch: u64,
-        /// To `AddNode`: the id of the new node.
-        node: Option<NodeId>,
-    },
-    /// The request was not done.
-    Error(ErrorReply),
     /// To `OpenView`.
     View(ViewInfo),
     /// To `CloseView`.
     ViewClosed,
     /// To `Query`.
     Query(QueryReply),
+    /// To `Components`.
+    Components(Vec<ComponentInfo>),
+    /// To `Describe`.
+    Manifest(Manifest),
     /// To `History`.
     History(Alias),
     /// To `Notes`: the oldest first, those that are still kept.
     Notes(Vec<CallNote>),
     /// To `Statistics`.
     Statistics(Vec<FunctionStatistics>),
-    /// To `Schedules`: in order of names.
-    Schedules(Vec<(Name, Schedule)>),
     /// To `SwitchProfile`.
     ProfileSwitched,
+    /// To `Lease`; `None` if there is none.
+    Lease(Option<LeaseInfo>),
+    /// To `Schedules`: in order of names.
+    Schedules(Vec<(Name, Schedule)>),
     /// To `Verify`: the replicas hash their state as of this entry.
     Verifying { index: LogIndex },
     /// To `Verified`.
@@ -107,24 +107,6 @@ pub enum ErrorReply {
         /// The leader's id and address (`hex@ip:port`), if this node knows the leader.
         leader: Option<(NodeId, String)>,
     },
-    /// The node is stopping, or cannot reach a majority. Ask another node, or this one later.
-    Unavailable { reason: String },
-    /// The command was proposed, but this node lost the lead before it knew the outcome. Ask again
-    /// with the same request id.
-    OutcomeUnknown,
-    /// No such shard, node, name or component.
-    NotFound { what: String },
-    /// The request breaks a limit or makes no sense.
-    Invalid { reason: String },
-    /// The component cannot be a program of Aspen.
-    BadComponent {
-        /// The reason, and advice.
-        reason: String,
-    },
-    /// The request could not be decoded, or is of a newer version.
-    Malformed { reason: String },
-    /// This node has failed and serves nothing any more.
-    Failed { reason: String },
     /// This node has no replica of the shard: the client's map is old, or this node's map is.
     NotHere {
         /// The epoch of this node's map.
@@ -132,14 +114,32 @@ pub enum ErrorReply {
         /// The nodes that have a replica by that map: ids and addresses (`hex@ip:port`).
         replicas: Vec<(NodeId, String)>,
     },
-    /// This node does not hold the view: a client closed it, nobody used it for long, or the node
-    /// restarted.
-    ViewLost,
+    /// The node is stopping, or cannot reach a majority. Ask another node, or this one later.
+    Unavailable { reason: String },
+    /// The command was proposed, but this node lost the lead before it knew the outcome. Ask again
+    /// with the same request id.
+    OutcomeUnknown,
+    /// This node has failed and serves nothing any more.
+    Failed { reason: String },
+    /// The request could not be decoded, or is of a newer version.
+    Malformed { reason: String },
+    /// The request breaks a limit or makes no sense.
+    Invalid { reason: String },
+    /// No such shard, node, name or component.
+    NotFound { what: String },
+    /// The component cannot be a program of Aspen.
+    BadComponent {
+        /// The reason, and advice.
+        reason: String,
+    },
     /// The function writes, and a query may not.
     QueryWrites {
         /// The first key in order of keys.
         key: Key,
     },
+    /// This node does not hold the view: a client closed it, nobody used it for long, or the node
+    /// restarted.
+    ViewLost,
 }
 
 impl fmt::Display for ErrorReply {

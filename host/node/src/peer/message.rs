@@ -33,23 +33,21 @@ pub enum PeerMessage {
     TransferLeader(TransferLeaderRequest<TypeConfig>),
     /// One piece of a snapshot: the answer is a `SnapshotProgress`.
     Snapshot(SnapshotChunk),
+    /// Asks for a piece of a snapshot: the answer is a `SnapshotPart`, `None` if there is none yet.
+    SnapshotPart(SnapshotPartRequest),
     /// Asks the leader how far a read has to wait: the answer is a [`ReadIndex`].
     ReadIndex,
     /// Asks for the digests after some entries: the answer is a [`DigestReply`].
     Digests(Vec<u64>),
-    /// Asks for a piece of a snapshot: the answer is a `SnapshotPart`, `None` if there is none yet.
-    SnapshotPart(SnapshotPartRequest),
     /// Asks the node for its placement map: the answer is a `PlacementMap`.
     Map,
-    /// Asks how many shards the node leads: the answer is a number.
-    LeadCount,
-    /// Asks with which profiles the node can run functions.
-    Profiles,
     /// Says that the node shall have a replica by the map of this epoch, and asks if the node has
     /// one.
     Host {
         epoch: u64,
     },
+    /// Asks how many shards the node leads: the answer is a number.
+    LeadCount,
     /// Asks the leader of the shard: the answer is a `LeaderReply`.
     Leader(LeaderRequest),
     /// Asks the node to compile a component: the answer is a `CompileReply`.
@@ -57,6 +55,8 @@ pub enum PeerMessage {
         component: ComponentHash,
         source: ComponentSource,
     },
+    /// Asks with which profiles the node can run functions.
+    Profiles,
 }
 
 /// The digests of a replica.

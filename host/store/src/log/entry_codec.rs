@@ -126,7 +126,7 @@ mod tests {
         };
         check(EntryPayload::Blank, 0, b"");
         check(EntryPayload::Normal(Proposal(Bytes::from_static(b"put"))), 1, b"put");
-        check(members(), 2, b"\x03\x01\x01\x01\x02\x01\x06aa@1:2\x02\x06bb@3:4");
+        check(members(), 2, b"\x01\x01\x01\x01\x02\x01\x06aa@1:2\x02\x06bb@3:4");
     }
 
     #[test]

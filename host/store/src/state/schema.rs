@@ -20,10 +20,8 @@ use crate::types::StoredMembership;
 /// "ASPN": tells the program `file`, and people, the kind of this database.
 const APPLICATION_ID: i32 = 0x4153_504e;
 
-/// Form of the tables: 2 since there are leases and tombstones, 3 since rows have checksums, 4
-/// since there are transactions across shards, 7 since there are schedules,
-/// 8 since there are uploads in parts, 9 since large values are in a table of their own.
-const FORM: i32 = 9;
+/// The form of the tables.
+const FORM: i32 = 1;
 
 /// The view `record` is for reading: `kv`, with the values that are in `large` in their place.
 const TABLES: &str = "
@@ -69,10 +67,10 @@ pub fn create(path: &Path, owner: &Owner) -> Result<(), StateFileError> {
     close(db)
 }
 
-/// Returns a form as a file has it: from form 3 on with its complement in the upper half, so that damage
-/// is not taken for a file of another version, which nobody may touch.
+/// Returns a form as a file has it, with its complement in the upper half: damage is not taken for a
+/// file of another version, which this program must not touch.
 fn stored_form(form: i32) -> i32 {
-    if form < 3 { form } else { form | (!form & 0xffff) << 16 }
+    form | (!form & 0xffff) << 16
 }
 
 /// Opens a state for writing.
@@ -140,7 +138,7 @@ pub mod tests {
         let db = open(&path).unwrap();
         assert_eq!(get::<Owner>(&db, super::OWNER).unwrap(), OWNER);
         let stored = |form: i32| db.pragma_update(None, "user_version", form).unwrap();
-        for form in [1, 2, FORM + 1] {
+        for form in [FORM + 1, FORM + 2] {
             stored(stored_form(form));
             let error = open(&path).unwrap_err();
             assert!(matches!(error, StateFileError::Form { form: found, .. } if found == form));
