@@ -100,6 +100,7 @@ impl NetError {
     }
 }
 
+#[cfg_attr(madsim, expect(dead_code, reason = "only the transport on sockets sends it"))]
 impl Unanswered {
     pub(crate) const fn to_byte(self) -> u8 {
         match self {
