@@ -3,7 +3,7 @@
 //! Seven implementations live in this repository. Four hold or find the data: the SQLite file, the memtables
 //! over the file, and the changes of a batch over both (`aspen-store`), and maps in memory
 //! ([`crate::state::Model`]). [`crate::across::ReadAhead`] holds the reads of one function. Two wrap another
-//! view and note the reads: one for queries ([`crate::apply::ReadTrace`]), one for locks (`apply/guard.rs`).
+//! view, note the reads and give its components: one for queries ([`crate::apply::ReadTrace`]), one for locks (`apply/guard.rs`).
 //!
 //! An error from a view is a failure of this machine. The replica then stops: a replica that goes on would
 //! give another answer than its peers gave.
@@ -11,19 +11,16 @@
 mod record;
 mod alias;
 mod error;
+mod components;
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-
-use crate::ids::{ComponentHash, Name};
 use crate::key::{Key, KeyRange};
 
 pub use alias::{Alias, AliasTarget, Canary};
+pub use components::Components;
 pub use error::HostError;
 pub use record::Record;
 
-/// The records, components and aliases of a shard at one revision.
+/// The records of a shard at one revision, with its components.
 pub trait View {
     fn get(&self, key: &Key) -> Result<Option<Record>, HostError>;
 
@@ -36,16 +33,6 @@ pub trait View {
         visit: &mut dyn FnMut(&[u8], Record) -> bool,
     ) -> Result<(), HostError>;
 
-    /// Returns the bytes of a component.
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError>;
-
-    /// True if a component is stored. Need not read its bytes.
-    fn has_component(&self, hash: &ComponentHash) -> Result<bool, HostError> {
-        Ok(self.component(hash)?.is_some())
-    }
-
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError>;
-
-    /// Returns all aliases, in order of names.
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError>;
+    /// Returns the components of the same revision.
+    fn components(&self) -> &dyn Components;
 }

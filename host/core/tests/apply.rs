@@ -21,7 +21,7 @@ use aspen_core::refusal::Refusal;
 use aspen_core::state::State;
 use aspen_core::transaction::{Actual, Expectation, WriteOp};
 use aspen_core::val::encode_vals;
-use aspen_core::view::View;
+use aspen_core::view::{Components, View};
 use shard::{Native, Shard, call, delete, key, read, request, set, value_of, versions};
 
 #[test]

@@ -13,7 +13,7 @@ use aspen_core::key::{Key, KeyRange, Value};
 use aspen_core::protocol::{Item, Page};
 use aspen_core::refusal::Refusal;
 use aspen_core::transaction::{Expectation, Read};
-use aspen_core::view::{Record, View};
+use aspen_core::view::{Components, Record, View};
 use bytes::Bytes;
 
 const HOME: ShardId = ShardId::new(0);

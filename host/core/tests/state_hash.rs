@@ -16,7 +16,7 @@ use aspen_core::state::{FirstRun, Model, NewSchedule, Resident, State, StateHash
 use aspen_core::transaction::{Expiry, Operation, Transact, WriteOp};
 use aspen_core::two_phase::Prepare;
 use aspen_core::val::encode_vals;
-use aspen_core::view::{Record, View};
+use aspen_core::view::{Components, Record, View};
 use shard::{Shard, delete, key, set, value_of};
 
 fn hash_with(view: &dyn View, resident: &Resident, shard: &Shard) -> StateHash {

@@ -135,7 +135,8 @@ impl Functions for WasmFunctions {
             let what = format!("this program does not know {}", input.profile);
             return Err(HostError::new("running a function", what));
         }
-        let ready = self.cache.get(&input.component, || view.component(&input.component))?;
+        let ready =
+            self.cache.get(&input.component, || view.components().component(&input.component))?;
         let Some(ready) = ready else { return Ok(refused(Refusal::ComponentUnknown)) };
         let Some(function) = ready.functions.get(input.function) else {
             return Ok(refused(Refusal::FunctionUnknown));

@@ -24,7 +24,7 @@ use crate::limits::{READ_BYTES_MAX, TXN_OPS_MAX};
 use crate::protocol::Page;
 use crate::refusal::Refusal;
 use crate::transaction::Read;
-use crate::view::{Alias, HostError, Record, View};
+use crate::view::{Alias, Components, HostError, Record, View};
 
 /// The reads that are known so far, as a view for the next run.
 #[derive(Debug)]
@@ -195,6 +195,12 @@ impl View for ReadAhead {
         }
     }
 
+    fn components(&self) -> &dyn Components {
+        self
+    }
+}
+
+impl Components for ReadAhead {
     fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         Ok((*hash == self.component).then(|| self.code.clone()))
     }

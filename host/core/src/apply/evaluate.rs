@@ -57,8 +57,10 @@ pub fn resolve(
     key: &Key,
 ) -> Result<Option<ComponentHash>, HostError> {
     match component {
-        ComponentRef::Name(name) => Ok(view.alias(name)?.map(|alias| alias.of(name, key))),
+        ComponentRef::Name(name) => {
+            Ok(view.components().alias(name)?.map(|alias| alias.of(name, key)))
+        }
         // One that was removed may still be compiled here, and not elsewhere.
-        ComponentRef::Hash(hash) => Ok(view.has_component(hash)?.then_some(*hash)),
+        ComponentRef::Hash(hash) => Ok(view.components().has_component(hash)?.then_some(*hash)),
     }
 }

@@ -3,17 +3,14 @@
 //! Leaves out the locks themselves (`two_phase/locks.rs`).
 
 use std::cell::Cell;
-use std::sync::Arc;
-
-use bytes::Bytes;
 
 use crate::defect::{Defect, is_planted};
-use crate::ids::{ComponentHash, Name, TxnId};
+use crate::ids::TxnId;
 use crate::key::{Key, KeyRange};
 use crate::state::State;
 use crate::transaction::{Operation, Transact, WriteOp};
 use crate::two_phase::Locks;
-use crate::view::{Alias, HostError, Record, View};
+use crate::view::{Components, HostError, Record, View};
 
 /// Returns the transaction across shards that keeps `transact` from being done now.
 pub fn blocks<S: State>(state: &S, transact: &Transact) -> Option<TxnId> {
@@ -69,19 +66,7 @@ impl View for GuardedView<'_> {
         self.view.scan(range, reverse, visit)
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
-        self.view.component(hash)
-    }
-
-    fn has_component(&self, hash: &ComponentHash) -> Result<bool, HostError> {
-        self.view.has_component(hash)
-    }
-
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
-        self.view.alias(name)
-    }
-
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
-        self.view.aliases()
+    fn components(&self) -> &dyn Components {
+        self.view.components()
     }
 }

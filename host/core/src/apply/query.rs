@@ -8,20 +8,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::apply::context::Context;
 use crate::apply::evaluate::evaluate;
 use crate::function::{Call, CallResult, Functions};
-use crate::ids::{ComponentHash, Name, Version};
+use crate::ids::{ComponentHash, Version};
 use crate::key::{Key, KeyRange};
 use crate::limits::QUERY_READS_MAX;
 use crate::protocol::{DryRun, Outcome, QueryReply};
 use crate::state::Header;
 use crate::two_phase::Locks;
-use crate::view::{Alias, HostError, Record, View};
+use crate::view::{Components, HostError, Record, View};
 
 /// Runs a call on `view`. `locks` and `header` are of the same moment as the view.
 pub fn query(
@@ -100,19 +99,7 @@ impl View for ReadTrace<'_> {
         })
     }
 
-    fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
-        self.view.component(hash)
-    }
-
-    fn has_component(&self, hash: &ComponentHash) -> Result<bool, HostError> {
-        self.view.has_component(hash)
-    }
-
-    fn alias(&self, name: &Name) -> Result<Option<Arc<Alias>>, HostError> {
-        self.view.alias(name)
-    }
-
-    fn aliases(&self) -> Result<Vec<(Name, Arc<Alias>)>, HostError> {
-        self.view.aliases()
+    fn components(&self) -> &dyn Components {
+        self.view.components()
     }
 }

@@ -99,7 +99,7 @@ pub fn hash_state(
     if !goes_on(keys) {
         return Ok(None);
     }
-    let aliases = view.aliases()?;
+    let aliases = view.components().aliases()?;
     let mut components = BTreeSet::new();
     for (name, alias) in &aliases {
         parts.add(Part::Alias, &[name.as_str().as_bytes(), &encode(&**alias)]);
@@ -141,7 +141,7 @@ impl Parts {
     /// Hashes the hash of a component: each implementation of [`View`] compares the hash with the
     /// bytes that it reads.
     fn component(&mut self, view: &dyn View, hash: &ComponentHash) -> Result<(), HostError> {
-        let bytes = view.component(hash)?;
+        let bytes = view.components().component(hash)?;
         let bytes = bytes.ok_or_else(|| HostError::new("hashing a component", "it is missing"))?;
         self.add(Part::Component, &[hash.as_bytes()]);
         self.bytes += bytes.len() as u64;

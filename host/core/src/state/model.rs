@@ -12,7 +12,7 @@ use crate::ids::{ComponentHash, LeaseId, Name};
 use crate::key::{Key, KeyRange};
 use crate::state::resident::Resident;
 use crate::state::shard::{Header, State};
-use crate::view::{Alias, HostError, Record, View};
+use crate::view::{Alias, Components, HostError, Record, View};
 
 /// A shard's state in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,12 @@ impl View for Model {
         Ok(())
     }
 
+    fn components(&self) -> &dyn Components {
+        self
+    }
+}
+
+impl Components for Model {
     fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         Ok(self.components.get(hash).cloned())
     }

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::ids::{ComponentHash, LeaseId, Name, ProfileId, Revision, SessionId, Timestamp};
 use crate::key::Key;
 use crate::state::resident::Resident;
-use crate::view::{Alias, HostError, Record, View};
+use crate::view::{Alias, Components, HostError, Record, View};
 
 /// A shard's few numbers, stored with every batch of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Header {
 
 /// A shard's state, as `apply` changes it. The changes of a batch become visible to others, and
 /// durable, all at once, when the owner commits the batch.
-pub trait State: View {
+pub trait State: View + Components {
     /// Creates or replaces a record.
     fn set(&mut self, key: &Key, record: Record) -> Result<(), HostError>;
 

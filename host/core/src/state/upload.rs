@@ -64,7 +64,7 @@ impl UploadParts {
     pub fn assemble(&self, view: &dyn View) -> Result<Option<Bytes>, HostError> {
         let mut whole = Vec::with_capacity(self.bytes as usize);
         for part in &self.parts {
-            let Some(row) = view.component(part)? else { return Ok(None) };
+            let Some(row) = view.components().component(part)? else { return Ok(None) };
             whole.extend_from_slice(&row[row_header_bytes()..]);
         }
         Ok(Some(whole.into()))

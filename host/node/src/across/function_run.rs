@@ -113,7 +113,7 @@ async fn resolved(
     let found = home.reader.read(|view, header| {
         let component = resolve(view, &call.component, &call.key)?;
         let Some(component) = component else { return Ok(None) };
-        let code = view.component(&component)?;
+        let code = view.components().component(&component)?;
         Ok::<_, HostError>(code.map(|code| (component, code, header)))
     });
     Ok(found.map_err(failed)?.ok_or(Refusal::ComponentUnknown)?)

@@ -89,7 +89,10 @@ pub async fn check_staged(
     replica.ready(Consistency::Linearizable).await?;
     let staged = staged(replica, caller, component).await.map_err(failed)?;
     let Some(bytes) = staged else {
-        return replica.reader.read(|view, _| view.has_component(&component)).map_err(failed);
+        return replica
+            .reader
+            .read(|view, _| view.components().has_component(&component))
+            .map_err(failed);
     };
     if ComponentHash::of(&bytes) != component {
         return Ok(false);

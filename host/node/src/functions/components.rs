@@ -25,11 +25,13 @@ pub async fn list(node: &NodeContext) -> Result<Response, ErrorReply> {
     let read = asked(node).await?.reader.read(|view, _| {
         let info = |(name, alias): (Name, Arc<Alias>)| {
             let AliasTarget { component, time, .. } = *alias.now();
-            let bytes = view.component(&component)?.map_or(0, |bytes| bytes.len() as u64);
+            let bytes =
+                view.components().component(&component)?.map_or(0, |bytes| bytes.len() as u64);
             let canary = alias.canary.map(|canary| (canary.pointed.component, canary.percent));
             Ok(ComponentInfo { name, component, bytes, uploaded: time, canary })
         };
-        let all = view.aliases()?.into_iter().map(info).collect::<Result<_, HostError>>()?;
+        let all =
+            view.components().aliases()?.into_iter().map(info).collect::<Result<_, HostError>>()?;
         Ok(Response::Components(all))
     });
     read.map_err(failed)
@@ -38,7 +40,7 @@ pub async fn list(node: &NodeContext) -> Result<Response, ErrorReply> {
 /// Returns the components to which a name points and pointed.
 pub async fn history(node: &NodeContext, name: Name) -> Result<Response, ErrorReply> {
     let replica = asked(node).await?;
-    let alias = replica.reader.read(|view, _| view.alias(&name)).map_err(failed)?;
+    let alias = replica.reader.read(|view, _| view.components().alias(&name)).map_err(failed)?;
     let not_found = || ErrorReply::NotFound { what: format!("component {name}") };
     Ok(Response::History((*alias.ok_or_else(not_found)?).clone()))
 }
@@ -48,9 +50,11 @@ pub async fn describe(node: &NodeContext, component: ComponentRef) -> Result<Res
     let found = asked(node).await?.reader.read(|view, _| {
         let hash: Option<ComponentHash> = match &component {
             ComponentRef::Hash(hash) => Some(*hash),
-            ComponentRef::Name(name) => view.alias(name)?.map(|alias| alias.now().component),
+            ComponentRef::Name(name) => {
+                view.components().alias(name)?.map(|alias| alias.now().component)
+            }
         };
-        hash.map_or(Ok(None), |hash| view.component(&hash))
+        hash.map_or(Ok(None), |hash| view.components().component(&hash))
     });
     let Some(bytes) = found.map_err(failed)? else {
         return Err(ErrorReply::NotFound { what: format!("component {component}") });

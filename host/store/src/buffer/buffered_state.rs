@@ -15,7 +15,7 @@ use aspen_core::digest::Digest;
 use aspen_core::ids::{ComponentHash, Name};
 use aspen_core::key::{Key, KeyRange};
 use aspen_core::state::{Header, Resident, State};
-use aspen_core::view::{Alias, AliasTarget, HostError, Record, View};
+use aspen_core::view::{Alias, AliasTarget, Components, HostError, Record, View};
 use bytes::Bytes;
 use rusqlite::Connection;
 
@@ -188,6 +188,12 @@ impl View for BufferedState {
         self.overlay()?.scan(range, reverse, visit)
     }
 
+    fn components(&self) -> &dyn Components {
+        self
+    }
+}
+
+impl Components for BufferedState {
     fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         self.overlay()?.component(hash)
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use aspen_core::ids::{ComponentHash, Name};
 use aspen_core::key::{Key, KeyRange};
-use aspen_core::view::{Alias, HostError, Record, View};
+use aspen_core::view::{Alias, Components, HostError, Record, View};
 use bytes::Bytes;
 use rusqlite::Connection;
 
@@ -81,6 +81,12 @@ impl View for OverlayView<'_> {
         Ok(())
     }
 
+    fn components(&self) -> &dyn Components {
+        self
+    }
+}
+
+impl Components for OverlayView<'_> {
     fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         match self.newest_first().find_map(|memtable| memtable.components.get(hash)) {
             Some(bytes) => Ok(bytes.clone()),

@@ -2,7 +2,7 @@
 
 use aspen_core::ids::ComponentHash;
 use aspen_core::key::KeyRange;
-use aspen_core::view::{HostError, View};
+use aspen_core::view::{Components, HostError, View};
 use rusqlite::Connection;
 
 use super::error::{CheckSnafu, StateFileError};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aspen_core::codec::decode;
 use aspen_core::ids::{ComponentHash, LeaseId, Name, Revision, Version};
 use aspen_core::key::{Key, KeyRange, Value};
-use aspen_core::view::{Alias, HostError, Record, View};
+use aspen_core::view::{Alias, Components, HostError, Record, View};
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -73,6 +73,12 @@ impl View for SqliteView<'_> {
         scan().map_err(|error| HostError::new("scanning keys", error))
     }
 
+    fn components(&self) -> &dyn Components {
+        self
+    }
+}
+
+impl Components for SqliteView<'_> {
     fn component(&self, hash: &ComponentHash) -> Result<Option<Bytes>, HostError> {
         let get = || -> RowResult<Option<Vec<u8>>> {
             let mut statement =

@@ -212,19 +212,19 @@ fn content(view: &dyn View, reverse: bool) -> Content {
         true
     };
     view.scan(&KeyRange::all(), reverse, &mut visit).unwrap();
-    let aliases = view.aliases().unwrap();
+    let aliases = view.components().aliases().unwrap();
     for (name, alias) in &aliases {
-        assert_eq!(view.alias(name).unwrap().as_ref(), Some(alias));
+        assert_eq!(view.components().alias(name).unwrap().as_ref(), Some(alias));
         for component in alias.components() {
-            assert!(view.has_component(component).unwrap());
-            assert!(view.component(component).unwrap().is_some());
+            assert!(view.components().has_component(component).unwrap());
+            assert!(view.components().component(component).unwrap().is_some());
         }
     }
     for number in 0..3u8 {
         let hash = ComponentHash::of(&[number; 50]);
         let is_named = aliases.iter().any(|(_, alias)| alias.mentions(&hash));
-        assert_eq!(view.has_component(&hash).unwrap(), is_named);
-        assert_eq!(view.component(&hash).unwrap().is_some(), is_named);
+        assert_eq!(view.components().has_component(&hash).unwrap(), is_named);
+        assert_eq!(view.components().component(&hash).unwrap().is_some(), is_named);
     }
     (records, aliases)
 }
