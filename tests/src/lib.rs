@@ -3,7 +3,7 @@
 //! The tests themselves are in `tests/tests`, one file or folder for each area.
 //!
 //! Rooms, bottom to top; each uses only those above it in this list:
-//! - `fuzz`, `guests`, `share`, `small_disk`, `sweep`, `typed`: inputs and tools, each by itself
+//! - `fuzz`, `guests`, `serialized`, `share`, `small_disk`, `sweep`, `typed`: inputs and tools, each by itself
 //! - `history`: recording the reads and writes of clients, and checking them for strict serializability
 //! - `cluster`, `load`: real clusters in this process, and clients at work on them
 //! - `script`: golden scripts on the rules of `aspen-core`
@@ -12,6 +12,7 @@
 #[cfg(not(madsim))]
 pub mod fuzz;
 pub mod guests;
+pub mod serialized;
 pub mod share;
 #[cfg(not(madsim))]
 pub mod small_disk;

@@ -10,6 +10,8 @@ mod compile_message;
 mod fuzz_envelopes;
 mod leader_message;
 mod message;
+#[cfg(all(test, not(madsim)))]
+mod names;
 mod placement_map;
 mod raft_network;
 mod snapshot_message;

@@ -18,6 +18,7 @@
 
 mod content;
 mod maker;
+mod names;
 mod onward;
 mod pack;
 mod reading;
