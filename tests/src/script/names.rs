@@ -8,7 +8,7 @@ use aspen_core::ids::{ComponentHash, ComponentRef, Name, ShardId};
 use aspen_core::key::Key;
 use aspen_core::protocol::{Command, Upload};
 use aspen_core::val::encode_vals;
-use aspen_core::view::{Components, View};
+use aspen_core::view::Components;
 use bytes::Bytes;
 
 use crate::script::print::print;

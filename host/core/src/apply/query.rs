@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::apply::context::Context;
 use crate::apply::evaluate::evaluate;
 use crate::function::{Call, CallResult, Functions};
-use crate::ids::{ComponentHash, Version};
+use crate::ids::Version;
 use crate::key::{Key, KeyRange};
 use crate::limits::QUERY_READS_MAX;
 use crate::protocol::{DryRun, Outcome, QueryReply};
