@@ -4,10 +4,11 @@
 //! `profile`, so that every replica computes the same for the same log entry. [`check()`] decides from
 //! the bytes alone if a component may be uploaded.
 //!
-//! A component passes in this order: its size, its validity with the WebAssembly features of the profile,
-//! limits, imports, exports, compilation. Every core module is instrumented with a counter of call depth,
-//! so that recursion ends at the same depth on every compiler. A call gets a fresh instance. Host calls
-//! cost fuel before they work. After a trap all the fuel is charged, because the engine's reading is stale.
+//! A component passes in this order: its size, the numbers of its parts, its validity with the WebAssembly
+//! features of the profile, the limits of each module, imports, exports, compilation. Every core module is
+//! instrumented with a counter of call depth, so that recursion ends at the same depth on every compiler.
+//! A call gets a fresh instance. Host calls cost fuel before they work. After a trap all the fuel is
+//! charged, because the engine's reading is stale.
 //!
 //! Leaves out storage and replication: a call reads state through [`aspen_core::view::View`], and its writes
 //! are returned, not made. `wit/aspen.wit` defines what a guest may see of the world.

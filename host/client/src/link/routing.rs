@@ -2,8 +2,8 @@
 //!
 //! Promises that an older placement map never replaces a newer one, and that a node which failed to
 //! answer is not taken for a leader for [`SHUNNED`], for any node that names it. A node without a replica
-//! answers `NotHere` with its epoch and the nodes that have one; of two such answers the one of the newer
-//! epoch counts. Leaves out asking (`link.rs`).
+//! answers `NotHere` with its epoch and the nodes that have one; an answer older than the client's own map
+//! does not count. Leaves out asking (`link.rs`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

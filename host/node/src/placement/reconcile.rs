@@ -68,8 +68,8 @@ enum Step {
 ///
 /// Members change by Raft's joint consensus alone, after the new members have caught up and while a
 /// majority of the members-to-be is up to date. A node that shall be added does not act on an older
-/// map after it was asked. Only the first live node of a shard's founding replicas creates the Raft
-/// group, and only while these are still the founding replicas.
+/// map after it was asked. Only one node, in turn by shard, of a shard's founding replicas creates the
+/// Raft group (`founder`), and only while these are still the founding replicas.
 ///
 /// A node is removed by moving its replicas to the emptiest other nodes that answer. If no other node
 /// is left, the replicas are dropped. Without replicas the node leaves the map and then the system
