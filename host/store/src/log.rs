@@ -27,7 +27,7 @@ pub use entry_codec::{EntryError, decode_entry, encode_entry};
 pub use node_log::Log;
 pub use shard_log::ShardLog;
 #[cfg(test)]
-#[cfg(test)]
 pub use tables::{ENTRIES, META};
+#[cfg(test)]
 pub use tail::Tail;
 pub use tail::cost;
