@@ -3,10 +3,10 @@
 //! ```no_run
 //! # async fn example(client: aspen_client::Client) -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
-//! use aspen_client::{First, ScheduledCall};
+//! use aspen_client::{FirstRun, ScheduledCall};
 //! let sweep = ScheduledCall::new("inventory", "give-back", "stock", &[])?;
 //! let every = Duration::from_secs(60);
-//! client.schedule("give-back", sweep, First::After(0), Some(every)).await?;
+//! client.schedule("give-back", sweep, FirstRun::After(0), Some(every)).await?;
 //! for (name, schedule) in client.schedules().await? {
 //!     println!("{name}: {} runs, the next at {}", schedule.runs, schedule.due);
 //! }
