@@ -186,7 +186,7 @@ fn simulation_scenarios_of_the_past_stay_mended() {
 /// again for a transaction whose answer was late. The second attempt met a conflict, which was told
 /// at once, because nothing had been decided; the first attempt then found the conflict gone, and
 /// committed. Now such an answer is an entry of the log first. Step by step in
-/// `core/tests/two_phase.rs`.
+/// `core/tests/two_phase_answers.rs`.
 ///
 /// Seed 171 (with a planted defect of its time): a function across shards did not know its
 /// component. A replica that had just begun to lead had an upload still to apply. The reads come

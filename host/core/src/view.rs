@@ -3,7 +3,8 @@
 //! Seven implementations live in this repository. Four hold or find the data: the SQLite file, the memtables
 //! over the file, and the changes of a batch over both (`aspen-store`), and maps in memory
 //! ([`crate::state::Model`]). [`crate::across::ReadAhead`] holds the reads of one function. Two wrap another
-//! view, note the reads and give its components: one for queries ([`crate::apply::ReadTrace`]), one for locks (`apply/guard.rs`).
+//! view, note the reads and give its components: one for queries ([`crate::apply::ReadTrace`]), one for
+//! locks (`apply/guard.rs`).
 //!
 //! An error from a view is a failure of this machine. The replica then stops: a replica that goes on would
 //! give another answer than its peers gave.

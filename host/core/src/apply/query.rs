@@ -2,9 +2,9 @@
 //!
 //! Promises the result, writes, fuel and log lines that the call would have as the next entry, with the same
 //! time, seed and caller, by the same code. A query does not look past the locks of transactions across
-//! shards: then the outcome is [`crate::refusal::Refusal::Locked`], and the client waits. Leaves out the age of the state,
-//! reads that the call depends on, and expiry: a key that is due is present until the next entry removes it,
-//! as for any read.
+//! shards: then the outcome is [`crate::refusal::Refusal::Locked`], and the client waits. Leaves out the
+//! age of the state, reads that the call depends on, and expiry: a key that is due is present until the
+//! next entry removes it, as for any read.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

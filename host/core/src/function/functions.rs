@@ -1,9 +1,9 @@
 //! [`Functions`]: the seam between `apply` and the runtime of functions.
 //!
-//! Four implementations live in this repository: wasmtime (`aspen-functions`), a recorder for replays
-//! (`aspen-node`), [`NoFunctions`], and native code in the tests of this crate. Each must promise that the
-//! result depends only on the input and the view, that a guest's failure is a [`CallEnd`], and that only a
-//! failure of this machine is a [`HostError`].
+//! Five implementations live in this repository: wasmtime (`aspen-functions`), a recorder for replays
+//! (`aspen-node`), [`NoFunctions`], and native code in the tests of this crate and in the golden scripts
+//! (`tests/src/script`). Each must promise that the result depends only on the input and the view, that a
+//! guest's failure is a [`CallEnd`], and that only a failure of this machine is a [`HostError`].
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
