@@ -72,7 +72,7 @@ fn hash_is_pinned() {
     let hashed = hash_state(&model, model.resident(), &header, &|_| true);
     let hash = hashed.unwrap().unwrap();
     assert_eq!((hash.keys, hash.bytes), (1, 54));
-    let want = "6101ea9f68f7816a8947559603ef3562bb29cc49d2b6c242d6fe2b22b1b93cb4";
+    let want = "b1f103c6c9a219dec49d21ba1ac9713078bc1ade602b28b83983f70fe8adbb18";
     assert_eq!(hash.to_string(), want);
 }
 
