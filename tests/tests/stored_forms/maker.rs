@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// Whether no transaction across shards is open in it.
+    /// True if no transaction across shards is open in the folder.
     pub fn is_settled(self) -> bool {
         self != Kind::Interrupted
     }

@@ -38,82 +38,15 @@ fn lines() -> String {
         };
     }
     lines! {
-        ComponentRef
-        RequestId
-        TxnId
-        KeyRange
-        PlacedNode
-        Placement
-        PlacementChange
-        Replicas
-        Refusal
-        Alias
-        AliasTarget
-        Canary
-        Record
-        Actual
-        Compare
-        ConflictError
-        Expectation
-        Expiry
-        Operation
-        OperationResult
-        Read
-        Relation
-        Transact
-        WriteOp
-        Call
-        CallEnd
-        CallEndKind
-        CallNote
-        Field
-        FunctionSignature
-        FunctionStatistics
-        GuestFault
-        Histogram
-        Manifest
-        Type
-        Branch
-        CommitReply
-        Decide
-        Decision
-        Finish
-        FunctionRun
-        PendingPrepare
-        Prepare
-        Vote
-        FirstRun
-        Header
-        LastRun
-        LeaseImage
-        NewSchedule
-        Schedule
-        SessionImage
-        StateHash
-        UploadParts
-        Verification
-        ClusterInfo
-        Command
-        ComponentInfo
-        Consistency
-        DryRun
-        Entry
-        ErrorReply
-        Item
-        LeaseInfo
-        NodeStatus
-        Outcome
-        Page
-        Query
-        QueryReply
-        ReplicaStatus
-        Request
-        Response
-        ScanRequest
-        ScanToken
-        Upload
-        UploadPart
-        ViewInfo
+        ComponentRef RequestId TxnId KeyRange PlacedNode Placement PlacementChange Replicas
+        Refusal Alias AliasTarget Canary Record Actual Compare ConflictError Expectation
+        Expiry Operation OperationResult Read Relation Transact WriteOp Call CallEnd
+        CallEndKind CallNote Field FunctionSignature FunctionStatistics GuestFault Histogram
+        Manifest Type Branch CommitReply Decide Decision Finish FunctionRun PendingPrepare
+        Prepare Vote FirstRun Header LastRun LeaseImage NewSchedule Schedule SessionImage
+        StateHash UploadParts Verification ClusterInfo Command ComponentInfo Consistency
+        DryRun Entry ErrorReply Item LeaseInfo NodeStatus Outcome Page Query QueryReply
+        ReplicaStatus Request Response ScanRequest ScanToken Upload UploadPart ViewInfo
     }
 }
 

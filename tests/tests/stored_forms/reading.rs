@@ -1,4 +1,4 @@
-//! What a store holds, as the text beside a golden folder says it.
+//! The content of a store, as the text beside a golden folder names it.
 //!
 //! Promises that the text depends on the folder alone: the node's clock stands before everything that is
 //! stored, so entry time does not go on and nothing becomes due. Digests are read before anything is

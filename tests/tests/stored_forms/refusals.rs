@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use crate::content::SHARDS;
 use crate::unpack_newest;
 
-/// What a user is told to do about any of them.
+/// The remedy that every refusal names.
 const REMEDY: &str = aspen_core::codec::FORM_REMEDY;
 
 /// The words in which a folder is refused for this file, which stays as it is.
