@@ -17,7 +17,7 @@ use aspen_core::placement::ShardRouter;
 use aspen_core::protocol::{Command, Entry, Outcome, Upload};
 use aspen_core::refusal::Refusal;
 use aspen_core::state::{Model, State};
-use aspen_core::view::{Alias, AliasTarget, Canary, Components, View};
+use aspen_core::view::{Alias, AliasTarget, Canary, Components};
 use bytes::Bytes;
 
 #[derive(Default)]

@@ -19,7 +19,7 @@ use aspen_core::limits::{
 use aspen_core::protocol::{Command, Entry, Outcome, UploadPart};
 use aspen_core::refusal::Refusal;
 use aspen_core::state::State;
-use aspen_core::view::{Components, View};
+use aspen_core::view::Components;
 use bytes::Bytes;
 use shard::{Native, Shard, set};
 
