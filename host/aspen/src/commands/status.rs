@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A shard's line comes from its leader, or if none leads from the replica that applied most. Of more
-//! than [`SHARDS_SHOWN`] shards only those without a leader are shown, unless `--shards` asks for all.
+//! than `SHARDS_SHOWN` shards only those without a leader are shown, unless `--shards` asks for all.
 //! With `--json` every replica of every node is printed, as it sees itself.
 
 use std::collections::BTreeMap;
